@@ -1,0 +1,1 @@
+"""The layers of the reference nets, equal in value to Caffe's."""

@@ -1,0 +1,81 @@
+"""Max and average pooling with Caffe's rounding and clip rules, channels last.
+
+Caffe rounds the output size up and then drops a last window that would start
+beyond the image and its left padding (`geometry.Window`). Max windows are clipped
+to the image; the divisor of an average counts the padding, but nothing beyond it.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from fcn_jax.layers.geometry import Window
+
+
+def max_pool(x: Array, *, kernel: int, stride: int, pad: int = 0) -> Array:
+    """Caffe's Pooling layer, MAX.
+
+    The gradient goes to the first maximum of each window in row-major order, as
+    Caffe's does. That matters: after a ReLU, ties at zero are common.
+
+    Args:
+        x: `[N, H, W, C]` floating point.
+        kernel: window size in pixels.
+        stride: step of the window in pixels.
+        pad: pixels of minus infinity added on each side.
+
+    Returns:
+        `[N, H', W', C]` with H', W' from `geometry.Window("pooling", ...)`.
+    """
+    padding = _padding(x.shape, kernel, stride, pad)
+    return lax.reduce_window(
+        x,
+        np.array(-np.inf, x.dtype),
+        lax.max,
+        window_dimensions=(1, kernel, kernel, 1),
+        window_strides=(1, stride, stride, 1),
+        padding=((0, 0), *padding, (0, 0)),
+    )
+
+
+def average_pool(x: Array, *, kernel: int, stride: int, pad: int = 0) -> Array:
+    """Caffe's Pooling layer, AVE.
+
+    Args and result as in `max_pool`, with zeros as padding. Each sum is divided by
+    the part of its window that lies inside the padded image.
+    """
+    rows, columns = _padding(x.shape, kernel, stride, pad)
+    total = lax.reduce_window(
+        x,
+        np.array(0, x.dtype),
+        lax.add,
+        window_dimensions=(1, kernel, kernel, 1),
+        window_strides=(1, stride, stride, 1),
+        padding=((0, 0), rows, columns, (0, 0)),
+    )
+    counts = np.multiply.outer(
+        _counts(x.shape[1], total.shape[1], kernel, stride, pad),
+        _counts(x.shape[2], total.shape[2], kernel, stride, pad),
+    )
+    return total / jnp.asarray(counts[None, :, :, None], x.dtype)
+
+
+def _padding(
+    shape: tuple[int, ...], kernel: int, stride: int, pad: int
+) -> list[tuple[int, int]]:
+    """(low, high) padding of rows and columns that gives Caffe's output size.
+
+    `high` is negative where the clip rule drops trailing pixels of a window row.
+    """
+    window = Window("pooling", kernel, stride, pad)
+    covered = [(window.size(size) - 1) * stride + kernel for size in shape[1:3]]
+    return [
+        (pad, reach - size - pad)
+        for reach, size in zip(covered, shape[1:3], strict=True)
+    ]
+
+
+def _counts(size: int, outputs: int, kernel: int, stride: int, pad: int) -> np.ndarray:
+    """Divisor of each window along one axis: its pixels inside the padded image."""
+    start = np.arange(outputs) * stride - pad
+    return np.minimum(start + kernel, size + pad) - start

@@ -1,0 +1,67 @@
+"""Bilinear upsampling inside the network (PAMI section 3.3, 4.2).
+
+The fixed form multiplies by a banded matrix along rows and then along columns,
+which equals the reference's dense transposed convolution with a bilinear kernel on
+the channel diagonal, and computes only the rows and columns that the following
+crop keeps. The learned form is `conv.transposed_convolution`, initialised with
+`bilinear_kernel`.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+
+def bilinear_taps(kernel: int) -> np.ndarray:
+    """One axis of the reference's bilinear kernel.
+
+    Args:
+        kernel: size k, even or odd; the upsampling factor is f = (k + 1) // 2.
+
+    Returns:
+        `[k] float64`: `1 - |i - c| / f`, c = f - 1 for odd k, f - 1/2 for even k.
+        The taps that reach one output pixel sum to 1 in the interior.
+    """
+    factor = (kernel + 1) // 2
+    centre = factor - 1 if kernel % 2 else factor - 0.5
+    return 1 - np.abs(np.arange(kernel) - centre) / factor
+
+
+def bilinear_kernel(kernel: int, channels: int) -> np.ndarray:
+    """The dense kernel `[k, k, channels, channels] float64`, diagonal in channels."""
+    taps = bilinear_taps(kernel)
+    plane = np.outer(taps, taps)
+    return plane[:, :, None, None] * np.eye(channels)
+
+
+def bilinear_upsample(
+    x: Array, *, stride: int, kernel: int, start: int = 0, size: tuple[int, int]
+) -> Array:
+    """Upsample by fixed bilinear weights and keep a window of the result.
+
+    Args:
+        x: `[N, H, W, C]`.
+        stride: upsampling factor.
+        kernel: kernel size in pixels, `2 stride` or `2 stride - 1` for bilinear.
+        start: first row and column to keep of the full result, whose size is
+            `stride * (H - 1) + kernel`.
+        size: rows and columns to keep.
+
+    Returns:
+        `[N, size[0], size[1], C]` in the dtype of `x`.
+    """
+    rows, columns = (
+        jnp.asarray(_band(length, stride, kernel, start, kept), x.dtype)
+        for length, kept in zip(x.shape[1:3], size, strict=True)
+    )
+    exact = lax.Precision.HIGHEST
+    x = jnp.einsum("oh,nhwc->nowc", rows, x, precision=exact)
+    return jnp.einsum("pw,nowc->nopc", columns, x, precision=exact)
+
+
+def _band(length: int, stride: int, kernel: int, start: int, kept: int) -> np.ndarray:
+    """Rows `start .. start + kept` of the upsampling matrix `[kept, length]`."""
+    taps = bilinear_taps(kernel)
+    tap = start + np.arange(kept)[:, None] - stride * np.arange(length)[None, :]
+    inside = (tap >= 0) & (tap < kernel)
+    return np.where(inside, taps[np.clip(tap, 0, kernel - 1)], 0.0)

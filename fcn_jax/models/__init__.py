@@ -1,0 +1,1 @@
+"""The networks: three backbones, skip heads, and the FCN that joins them."""

@@ -1,0 +1,98 @@
+"""The few building blocks that all three backbones are written in.
+
+Each takes a `FeatureMap` and returns one, so that geometry and the exactness of
+padded batches come with every layer. The computing dtype is the dtype of the input
+image; parameters are kept in float32.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from fcn_jax.layers import conv, lrn, pool
+from fcn_jax.layers.dropout import dropout as drop
+from fcn_jax.layers.feature_map import FeatureMap
+from fcn_jax.layers.geometry import Window
+
+Initializer = nn.initializers.Initializer
+
+
+def scaled(channels: int, width: float) -> int:
+    """Channels of a layer of a narrower net: even (for two groups), at least 2."""
+    return channels if width == 1 else max(2, 2 * round(channels * width / 2))
+
+
+class Convolution(nn.Module):
+    """Convolution with bias and, unless told otherwise, ReLU.
+
+    Attributes:
+        features: output channels.
+        kernel: window size in pixels.
+        stride: step of the window.
+        pad: zeros on each side.
+        groups: channel groups.
+        relu: whether a ReLU follows.
+        kernel_init: initialiser of the kernel; He-normal suits training from
+            scratch. The bias starts at zero.
+    """
+
+    features: int
+    kernel: int
+    stride: int = 1
+    pad: int = 0
+    groups: int = 1
+    relu: bool = True
+    kernel_init: Initializer = nn.initializers.he_normal()
+
+    @nn.compact
+    def __call__(self, x: FeatureMap) -> FeatureMap:
+        """`[N, H, W, C]` to `[N, H', W', features]`."""
+        channels = x.values.shape[-1] // self.groups
+        shape = (self.kernel, self.kernel, channels, self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        dtype = x.values.dtype
+        y = conv.convolution(
+            x.values,
+            kernel.astype(dtype),
+            bias.astype(dtype),
+            stride=self.stride,
+            pad=self.pad,
+            groups=self.groups,
+        )
+        window = Window("convolution", self.kernel, self.stride, self.pad)
+        return x.after(window, jax.nn.relu(y) if self.relu else y)
+
+
+def max_pool(x: FeatureMap, *, kernel: int, stride: int, pad: int = 0) -> FeatureMap:
+    """Caffe's max pooling, ceil mode."""
+    window = Window("pooling", kernel, stride, pad)
+    values = pool.max_pool(x.values, kernel=kernel, stride=stride, pad=pad)
+    return x.after(window, values)
+
+
+def normalize(x: FeatureMap) -> FeatureMap:
+    """Local response normalisation with the constants of AlexNet and GoogLeNet."""
+    return x.map(lrn.local_response_normalization)
+
+
+def dropout(
+    x: FeatureMap, *, rate: float, layer: int, train: bool, keys: Array | None
+) -> FeatureMap:
+    """Dropout in training, nothing otherwise.
+
+    Args:
+        x: the features.
+        rate: probability of zero.
+        layer: number that tells this dropout layer from others of the net.
+        train: whether features are dropped at all.
+        keys: `[N]` typed random keys, one an image; required to train with a rate
+            above 0.
+    """
+    if not train or rate == 0:
+        return x
+    if keys is None:
+        raise ValueError("training with dropout needs dropout_keys, one key an image")
+    own = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, jnp.uint32(layer))
+    return x.map(lambda values: drop(values, own, rate=rate))

@@ -1,0 +1,132 @@
+"""The one visible place where names become modules."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Literal
+
+from fcn_jax.models.alexnet import AlexNet
+from fcn_jax.models.fcn import FCN, Stream
+from fcn_jax.models.googlenet import GoogLeNet
+from fcn_jax.models.heads import Score, SkipHead
+from fcn_jax.models.vgg16 import VGG16
+
+SCORED = {
+    "vgg16": ("fc7", "pool4", "pool3"),
+    "alexnet": ("fc7", "pool2", "pool1"),
+    "googlenet": ("inception_5b", "pool3", "pool2"),
+}
+"""Endpoints of stride 32, 16 and 8 that the heads of each backbone score."""
+
+AT_ONCE_SCALES = (1.0, 0.01, 0.0001)
+"""Fixed factors on those endpoints when all are trained at once."""
+
+
+def build_fcn(
+    *,
+    backbone: Literal["vgg16", "alexnet", "googlenet"],
+    outputs: Mapping[str, int],
+    stride: Literal[32, 16, 8] = 32,
+    streams: Mapping[str, Sequence[str]] | None = None,
+    width: float = 1.0,
+    padding: Literal["reference", "same"] = "reference",
+    at_once: bool = False,
+    score_at: str = "",
+    fusion: Literal["sum", "max"] = "sum",
+    upsampling: Literal["fixed", "learned"] = "fixed",
+    score_init: Literal["zero", "gaussian"] = "zero",
+    dropout_rate: float | None = None,
+    order: Literal["pool-norm", "norm-pool"] = "pool-norm",
+) -> FCN:
+    """Assemble an FCN.
+
+    Args:
+        backbone: the trunk.
+        outputs: classes of each output, `{"semantic": 21}`.
+        stride: finest stride fused: 32 (no skip), 16 (one) or 8 (two skips).
+        streams: input names of each trunk; default one trunk that sees "color".
+            `{"trunk": ("color", "depth")}` is early fusion,
+            `{"color": ("color",), "hha": ("hha",)}` late fusion.
+        width: factor on every channel count of the trunk.
+        padding: "reference" pads conv1 by 100 (GoogLeNet: 15) pixels; "same" pads
+            only to keep sizes: faster, equal in form, not equal in value at borders.
+        at_once: scale the skips by 0.01 and 0.0001 (FCN-8s at-once).
+        score_at: score this endpoint alone, without what lies above it (the
+            truncated pool3, pool4 and pool5 nets); `stride` is then ignored.
+        fusion: "sum", or "max" for the ablation.
+        upsampling: "fixed" bilinear, or "learned".
+        score_init: "zero", or "gaussian" for the ablation.
+        dropout_rate: None for the backbone's own (0.5; GoogLeNet 0.4).
+        order: AlexNet's order of pooling and normalisation.
+
+    Raises:
+        ValueError: for a name or combination that does not exist.
+    """
+    if backbone not in SCORED:
+        raise ValueError(f"backbone is {backbone!r}; it must be one of {list(SCORED)}")
+    if stride not in (32, 16, 8):
+        raise ValueError(f"stride is {stride}; it must be 32, 16 or 8")
+    layers = _score_layers(backbone, stride, at_once, score_at)
+    make_backbone = _backbone(
+        backbone, width, padding, layers[0].endpoint, dropout_rate, order
+    )
+    inputs = streams or {"trunk": ("color",)}
+    return FCN(
+        streams=tuple(
+            Stream(name, tuple(names), make_backbone) for name, names in inputs.items()
+        ),
+        head=partial(
+            SkipHead,
+            scores=layers,
+            outputs=tuple(outputs.items()),
+            kernels="even" if backbone == "vgg16" else "odd",
+            fusion=fusion,
+            upsampling=upsampling,
+            score_init=score_init,
+        ),
+    )
+
+
+def _score_layers(
+    backbone: str, stride: int, at_once: bool, score_at: str
+) -> tuple[Score, ...]:
+    if score_at:
+        return (Score(f"score_{score_at}", score_at),)
+    scales = AT_ONCE_SCALES if at_once else (1.0, 1.0, 1.0)
+    count = {32: 1, 16: 2, 8: 3}[stride]
+    return tuple(
+        Score("score_fr" if index == 0 else f"score_{endpoint}", endpoint, scale)
+        for index, (endpoint, scale) in enumerate(
+            zip(SCORED[backbone][:count], scales[:count], strict=True)
+        )
+    )
+
+
+def _backbone(
+    name: str,
+    width: float,
+    padding: str,
+    last: str,
+    dropout_rate: float | None,
+    order: Literal["pool-norm", "norm-pool"],
+) -> partial:
+    if padding not in ("reference", "same"):
+        raise ValueError(f"padding is {padding!r}; it must be 'reference' or 'same'")
+    drop = {} if dropout_rate is None else {"dropout_rate": dropout_rate}
+    until = {"until": last} if last.startswith("pool") else {}
+    same = padding == "same"
+    if name == "vgg16":
+        pads = {"input_pad": 1, "fc6_pad": 3} if same else {}
+        return partial(VGG16, width=width, **pads, **drop, **until)
+    if name == "alexnet":
+        pads = {"input_pad": 5, "fc6_pad": 3} if same else {}
+        return partial(AlexNet, width=width, order=order, **pads, **drop, **until)
+    if same:
+        raise ValueError(
+            "padding 'same' exists for vgg16 and alexnet only; GoogLeNet's reference "
+            "padding already adds no more than 15 pixels"
+        )
+    if until:
+        raise ValueError(
+            f"score_at is {last!r}; a truncated net exists for vgg16 and alexnet only"
+        )
+    return partial(GoogLeNet, width=width, **drop)

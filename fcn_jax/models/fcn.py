@@ -1,0 +1,87 @@
+"""The fully convolutional network: one or more trunks under one head.
+
+RGB, early-fused RGB-D and late-fused RGB + HHA are the same class with other
+streams (PAMI section 5.3).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from fcn_jax.layers.feature_map import FeatureMap
+
+
+class Stream(NamedTuple):
+    """One trunk and what it sees.
+
+    Attributes:
+        name: name of the trunk's parameters; "trunk" when there is one stream.
+        inputs: input names, concatenated along the channels (early fusion).
+        backbone: makes the backbone module, given its `name`.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    backbone: Callable[..., nn.Module]
+
+
+class FCN(nn.Module):
+    """Pixel scores of images of any size.
+
+    Attributes:
+        streams: the trunks; the head averages their scores (late fusion).
+        head: makes the head module, given its `name`.
+    """
+
+    streams: tuple[Stream, ...]
+    head: Callable[..., nn.Module]
+
+    @nn.compact
+    def __call__(
+        self,
+        inputs: Mapping[str, Array],
+        *,
+        train: bool,
+        sizes: Array | None = None,
+        dropout_keys: Array | None = None,
+    ) -> dict[str, FeatureMap]:
+        """Scores of every pixel.
+
+        Args:
+            inputs: preprocessed images by input name, `[N, H, W, C]` floating point.
+            train: whether dropout is on.
+            sizes: `[N, 2] int32`, true (height, width) of each image; what lies
+                outside is ignored and its scores are zero. None: no padding.
+            dropout_keys: `[N]` typed random keys, one an image; needed to train.
+
+        Returns:
+            For each output a `FeatureMap` with values `[N, H, W, K]`, float32 or
+            better. Endpoints and coarse scores are sown into the collections
+            "endpoints" and "scores".
+
+        Raises:
+            ValueError: if an input is missing, or the image is too small.
+        """
+        endpoints = {}
+        for stream in self.streams:
+            missing = [name for name in stream.inputs if name not in inputs]
+            if missing:
+                raise ValueError(
+                    f"the network needs the inputs {stream.inputs}; "
+                    f"{', '.join(missing)} is missing from {sorted(inputs)}"
+                )
+            image = jnp.concatenate([inputs[name] for name in stream.inputs], axis=-1)
+            backbone = stream.backbone(name=stream.name)
+            features = backbone(
+                FeatureMap(image, sizes).masked(),
+                train=train,
+                dropout_keys=dropout_keys,
+            )
+            self.sow("endpoints", f"{stream.name}_maps", features)
+            endpoints[stream.name] = features
+        first = self.streams[0].inputs[0]
+        canvas = (inputs[first].shape[1], inputs[first].shape[2])
+        return self.head(name="head")(endpoints, canvas=canvas)

@@ -1,0 +1,98 @@
+"""GoogLeNet, fully convolutional (Szegedy et al. 2014; BVLC's Caffe trunk).
+
+The papers publish no FCN-GoogLeNet definition, only that the auxiliary classifiers,
+the final average pooling and the classifier are dropped (so the receptive field at
+inception_5b is 715, not the 907 that Table 1 prints with the pooling). The extra
+input padding of 15 makes the coarse map ceil(H / 32) cells and the crop offset 16.
+"""
+
+import flax.linen as nn
+from jax import Array
+
+from fcn_jax.layers.feature_map import FeatureMap, concatenate
+from fcn_jax.models.blocks import Convolution, dropout, max_pool, normalize, scaled
+
+INCEPTIONS = {
+    "inception_3a": (64, 96, 128, 16, 32, 32),
+    "inception_3b": (128, 128, 192, 32, 96, 64),
+    "inception_4a": (192, 96, 208, 16, 48, 64),
+    "inception_4b": (160, 112, 224, 24, 64, 64),
+    "inception_4c": (128, 128, 256, 24, 64, 64),
+    "inception_4d": (112, 144, 288, 32, 64, 64),
+    "inception_4e": (256, 160, 320, 32, 128, 128),
+    "inception_5a": (256, 160, 320, 32, 128, 128),
+    "inception_5b": (384, 192, 384, 48, 128, 128),
+}
+"""Channels of 1x1, 3x3_reduce, 3x3, 5x5_reduce, 5x5, pool_proj of each block."""
+
+
+class Inception(nn.Module):
+    """Four branches, joined along the channels in Caffe's order.
+
+    Attributes:
+        channels: channels of the six convolutions, as in `INCEPTIONS`.
+        width: factor on every channel count.
+    """
+
+    channels: tuple[int, int, int, int, int, int]
+    width: float
+
+    @nn.compact
+    def __call__(self, x: FeatureMap) -> FeatureMap:
+        """`[N, H, W, C]` to `[N, H, W, sum of the branches]`."""
+        one, reduce3, three, reduce5, five, project = (
+            scaled(channels, self.width) for channels in self.channels
+        )
+        branch3 = Convolution(reduce3, kernel=1, name="3x3_reduce")(x)
+        branch5 = Convolution(reduce5, kernel=1, name="5x5_reduce")(x)
+        pooled = max_pool(x, kernel=3, stride=1, pad=1)
+        return concatenate(
+            [
+                Convolution(one, kernel=1, name="1x1")(x),
+                Convolution(three, kernel=3, pad=1, name="3x3")(branch3),
+                Convolution(five, kernel=5, pad=2, name="5x5")(branch5),
+                Convolution(project, kernel=1, name="pool_proj")(pooled),
+            ]
+        )
+
+
+class GoogLeNet(nn.Module):
+    """The trunk up to inception_5b.
+
+    Attributes:
+        width: factor on every channel count.
+        input_pad: padding added to conv1's own 3 pixels; 15 in the FCN, 0 in the
+            classifier.
+        dropout_rate: before the score, in training (the classifier's 0.4).
+    """
+
+    width: float = 1.0
+    input_pad: int = 15
+    dropout_rate: float = 0.4
+
+    @nn.compact
+    def __call__(
+        self, x: FeatureMap, *, train: bool, dropout_keys: Array | None = None
+    ) -> dict[str, FeatureMap]:
+        """Endpoints by name, from high to low resolution; see `VGG16`.
+
+        "pool1" is the map after pool1 and its normalisation, "pool2" the map after
+        conv2's normalisation and pool2.
+        """
+        stem = (scaled(64, self.width), scaled(64, self.width), scaled(192, self.width))
+        pad = 3 + self.input_pad
+        endpoints = {}
+        x = Convolution(stem[0], kernel=7, stride=2, pad=pad, name="conv1_7x7_s2")(x)
+        x = endpoints["pool1"] = normalize(max_pool(x, kernel=3, stride=2))
+        x = Convolution(stem[1], kernel=1, name="conv2_3x3_reduce")(x)
+        x = normalize(Convolution(stem[2], kernel=3, pad=1, name="conv2_3x3")(x))
+        x = endpoints["pool2"] = max_pool(x, kernel=3, stride=2)
+        for name, channels in INCEPTIONS.items():
+            x = endpoints[name] = Inception(channels, self.width, name=name)(x)
+            if name in ("inception_3b", "inception_4e"):
+                x = max_pool(x, kernel=3, stride=2)
+                endpoints["pool3" if name == "inception_3b" else "pool4"] = x
+        endpoints["inception_5b"] = dropout(
+            x, rate=self.dropout_rate, layer=5, train=train, keys=dropout_keys
+        )
+        return endpoints

@@ -1,0 +1,195 @@
+"""Score layers, skips and upsampling: what turns endpoints into pixel scores.
+
+A head is described by data: where it scores, from coarse to fine, and how it fuses
+(PAMI section 4.2 and Figure 3). Every kernel size and crop offset is computed from
+the geometry of the endpoints, so the same code is FCN-32s, 16s, 8s and at-once, on
+every backbone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from fcn_jax.layers.conv import transposed_convolution
+from fcn_jax.layers.feature_map import FeatureMap
+from fcn_jax.layers.geometry import (
+    Geometry,
+    Window,
+    align,
+    bilinear_kernel_size,
+    crop_to_image,
+    whole_factor,
+)
+from fcn_jax.layers.upsample import bilinear_kernel, bilinear_upsample
+from fcn_jax.models.blocks import Convolution
+
+Endpoints = Mapping[str, Mapping[str, FeatureMap]]
+"""Stream name -> endpoint name -> features."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One 1 x 1 score layer.
+
+    Attributes:
+        layer: its Caffe name, "score_fr", "score_pool4", ...
+        endpoint: the backbone endpoint that it reads.
+        scale: fixed factor on the endpoint, 1 when staged; 0.01 and 0.0001 for
+            pool4 and pool3 of the at-once net.
+    """
+
+    layer: str
+    endpoint: str
+    scale: float = 1.0
+
+
+class SkipHead(nn.Module):
+    """Scores, fused from coarse to fine and upsampled to every pixel.
+
+    Attributes:
+        scores: the score layers, coarsest first.
+        outputs: (name, classes) of each output; several share the trunk, and their
+            layers' names end in `_<name>`.
+        kernels: "even" (VGG16) or "odd" (AlexNet, GoogLeNet) upsampling kernels,
+            whichever makes the crop offsets whole numbers.
+        fusion: "sum", or "max" for the papers' ablation.
+        upsampling: "fixed" bilinear, or "learned" from a bilinear start.
+        score_init: "zero", or "gaussian" (standard deviation 0.01) for the ablation.
+    """
+
+    scores: tuple[Score, ...]
+    outputs: tuple[tuple[str, int], ...]
+    kernels: Literal["even", "odd"]
+    fusion: Literal["sum", "max"] = "sum"
+    upsampling: Literal["fixed", "learned"] = "fixed"
+    score_init: Literal["zero", "gaussian"] = "zero"
+
+    @nn.compact
+    def __call__(
+        self, endpoints: Endpoints, *, canvas: tuple[int, int]
+    ) -> dict[str, FeatureMap]:
+        """Scores `[N, H, W, K]` of each output on the canvas of (H, W) pixels."""
+        single = len(self.outputs) == 1
+        return {
+            name: self._pixel_scores(
+                endpoints, classes, "" if single else f"_{name}", canvas
+            )
+            for name, classes in self.outputs
+        }
+
+    def _pixel_scores(
+        self, endpoints: Endpoints, classes: int, suffix: str, canvas: tuple[int, int]
+    ) -> FeatureMap:
+        fused = self._score(self.scores[0], endpoints, classes, suffix)
+        for coarser, skip in zip(self.scores, self.scores[1:], strict=False):
+            score = self._score(skip, endpoints, classes, suffix)
+            factor = whole_factor(fused.geometry.scale, score.geometry.scale)
+            window = self._window(factor)
+            shared, start, skip_start = align(
+                fused.geometry.after(window), score.geometry
+            )
+            size = (
+                min(window.size(length) - start, skip_length - skip_start)
+                for length, skip_length in zip(
+                    fused.values.shape[1:3], score.values.shape[1:3], strict=True
+                )
+            )
+            rows, columns = size
+            first = coarser is self.scores[0]
+            name = f"upscore{factor}" if first else f"upscore_{coarser.endpoint}"
+            upsampled = self._upsample(
+                fused, window, shared, start, (rows, columns), name + suffix
+            )
+            skipped = score.values[
+                :, skip_start : skip_start + rows, skip_start : skip_start + columns
+            ]
+            combine = jnp.add if self.fusion == "sum" else jnp.maximum
+            fused = upsampled.placed(shared, combine(upsampled.values, skipped))
+        return self._to_image(fused, suffix, canvas)
+
+    def _to_image(
+        self, fused: FeatureMap, suffix: str, canvas: tuple[int, int]
+    ) -> FeatureMap:
+        factor = whole_factor(fused.geometry.scale, Geometry().scale)
+        window = self._window(factor)
+        geometry, start = crop_to_image(fused.geometry.after(window))
+        for length, wanted in zip(fused.values.shape[1:3], canvas, strict=True):
+            if window.size(length) - start < wanted:
+                raise ValueError(
+                    f"the upsampled scores end {wanted + start - window.size(length)} "
+                    "pixels inside the image; enlarge the backbone's input padding"
+                )
+        name = f"upscore{factor}" if len(self.scores) > 1 else "upscore"
+        return self._upsample(fused, window, geometry, start, canvas, name + suffix)
+
+    def _score(
+        self, score: Score, endpoints: Endpoints, classes: int, suffix: str
+    ) -> FeatureMap:
+        """1 x 1 scores, averaged over the streams; at least float32 from here on."""
+        init = nn.initializers.zeros
+        if self.score_init == "gaussian":
+            init = nn.initializers.normal(0.01)
+        total: Array | None = None
+        feature_map = None
+        for stream, features in endpoints.items():
+            if score.endpoint not in features:
+                raise ValueError(
+                    f"{score.layer} reads the endpoint {score.endpoint!r}, which the "
+                    f"backbone does not have; it has {', '.join(features)}"
+                )
+            feature_map = features[score.endpoint]
+            if score.scale != 1:
+                feature_map = feature_map.map(lambda values: values * score.scale)
+            name = score.layer if len(endpoints) == 1 else f"{score.layer}_{stream}"
+            feature_map = Convolution(
+                classes, kernel=1, relu=False, kernel_init=init, name=name + suffix
+            )(feature_map)
+            precise = np.promote_types(feature_map.values.dtype, np.float32)
+            values = feature_map.values.astype(precise) / len(endpoints)
+            total = values if total is None else total + values
+        if feature_map is None or total is None:
+            raise ValueError("a head needs at least one stream of endpoints")
+        scored = feature_map.replace(values=total)
+        self.sow("scores", f"{score.layer}{suffix}_maps", scored)
+        return scored
+
+    def _window(self, factor: int) -> Window:
+        kernel = bilinear_kernel_size(factor, self.kernels)
+        return Window("transposed", kernel, stride=factor)
+
+    def _upsample(
+        self,
+        x: FeatureMap,
+        window: Window,
+        geometry: Geometry,
+        start: int,
+        size: tuple[int, int],
+        name: str,
+    ) -> FeatureMap:
+        """Upsample and keep `size` pixels from `start` on, which gives `geometry`."""
+        if self.upsampling == "fixed":
+            values = bilinear_upsample(
+                x.values,
+                stride=window.stride,
+                kernel=window.kernel,
+                start=start,
+                size=size,
+            )
+            return x.placed(geometry, values)
+        channels = x.values.shape[-1]
+        kernel = self.param(
+            name,
+            lambda _: jnp.asarray(
+                bilinear_kernel(window.kernel, channels), jnp.float32
+            ),
+        )
+        values = transposed_convolution(
+            x.values, kernel.astype(x.values.dtype), stride=window.stride
+        )
+        kept = values[:, start : start + size[0], start : start + size[1]]
+        return x.placed(geometry, kept)
