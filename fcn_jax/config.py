@@ -1,0 +1,235 @@
+"""Every key of an experiment, with its default, unit and meaning.
+
+An experiment file calls `base()`, changes what differs and returns the result. The
+configuration is locked: a misspelt key fails at once. Only the programs (`train`,
+`evaluate`, `predict`) read it; every part below them takes plain arguments.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+ILSVRC_MEAN = (122.67891434, 116.66876762, 104.00698793)
+"""RGB mean of ImageNet, which the reference subtracts on PASCAL data."""
+
+CAFFE_MULTIPLIERS = (("*.bias", 2.0, 0.0), ("*", 1.0, 1.0))
+"""What the reference's VGG16 nets set: biases learn twice as fast, undecayed."""
+
+CHANGEABLE = (
+    "checkpoint.*",
+    "checks.*",
+    "data.prefetch",
+    "data.threads",
+    "data.workers",
+    "devices",
+    "evaluation.*",
+    "log.*",
+)
+"""Keys that cannot alter the trajectory, so a resumed run may change them."""
+
+
+def base() -> ConfigDict:
+    """The defaults: the reference's heavy-momentum FCN-32s on PASCAL VOC."""
+    config = ConfigDict()
+    config.seed = 1337  # of initialisation, data order, augmentation and dropout
+    config.steps = 100_000  # updates
+    config.batch_size = 1  # images per accumulation step, over all devices
+    config.accumulation = 1  # batches per update (Caffe's iter_size)
+    config.devices = 0  # devices to use; 0 is all
+    config.dtype = "float32"  # of the trunk's arithmetic: float32 or bfloat16
+
+    config.recipe = "fine-tune"  # or "scratch": whether an untrained trunk is meant
+    config.init_from = ""  # checkpoint that gives the initial parameters, or ""
+    config.init_new = ()  # patterns of parameters that it does not give
+    config.init_unused = ()  # patterns of its parameters that the net does not have
+
+    config.model = ConfigDict(
+        {
+            "backbone": "vgg16",  # vgg16, alexnet or googlenet
+            "stride": 32,  # finest stride fused: 32, 16 or 8
+            "width": 1.0,  # factor on the trunk's channels
+            "padding": "reference",  # or "same": faster, not identical at borders
+            "at_once": False,  # fixed factors 0.01, 0.0001 on the skips
+            "score_at": "",  # score this endpoint alone (truncated nets)
+            "fusion": "sum",  # or "max"
+            "upsampling": "fixed",  # bilinear, or "learned" from it
+            "score_init": "zero",  # or "gaussian"
+            "dropout_rate": -1.0,  # -1 is the backbone's own
+            "order": "pool-norm",  # AlexNet: CaffeNet's; or "norm-pool"
+            "streams": {"trunk": ("color",)},  # input names of each trunk
+        }
+    )
+    config.preprocessing = ConfigDict(
+        {
+            "color": {
+                "mean": ILSVRC_MEAN,  # RGB, 0..255
+                "scale": 1.0,  # factor after the subtraction
+                "origin": "ILSVRC mean, as the reference subtracts it",
+            }
+        }
+    )
+    config.data = ConfigDict(
+        {
+            "name": "voc_reference",  # synthetic, folder, camvid, voc_reference, ...
+            "folder": "",  # of the folder data set
+            "data_dir": "",  # prepared data sets; "" is TFDS's own convention
+            "train_split": "train",
+            "eval_split": "val",
+            "order": "replacement",  # the reference's sampling, or "shuffle"
+            "canvas": (0, 0),  # rows, columns of a batch; 0 is the largest image's
+            "crop": (0, 0),  # random window in training; 0 is the whole image
+            "mirror": False,  # flip half of the images left to right
+            "jitter": 0,  # pixels of random shift along each axis
+            "workers": 0,  # processes that load images; 0 loads in threads
+            "threads": 2,  # threads that load images, without workers
+            "prefetch": 4,  # batches made ahead
+        }
+    )
+    config.synthetic = ConfigDict(
+        {
+            "classes": 6,  # with the background, at most 21
+            "train_length": 2000,  # images
+            "eval_length": 64,
+            "min_size": 64,  # pixels, of either side
+            "max_size": 96,
+            "seed": 0,  # another seed is another data set
+        }
+    )
+    config.loss = ConfigDict(
+        {
+            "reduction": "sum",  # over pixels and images; or "mean" over valid pixels
+            "class_weights": (),  # one factor a class, or none
+        }
+    )
+    config.optimizer = ConfigDict(
+        {
+            "name": "caffe_sgd",  # or sgd, adam, adamw
+            "learning_rate": 1e-10,
+            "momentum": 0.99,
+            "weight_decay": 5e-4,
+            "schedule": "fixed",  # or poly, cosine
+            "warmup_steps": 0,  # updates of linear warm-up
+            "multipliers": CAFFE_MULTIPLIERS,  # (pattern, rate, decay), first wins
+        }
+    )
+    config.evaluation = ConfigDict(
+        {
+            "every": 4000,  # updates; the last one is always evaluated
+            "batch_size": 1,  # images, over all devices
+            "absent": "script",  # absent classes: reference's script, or "paper"
+            "pictures": 4,  # examples drawn at each evaluation
+        }
+    )
+    config.checkpoint = ConfigDict(
+        {
+            "every": 4000,  # updates; evaluations always save too
+            "keep": 2,  # newest kept, besides the best
+        }
+    )
+    config.log = ConfigDict({"every": 20})  # updates between lines of metrics.jsonl
+    config.checks = ConfigDict(
+        {
+            "untrained_trunk": True,  # fine-tuning needs a trunk that was loaded
+            "constant_features": True,  # the trunk must tell pixels apart
+            "constant_scores": True,  # ... and so must the scores, after
+            "constant_scores_after": 300,  # so many updates
+            "learning_rate": True,  # the rate must belong to the kind of loss
+        }
+    )
+    return config.lock()
+
+
+def validate(config: ConfigDict) -> None:
+    """Refuse values that no run could use.
+
+    Raises:
+        ValueError: one sentence with the key, the value and what is allowed.
+    """
+    for key in ("steps", "batch_size", "accumulation"):
+        _require(config[key] >= 1, key, config[key], "at least 1")
+    for section in ("evaluation", "checkpoint", "log"):
+        every = config[section].every
+        _require(every >= 1, f"{section}.every", every, "at least 1")
+    _require(
+        config.evaluation.batch_size >= 1,
+        "evaluation.batch_size",
+        config.evaluation.batch_size,
+        "at least 1",
+    )
+    _require(
+        config.checkpoint.keep >= 1, "checkpoint.keep", config.checkpoint.keep, ">= 1"
+    )
+    _require(config.seed >= 0, "seed", config.seed, "at least 0")
+    _one_of("recipe", config.recipe, ("fine-tune", "scratch"))
+    _one_of("dtype", config.dtype, ("float32", "bfloat16"))
+    _one_of("loss.reduction", config.loss.reduction, ("sum", "mean"))
+    _one_of("data.order", config.data.order, ("replacement", "shuffle"))
+    _one_of("evaluation.absent", config.evaluation.absent, ("script", "paper"))
+    rate = config.optimizer.learning_rate
+    _require(rate > 0, "optimizer.learning_rate", rate, "above 0")
+    momentum = config.optimizer.momentum
+    _require(0 <= momentum < 1, "optimizer.momentum", momentum, "in [0, 1)")
+    width = config.model.width
+    _require(width > 0, "model.width", width, "above 0")
+    for key in ("canvas", "crop"):
+        value = config.data[key]
+        pair = len(value) == 2 and all(isinstance(v, int) and v >= 0 for v in value)
+        _require(pair, f"data.{key}", value, "two whole numbers (rows, columns)")
+    if any(config.data.crop) and any(config.data.canvas):
+        raise ValueError(
+            "data.canvas and data.crop are both set; a cropped batch has the size of "
+            "the crop: leave data.canvas at (0, 0)"
+        )
+
+
+def changeable_keys(config: ConfigDict) -> tuple[str, ...]:
+    """Patterns of keys that a resumed run may change.
+
+    The number of steps is one of them only at a fixed rate: other schedules end
+    where the run does.
+    """
+    if config.optimizer.schedule == "fixed":
+        return (*CHANGEABLE, "steps")
+    return CHANGEABLE
+
+
+def to_dict(config: ConfigDict) -> dict[str, Any]:
+    """The configuration as nested dictionaries that JSON can store."""
+    return _plain(config.to_dict())
+
+
+def from_dict(stored: dict[str, Any]) -> ConfigDict:
+    """A stored configuration, with defaults for keys that are newer than it."""
+    config = base().unlock()
+    for section, value in stored.items():
+        if isinstance(value, dict) and isinstance(config.get(section), ConfigDict):
+            for key, inner in value.items():
+                config[section][key] = _tuples(inner)
+        else:
+            config[section] = _tuples(value)
+    return config.lock()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return ConfigDict({key: _tuples(inner) for key, inner in value.items()})
+    if isinstance(value, list):
+        return tuple(_tuples(inner) for inner in value)
+    return value
+
+
+def _require(holds: bool, key: str, value: Any, allowed: str) -> None:
+    if not holds:
+        raise ValueError(f"config.{key} is {value!r}; it must be {allowed}")
+
+
+def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    _require(value in allowed, key, value, f"one of {', '.join(allowed)}")

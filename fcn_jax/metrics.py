@@ -1,0 +1,126 @@
+"""The four scores of the papers, from one confusion matrix over a whole split.
+
+Counts are summed exactly (int64 on the host) over images, batches and devices and
+divided once at the end, so the scores do not depend on the batch size. A mean of
+per-image or per-batch scores is another, incomparable quantity.
+
+Reference: PAMI paper, section 5; `score.py` of the reference code.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+Absent = Literal["script", "paper"]
+DEFINITIONS = {
+    "script": "classes without a labelled and a predicted pixel are left out of the "
+    "mean IU (the reference's score.py); a class that is predicted but never "
+    "labelled counts as 0",
+    "paper": "classes without a labelled pixel are left out of every mean (the "
+    "papers' SIFT Flow protocol)",
+}
+
+
+def confusion_counts(scores: Array, labels: Array) -> Array:
+    """Confusion matrix of one batch, on the device.
+
+    Args:
+        scores: `[N, H, W, K]`.
+        labels: `[N, H, W]` integer; values outside 0..K-1 are not counted.
+
+    Returns:
+        `[K, K] int32`: pixels of true class i (row) predicted as class j (column);
+        among equal scores the lowest class wins, as in NumPy's argmax.
+    """
+    classes = scores.shape[-1]
+    predicted = jnp.argmax(scores, axis=-1).astype(jnp.int32)
+    labels = labels.astype(jnp.int32)
+    valid = (labels >= 0) & (labels < classes)
+    cell = jnp.where(valid, labels * classes + predicted, classes * classes)
+    counts = jnp.bincount(cell.reshape(-1), length=classes * classes + 1)
+    return counts[:-1].reshape(classes, classes).astype(jnp.int32)
+
+
+@dataclass(frozen=True)
+class ConfusionMatrix:
+    """Pixel counts `[K, K] int64`: true class by row, predicted class by column."""
+
+    counts: np.ndarray
+
+    @classmethod
+    def empty(cls, num_classes: int) -> "ConfusionMatrix":
+        """No pixel counted yet."""
+        return cls(np.zeros((num_classes, num_classes), np.int64))
+
+    def merge(self, counts: np.ndarray) -> "ConfusionMatrix":
+        """The matrix with more counts `[K, K]` added."""
+        return ConfusionMatrix(self.counts + np.asarray(counts).astype(np.int64))
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """`[K] int64`: labelled pixels of each class (its support)."""
+        return self.counts.sum(axis=1)
+
+    def per_class_iu(self, absent: Absent = "script") -> np.ndarray:
+        """`[K] float64` intersection over union; NaN where a class is left out."""
+        if absent not in DEFINITIONS:
+            raise ValueError(
+                f"absent is {absent!r}; it must be one of {list(DEFINITIONS)}"
+            )
+        hits = np.diag(self.counts).astype(np.float64)
+        union = self.labelled + self.counts.sum(axis=0) - np.diag(self.counts)
+        iu = _ratio(hits, union)
+        if absent == "paper":
+            iu = np.where(self.labelled > 0, iu, np.nan)
+        return iu
+
+    def scores(self, absent: Absent = "script") -> dict[str, float]:
+        """The four scores, as fractions; NaN where nothing was labelled.
+
+        Args:
+            absent: how the mean IU treats absent classes, see `DEFINITIONS`. The
+                mean accuracy leaves out classes without a labelled pixel in both.
+        """
+        hits = np.diag(self.counts).astype(np.float64)
+        labelled = self.labelled
+        total = labelled.sum()
+        iu = self.per_class_iu(absent)
+        weighted = np.where(labelled > 0, labelled * np.nan_to_num(iu), 0.0).sum()
+        return {
+            "pixel_accuracy": float(_ratio(hits.sum(), total)),
+            "mean_accuracy": _nanmean(_ratio(hits, labelled)),
+            "mean_iu": _nanmean(iu),
+            "frequency_weighted_iu": float(_ratio(weighted, total)),
+        }
+
+    def record(self, names: tuple[str, ...], absent: Absent) -> dict[str, Any]:
+        """Everything `scores.json` says about one output; absent classes are null."""
+        iu = self.per_class_iu(absent)
+        return {
+            **{name: _json(score) for name, score in self.scores(absent).items()},
+            "definition": {"absent_classes": absent, "means": DEFINITIONS[absent]},
+            "per_class_iu": {
+                name: _json(value) for name, value in zip(names, iu, strict=True)
+            },
+            "support": {
+                name: int(count)
+                for name, count in zip(names, self.labelled, strict=True)
+            },
+        }
+
+
+def _ratio(numerator: Any, denominator: Any) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.divide(numerator, denominator, dtype=np.float64)
+
+
+def _nanmean(values: np.ndarray) -> float:
+    kept = values[~np.isnan(values)]
+    return float(kept.mean()) if kept.size else float("nan")
+
+
+def _json(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

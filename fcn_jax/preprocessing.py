@@ -1,0 +1,84 @@
+"""From stored pixels to network input: a record that travels with the weights.
+
+Applied on the device inside the jitted step, so that images travel as uint8. The
+order of colours is RGB everywhere; weights that expect BGR are flipped when they
+are converted, never the images.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import DTypeLike
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is done to one input.
+
+    Attributes:
+        mean: subtracted from each channel, in units of the pixel (0..255), or of
+            its logarithm.
+        scale: factor after the subtraction; 1 in the reference.
+        logarithm: take the natural logarithm first (depth in millimetres).
+        origin: where the numbers come from, for the record.
+    """
+
+    mean: tuple[float, ...]
+    scale: float = 1.0
+    logarithm: bool = False
+    origin: str = ""
+
+    def apply(self, pixels: Array, dtype: DTypeLike) -> Array:
+        """`[N, H, W, C]` stored pixels to floating-point network input.
+
+        Raises:
+            ValueError: if the image has another number of channels.
+        """
+        if pixels.shape[-1] != len(self.mean):
+            raise ValueError(
+                f"the image has {pixels.shape[-1]} channels, its preprocessing record "
+                f"{len(self.mean)} ({self.origin})"
+            )
+        precise = np.promote_types(dtype, np.float32)
+        values = pixels.astype(precise)
+        if self.logarithm:
+            values = jnp.log(values)
+        mean = jnp.asarray(self.mean, precise)[None, None, None, :]
+        return ((values - mean) * self.scale).astype(dtype)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON stores it."""
+        return {**asdict(self), "mean": list(self.mean)}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Preprocessing":
+        """Inverse of `to_dict`."""
+        return cls(
+            mean=tuple(record["mean"]),
+            scale=record["scale"],
+            logarithm=record["logarithm"],
+            origin=record["origin"],
+        )
+
+
+def preprocess(
+    inputs: Mapping[str, Array],
+    records: Mapping[str, Preprocessing],
+    dtype: DTypeLike,
+) -> dict[str, Array]:
+    """Apply each input's record.
+
+    Raises:
+        ValueError: if an input has no record.
+    """
+    missing = sorted(set(inputs) - set(records))
+    if missing:
+        raise ValueError(
+            f"no preprocessing record for the inputs {missing}; records exist for "
+            f"{sorted(records)}"
+        )
+    return {name: records[name].apply(inputs[name], dtype) for name in inputs}

@@ -1,0 +1,73 @@
+"""How every command-line program of the package ends.
+
+Bad input ends in one sentence on standard error and exit status 2; the traceback
+appears only with `--debug`. What is neither bad input nor a failure of the machine
+(an AssertionError, a TypeError) is a defect of the package and keeps its traceback.
+"""
+
+import sys
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+from absl import flags
+
+DEBUG_FLAG = "--debug"
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
+
+
+class RunError(RuntimeError):
+    """What went wrong in a run for a reason outside the program.
+
+    The base of the package's own run-time errors: a work directory in use, a checkpoint
+    that cannot be written or read. Its message is one sentence with the remedy.
+    """
+
+
+# flags.Error: a mistyped flag is bad input too, and absl derives it from Exception.
+_REPORTED = (ValueError, OSError, RunError, flags.Error)
+
+
+def run(
+    main: Callable[[list[str]], int | None], argv: list[str] | None = None
+) -> NoReturn:
+    """Runs a program and leaves the process with its exit status.
+
+    Args:
+      main: the program; takes the command-line arguments without the program's name and
+        returns its exit status (None is 0).
+      argv: the arguments, `sys.argv[1:]` where None. Every `--debug` in them is taken
+        out before `main` sees them.
+
+    Raises:
+      SystemExit: always. Status 2 after a ValueError, OSError, RunError or absl flag
+        error, which becomes `error: <sentence>` on standard error; 130 after Ctrl-C;
+        else what `main` returned. Other exceptions pass through.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = DEBUG_FLAG in arguments
+    arguments = [argument for argument in arguments if argument != DEBUG_FLAG]
+    try:
+        status = main(arguments)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        status = EXIT_INTERRUPTED
+    except _REPORTED as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {error_sentence(error)}", file=sys.stderr)
+        status = EXIT_ERROR
+    sys.exit(status)
+
+
+def error_sentence(error: BaseException) -> str:
+    """What an exception says, on one line; the operating system's without its number."""
+    if isinstance(error, OSError) and error.strerror:
+        names = [str(n) for n in (error.filename, error.filename2) if n is not None]
+        text = ": ".join(
+            [" -> ".join(names), error.strerror] if names else [error.strerror]
+        )
+    else:
+        text = str(error)
+    return " ".join(text.split()) or type(error).__name__

@@ -1,0 +1,175 @@
+"""The mistakes that make an FCN predict nothing but background, found at start.
+
+"All black output" is the oldest complaint about FCNs. Each check here is one of its
+causes: a trunk that was not (wholly) loaded, features that do not depend on the
+image, scores that stay constant, a learning rate of the other kind of loss. Every
+check raises a ValueError that names the switch which overrides it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fcn_jax.layers.feature_map import FeatureMap
+
+LARGEST_SUMMED_RATE = 1.0
+SMALLEST_MEAN_RATE = 1e-7
+CONSTANT = 1e-6
+
+
+def check_trunk(recipe: str, origins: Mapping[str, str]) -> None:
+    """A fine-tuning recipe needs every parameter of its trunks loaded.
+
+    Args:
+        recipe: "fine-tune" or "scratch".
+        origins: where each parameter came from, by dotted path.
+    """
+    untrained = [
+        path
+        for path, origin in origins.items()
+        if origin == "initialised" and not path.startswith("head.")
+    ]
+    if recipe == "fine-tune" and untrained:
+        raise ValueError(
+            f"this recipe fine-tunes, but {len(untrained)} parameters of the trunk are "
+            f"untrained ({', '.join(untrained[:4])}, ...): give pretrained weights with "
+            "--config.init_from=DIR, choose a recipe that trains from scratch "
+            "(--config.recipe=scratch), or insist with "
+            "--config.checks.untrained_trunk=False"
+        )
+
+
+def check_learning_rate(
+    *,
+    optimizer: str,
+    learning_rate: float,
+    momentum: float,
+    reduction: str,
+    valid_pixels: int,
+) -> None:
+    """The rate must belong to the kind of loss: summed and mean differ 200,000-fold.
+
+    Only for SGD: the adaptive optimisers divide the scale of the loss out.
+
+    Args:
+        optimizer: its name.
+        learning_rate: base rate.
+        momentum: in [0, 1).
+        reduction: "sum" or "mean".
+        valid_pixels: labelled pixels of one update, over `accumulation`.
+    """
+    if optimizer not in ("caffe_sgd", "sgd"):
+        return
+    effective = learning_rate * valid_pixels / (1 - momentum)
+    if reduction == "sum" and effective > LARGEST_SUMMED_RATE:
+        raise ValueError(
+            f"the learning rate {learning_rate:g} on a loss summed over {valid_pixels} "
+            f"pixels, with momentum {momentum:g}, moves the scores by {effective:.3g} "
+            "times their gradient (the reference: 1.9e-3): it belongs to a mean loss; "
+            f"use about {1.9e-3 * (1 - momentum) / max(valid_pixels, 1):.1e}, or "
+            "--config.loss.reduction=mean, or insist with "
+            "--config.checks.learning_rate=False"
+        )
+    if reduction == "mean" and learning_rate < SMALLEST_MEAN_RATE:
+        raise ValueError(
+            f"the learning rate {learning_rate:g} on a mean loss changes nothing: it "
+            f"belongs to a summed loss; use about {learning_rate * valid_pixels:.1e}, "
+            "or --config.loss.reduction=sum, or insist with "
+            "--config.checks.learning_rate=False"
+        )
+
+
+def deepest(endpoints: Mapping[str, FeatureMap]) -> FeatureMap:
+    """The endpoint that sees most of the image: the last one of a trunk."""
+    names = sorted(endpoints)
+    return endpoints[
+        max(names, key=lambda name: (endpoints[name].geometry.receptive_field, name))
+    ]
+
+
+def check_features(features: Mapping[str, FeatureMap]) -> None:
+    """The trunk's last features must be finite and differ between pixels.
+
+    Args:
+        features: stream -> deepest features of real images, on the host.
+    """
+    for stream, last in features.items():
+        spread = spatial_spread(last)
+        where = f"the last features of {stream}"
+        if not np.isfinite(spread).all():
+            raise ValueError(
+                f"{where} are not finite: the weights or the preprocessing are broken; "
+                "convert the weights again, or insist with "
+                "--config.checks.constant_features=False"
+            )
+        if spread.size and spread.max() <= CONSTANT:
+            raise ValueError(
+                f"{where} are constant over the image, so no pixel can be told from "
+                "another: the trunk is untrained or only partly loaded; check "
+                "config.init_from, or insist with "
+                "--config.checks.constant_features=False"
+            )
+
+
+def check_scores(scores: Mapping[str, FeatureMap], step: int) -> None:
+    """After some updates the coarse scores must differ between pixels.
+
+    Args:
+        scores: score layer -> scores of real images, on the host.
+        step: completed updates.
+    """
+    spreads = [spatial_spread(feature_map) for feature_map in scores.values()]
+    if all(spread.size and spread.max() <= CONSTANT for spread in spreads):
+        raise ValueError(
+            f"after {step} updates the scores of {', '.join(scores)} are still "
+            "constant over the image: the learning rate is far too small, or the trunk "
+            "gives nothing to learn from; raise the rate, or insist with "
+            "--config.checks.constant_scores=False"
+        )
+
+
+def spatial_spread(feature_map: FeatureMap) -> np.ndarray:
+    """Relative standard deviation over the pixels of each image.
+
+    Returns:
+        `[M]`: for every image with more than one pixel in this map, the largest
+        channel deviation over the largest magnitude. NaN if anything is not finite.
+    """
+    values = np.asarray(feature_map.values, np.float64)
+    inside = feature_map.inside()
+    spreads = []
+    for index, image in enumerate(values):
+        if inside is None:
+            pixels = image.reshape(-1, image.shape[-1])
+        else:
+            pixels = image[np.asarray(inside[index, :, :, 0])]
+        if len(pixels) < 2:
+            continue
+        if not np.isfinite(pixels).all():
+            spreads.append(np.nan)
+            continue
+        largest = np.abs(pixels).max()
+        spreads.append(pixels.std(axis=0).max() / largest if largest > 0 else 0.0)
+    return np.asarray(spreads, np.float64)
+
+
+def sown(variables: Mapping[str, Any], collection: str, suffix: str = "_maps") -> dict:
+    """What the network has sown, by the name of what sowed it.
+
+    Args:
+        variables: mutable collections returned by `apply`.
+        collection: "endpoints" or "scores".
+        suffix: ending of the sown names.
+    """
+    flat: dict[str, Any] = {}
+
+    def visit(node: Mapping[str, Any]) -> None:
+        for name, value in node.items():
+            if isinstance(value, tuple):
+                flat[name.removesuffix(suffix)] = value[0]
+            else:
+                visit(value)
+
+    visit(variables[collection])
+    return flat

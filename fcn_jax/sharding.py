@@ -1,0 +1,52 @@
+"""Placement: images split over the devices, everything else on each of them.
+
+One named mesh axis, "data". Under `jax.jit` sums over a sharded batch are sums over
+the whole batch, so losses, gradients and confusion matrices need no collective
+written by hand, and one device runs the same code as many.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+
+def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh of all devices (of all hosts) along the axis "data"."""
+    return Mesh(np.array(devices if devices is not None else jax.devices()), ("data",))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """A copy on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def split_images(mesh: Mesh, axis: int) -> NamedSharding:
+    """The image axis (number `axis`) split over the devices."""
+    return NamedSharding(mesh, PartitionSpec(*([None] * axis), "data"))
+
+
+def check_divisible(batch_size: int, mesh: Mesh, name: str) -> None:
+    """Refuse a global batch that the devices do not divide."""
+    if batch_size % mesh.size:
+        raise ValueError(
+            f"{name} is {batch_size}, which {mesh.size} devices do not divide; use a "
+            f"multiple of {mesh.size}, or fewer devices (--config.devices=N)"
+        )
+
+
+def put_batch(batch: Mapping[str, Any], sharding: NamedSharding) -> dict[str, Any]:
+    """Put this host's rows of a global batch on its devices.
+
+    Args:
+        batch: nested arrays whose image axis holds this host's rows.
+        sharding: from `split_images`.
+
+    Returns:
+        The same nest of global arrays; the copy runs while the host goes on.
+    """
+    return jax.tree.map(
+        lambda rows: jax.make_array_from_process_local_data(sharding, rows), dict(batch)
+    )

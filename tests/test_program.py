@@ -1,0 +1,96 @@
+"""Tests of fcn_jax.program: the exit status and the two output streams are the oracle."""
+
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+
+from fcn_jax import program
+
+
+def _outcome(main, argv, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        program.run(main, argv)
+    return stopped.value.code or 0, capsys.readouterr().err
+
+
+def _raiser(error):
+    def main(argv):
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            ValueError("classes is 0, must be 1 to 255"),
+            "classes is 0, must be 1 to 255",
+        ),
+        (ValueError("two\n  lines"), "two lines"),
+        (
+            program.RunError("the work directory is in use"),
+            "the work directory is in use",
+        ),
+        (FileNotFoundError(2, "No such file", "a.png"), "a.png: No such file"),
+        (OSError(18, "Cross-device", "a", None, "b"), "a -> b: Cross-device"),
+        (OSError("closed"), "closed"),
+        (flags.UnrecognizedFlagError("stepz"), "Unknown command line flag 'stepz'"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(error, line, capsys):
+    """Oracle: the sentence by hand."""
+    assert _outcome(_raiser(error), [], capsys) == (2, f"error: {line}\n")
+
+
+def test_debug_adds_the_traceback_and_leaves_the_arguments(capsys):
+    """Oracle: what Python's own traceback starts with, and the arguments by hand."""
+    seen = []
+
+    def main(argv):
+        seen.extend(argv)
+        raise ValueError("bad")
+
+    status, text = _outcome(main, ["a", "--debug", "--b=1"], capsys)
+    assert status == 2
+    assert text.startswith("Traceback (most recent call last):")
+    assert text.endswith("\nerror: bad\n")
+    assert seen == ["a", "--b=1"]
+
+
+@pytest.mark.parametrize(
+    ("returned", "status"), [(None, 0), (0, 0), (3, 3), (143, 143)]
+)
+def test_the_status_is_what_main_returns(returned, status, capsys):
+    """Oracle: the number itself."""
+    assert _outcome(lambda argv: returned, [], capsys) == (status, "")
+
+
+def test_interrupt_ends_with_130(capsys):
+    """Oracle: the shell's convention, 128 + SIGINT."""
+    assert _outcome(_raiser(KeyboardInterrupt()), [], capsys) == (130, "interrupted\n")
+
+
+def test_a_defect_of_the_package_passes_through():
+    """Oracle: pytest.raises; a TypeError is no bad input and keeps its traceback."""
+    with pytest.raises(TypeError, match="a defect"):
+        program.run(_raiser(TypeError("a defect")), [])
+
+
+def test_in_a_process_of_its_own():
+    """Oracle: the operating system's exit status; arguments come from sys.argv."""
+    code = (
+        "from fcn_jax import program\n"
+        "def main(argv):\n"
+        "    raise ValueError(f'got {argv}')\n"
+        "program.run(main)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "x", "--debug"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert done.stderr.endswith("error: got ['x']\n")
