@@ -5,13 +5,17 @@ appears only with `--debug`. What is neither bad input nor a failure of the mach
 (an AssertionError, a TypeError) is a defect of the package and keeps its traceback.
 """
 
+import argparse
+import logging as std_logging
+import os
 import sys
 import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
-from absl import flags
+from absl import flags, logging
 
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 DEBUG_FLAG = "--debug"
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
@@ -27,6 +31,14 @@ class RunError(RuntimeError):
 
 # flags.Error: a mistyped flag is bad input too, and absl derives it from Exception.
 _REPORTED = (ValueError, OSError, RunError, flags.Error)
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports wrong usage as every other bad input, in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuses the arguments."""
+        raise ValueError(f"{message}; `{self.prog} --help` shows the usage")
 
 
 def run(
@@ -59,6 +71,23 @@ def run(
         print(f"error: {error_sentence(error)}", file=sys.stderr)
         status = EXIT_ERROR
     sys.exit(status)
+
+
+def set_up_logging() -> None:
+    """Shows what the package says, and warnings of others, with the time of day.
+
+    Orbax and TFDS tell every step of their work at the same level as news of the run.
+    """
+    handler = logging.get_absl_handler()
+    handler.setFormatter(std_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    if _own_or_warning not in handler.filters:
+        handler.addFilter(_own_or_warning)
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+
+
+def _own_or_warning(record: std_logging.LogRecord) -> bool:
+    return record.levelno >= std_logging.WARNING or record.pathname.startswith(_PACKAGE)
 
 
 def error_sentence(error: BaseException) -> str:

@@ -1,0 +1,1 @@
+"""TFDS builders: each turns one published directory tree into array_record files."""

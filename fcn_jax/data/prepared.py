@@ -1,0 +1,162 @@
+"""Reading a data set that a builder of this package has prepared as array_record.
+
+TFDS hands over the files' own bytes (`SkipDecoding`), which `images` decodes with its
+own checks. Names, sizes and digests come from the builder's metadata, in the order of
+the published lists.
+"""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fcn_jax.data.examples import (
+    DataError,
+    Example,
+    check_index,
+    checked_example,
+    digest,
+)
+from fcn_jax.data.images import read_color, read_label
+from fcn_jax.data.labels import IGNORE, Classes
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedSource:
+    """One split of a prepared data set; a `Source`. Made by `open_prepared`.
+
+    Attributes:
+      directory: the version directory that holds the array_record files.
+      dataset: name of the data set, for messages.
+      split: name of the split.
+      classes: classes of the label maps.
+      void: id in the files that is read as 255.
+      names: names of the examples.
+      shapes: (height, width) of each.
+      content: digest of the encoded files of the split.
+    """
+
+    directory: str
+    dataset: str
+    split: str
+    classes: Classes
+    void: int
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, int], ...]
+    content: str
+
+    @property
+    def outputs(self) -> Mapping[str, Classes]:
+        """The classes, under "semantic"."""
+        return {"semantic": self.classes}
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the classes and of the encoded files."""
+        return digest([self.dataset, self.split, self.classes.to_dict(), self.content])
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Example:
+        check_index(index, len(self), f"split {self.split} of {self.dataset}")
+        name = self.names[index]
+        where = f"data set {self.dataset}, split {self.split}, example {name}"
+        record = self._records[int(index)]
+        if record["name"] != name.encode():  # TFDS gives texts as bytes
+            raise DataError(
+                f"{where}: the record is of {record['name']!r}; the files in "
+                f"{self.directory} do not belong together, so delete that directory "
+                "and prepare the data set again"
+            )
+        color = read_color(record["image"], where=f"{where}, image")
+        labels = read_label(record["label"], where=f"{where}, label")
+        labels[labels == self.void] = IGNORE
+        example = Example(name, {"color": color}, {"semantic": labels})
+        return checked_example(example, outputs=self.outputs, where=where)
+
+    def name(self, index: int) -> str:
+        """The stem of the example's files."""
+        return self.names[index]
+
+    def sizes(self) -> np.ndarray:
+        """`[n, 2] int32` (height, width), as recorded when the data were prepared."""
+        return np.array(self.shapes, np.int32).reshape(-1, 2)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Open files stay behind; a worker opens its own.
+        return {k: v for k, v in self.__dict__.items() if k != "_records"}
+
+    @functools.cached_property
+    def _records(self) -> Any:
+        import tensorflow_datasets as tfds
+
+        skip = tfds.decode.SkipDecoding()
+        builder: Any = tfds.builder_from_directory(self.directory)
+        return builder.as_data_source(
+            split=self.split, decoders={"image": skip, "label": skip}
+        )
+
+
+def prepared_root(data_dir: str) -> Path:
+    """The directory of prepared data sets: the one given, or TFDS's own convention."""
+    chosen = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return Path(chosen).expanduser().absolute()
+
+
+def open_prepared(
+    dataset: str,
+    split: str,
+    *,
+    version: str,
+    classes: Classes,
+    void: int,
+    data_dir: str,
+) -> PreparedSource:
+    """Opens a split of a data set that `python -m fcn_jax.data prepare` has made.
+
+    Args:
+      dataset: name of the builder.
+      split: one of its splits.
+      version: of the builder, as "1.0.0".
+      classes: classes of the label maps.
+      void: id in the files that is read as 255.
+      data_dir: directory of prepared data sets; "" for TFDS's convention.
+
+    Raises:
+      DataError: where the data set is not prepared there, has no such split, or the
+        split holds no examples.
+    """
+    directory = prepared_root(data_dir) / dataset / version
+    if not (directory / "dataset_info.json").is_file():
+        flag = f" --data_dir={data_dir}" if data_dir else ""
+        raise DataError(
+            f"the data set {dataset} is not prepared in {directory}; make it with "
+            f"`python -m fcn_jax.data prepare {dataset} --source=DIR{flag}`"
+        )
+    import tensorflow_datasets as tfds
+
+    metadata: Any = tfds.builder_from_directory(str(directory)).info.metadata
+    splits = metadata["splits"]
+    if split not in splits:
+        raise DataError(
+            f"the data set {dataset} in {directory} has no split {split!r}; "
+            f"it has {', '.join(splits)}"
+        )
+    entry = splits[split]
+    if not entry["names"]:
+        raise DataError(f"split {split} of {dataset} in {directory} has no examples")
+    return PreparedSource(
+        directory=str(directory),
+        dataset=dataset,
+        split=split,
+        classes=classes,
+        void=void,
+        names=tuple(entry["names"]),
+        shapes=tuple((int(h), int(w)) for h, w in entry["sizes"]),
+        content=entry["sha256"],
+    )

@@ -1,0 +1,112 @@
+"""Augmentation and padding of examples: image and labels always move together.
+
+Mirroring and jitter are the paper's (CVPR 2015, section 4.3: random mirroring and
+translation by up to 32 pixels). Label maps are only ever indexed: no id can appear that
+the file did not hold, except 255 where an image was moved away.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from fcn_jax.data.examples import Example
+from fcn_jax.data.labels import IGNORE
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """What is varied at random in training.
+
+    Attributes:
+      mirror: left and right exchanged in half of the images.
+      jitter: the image is shifted by -jitter..jitter pixels on each axis.
+      crop: (height, width) of a random window; None keeps the whole image. An axis on
+        which the image is smaller is kept whole.
+
+    Raises:
+      ValueError: for a negative jitter or an empty window.
+    """
+
+    mirror: bool = False
+    jitter: int = 0
+    crop: tuple[int, int] | None = None
+
+    def __post_init__(self):
+        if self.jitter < 0:
+            raise ValueError(f"jitter is {self.jitter} pixels; it must be 0 or more")
+        if self.crop is not None and (len(self.crop) != 2 or min(self.crop) < 1):
+            raise ValueError(
+                f"crop is {self.crop}; it must be (height, width) of at least 1 pixel "
+                "each, or None for whole images"
+            )
+
+
+def augment(
+    example: Example,
+    *,
+    augmentation: Augmentation,
+    fill: Mapping[str, tuple[int, ...]],
+    rng: np.random.Generator,
+) -> Example:
+    """Mirrors, shifts and crops an example, in this order.
+
+    Args:
+      example: inputs `[H, W, C]` and labels `[H, W]` of one size.
+      augmentation: what to vary.
+      fill: for each input key, the value of each channel where a shift leaves no
+        image; labels are 255 there.
+      rng: every choice is drawn from it, in an order that depends on `augmentation`
+        and the size alone.
+    """
+    inputs, labels = example.inputs, example.labels
+    if augmentation.mirror and rng.integers(2):
+        inputs = {key: array[:, ::-1] for key, array in inputs.items()}
+        labels = {key: array[:, ::-1] for key, array in labels.items()}
+    if augmentation.jitter:
+        reach = augmentation.jitter
+        down, right = (int(n) for n in rng.integers(-reach, reach, 2, endpoint=True))
+        inputs = {k: shift(a, down, right, fill[k]) for k, a in inputs.items()}
+        labels = {k: shift(a, down, right, IGNORE) for k, a in labels.items()}
+    if augmentation.crop is not None:
+        height, width = next(iter(inputs.values())).shape[:2]
+        rows = _random_window(rng, height, augmentation.crop[0])
+        columns = _random_window(rng, width, augmentation.crop[1])
+        inputs = {key: array[rows, columns] for key, array in inputs.items()}
+        labels = {key: array[rows, columns] for key, array in labels.items()}
+    return Example(example.name, inputs, labels)
+
+
+def shift(
+    array: np.ndarray, down: int, right: int, fill: int | tuple[int, ...]
+) -> np.ndarray:
+    """Moves the content of an array, its size unchanged.
+
+    Args:
+      array: `[H, W]` or `[H, W, C]`.
+      down: rows the content moves down; negative moves it up.
+      right: columns it moves to the right.
+      fill: value, or value of each channel, of pixels that no content reaches.
+    """
+    height, width = array.shape[:2]
+    moved = np.empty_like(array)
+    moved[...] = fill
+    moved[
+        max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)
+    ] = array[
+        max(-down, 0) : height - max(down, 0), max(-right, 0) : width - max(right, 0)
+    ]
+    return moved
+
+
+def place(array: np.ndarray, canvas: np.ndarray) -> None:
+    """Copies `[H, W, ...]` into the top left corner of a canvas at least that large."""
+    height, width = array.shape[:2]
+    canvas[:height, :width] = array
+
+
+def _random_window(rng: np.random.Generator, length: int, window: int) -> slice:
+    if window >= length:
+        return slice(0, length)
+    start = int(rng.integers(0, length - window, endpoint=True))
+    return slice(start, start + window)

@@ -1,0 +1,191 @@
+"""The work directory is the run: one process writes it, and its configuration is kept.
+
+Two runs in one directory destroy each other's metrics and checkpoints, so a run holds an
+exclusive lock on `<path>/lock`; the operating system takes it back when the process
+ends, however it ends. `config.json` is compared when the run is continued.
+"""
+
+import fcntl
+import fnmatch
+import json
+import os
+import pathlib
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TextIO
+
+from fcn_jax import program
+
+_CONFIG = "config.json"
+_ABSENT = "absent"
+
+
+class WorkDirectory:
+    """A directory that this process alone writes; a context manager that lets go of it.
+
+    Attributes:
+      path: the directory, absolute.
+      checkpoints: where its checkpoints are, `path / "checkpoints"`.
+    """
+
+    def __init__(self, path: pathlib.Path, lock: TextIO):
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self._lock = lock
+
+    @classmethod
+    def acquire(cls, path: str | os.PathLike) -> "WorkDirectory":
+        """Creates the directory where missing, tries to write in it, and locks it.
+
+        Raises:
+          ValueError: it is a file, or cannot be created or written.
+          RunError: another process holds it; names the process. Does not wait.
+        """
+        path = pathlib.Path(path).absolute()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            _write_and_delete(path)
+            # Not truncated: the holder's name must survive a second run's attempt.
+            descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise ValueError(
+                f"the work directory {path} cannot be written"
+                f" ({program.error_sentence(error)}); give another --workdir"
+            ) from error
+        lock = os.fdopen(descriptor, "r+", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = lock.read().strip() or "another process"
+            lock.close()
+            if not isinstance(error, BlockingIOError):
+                raise
+            raise program.RunError(
+                f"the work directory {path} is in use by {holder}; wait for it, stop it,"
+                " or give another --workdir"
+            ) from error
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        lock.flush()
+        return cls(path, lock)
+
+    def close(self) -> None:
+        """Lets the next run have the directory; may be called twice."""
+        # The file stays: deleting it would let two runs lock two files of one name.
+        self._lock.close()
+
+    def __enter__(self) -> "WorkDirectory":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _write_and_delete(path: pathlib.Path) -> None:
+    """Does once what a run does all the time, so that it fails now if it fails."""
+    probe = path / f".probe-{os.getpid()}"
+    try:
+        write_atomically(probe, b"probe")
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def write_atomically(path: str | os.PathLike, content: bytes) -> None:
+    """Writes a file so that, killed at any moment, it is the old one or the new one."""
+    path = pathlib.Path(path)
+    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    try:
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def store_config(path: str | os.PathLike, config: Mapping[str, Any]) -> None:
+    """Writes `<path>/config.json`; `config` is nested and JSON-able."""
+    text = json.dumps(config, indent=2)
+    write_atomically(pathlib.Path(path, _CONFIG), f"{text}\n".encode())
+
+
+def read_config(path: str | os.PathLike) -> dict[str, Any]:
+    """The configuration in `<path>/config.json`, with lists for tuples.
+
+    Raises:
+      ValueError: it is missing or not a JSON object.
+    """
+    file = pathlib.Path(path, _CONFIG)
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{file} cannot be read ({program.error_sentence(error)}); restore it, or"
+            " start a new run with another --workdir"
+        ) from error
+    if not isinstance(config, dict):
+        raise ValueError(
+            f"{file} holds a {type(config).__name__}, expected an object; restore it, or"
+            " start a new run with another --workdir"
+        )
+    return config
+
+
+def check_resume(
+    stored: Mapping[str, Any], current: Mapping[str, Any], changeable: Sequence[str]
+) -> None:
+    """Refuses to continue a run under another configuration.
+
+    Args:
+      stored: the run's configuration, nested and JSON-able; tuples equal lists.
+      current: the one to continue with.
+      changeable: patterns of dotted keys that may differ ("log.*", "steps"), `*`
+        standing for any characters, dots too.
+
+    Raises:
+      ValueError: names every other key that differs, with both values.
+    """
+    before, now = dict(_leaves(stored, "")), dict(_leaves(current, ""))
+    differing = [
+        key
+        for key in sorted(before.keys() | now.keys())
+        if not any(fnmatch.fnmatchcase(key, pattern) for pattern in changeable)
+        and not _equal(before.get(key, _ABSENT), now.get(key, _ABSENT))
+    ]
+    if differing:
+        changes = ", ".join(
+            f"{key} is {now.get(key, _ABSENT)} and was {before.get(key, _ABSENT)}"
+            for key in differing
+        )
+        raise ValueError(
+            f"the run was started with another configuration: {changes};"
+            f" {'only ' + ', '.join(changeable) if changeable else 'nothing'} may change"
+            " in a run, so undo the change or start a new run with another --workdir"
+        )
+
+
+def _leaves(value: Any, key: str) -> Iterator[tuple[str, str]]:
+    """Dotted key -> JSON text of every value that is not itself a filled mapping."""
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{key}.{name}" if key else str(name))
+    elif key:
+        yield key, json.dumps(value, sort_keys=True)
+
+
+def _equal(before: str, now: str) -> bool:
+    """Equality of JSON texts, where 1 and 1.0 are one value but 1 and true are two."""
+    if _ABSENT in (before, now):
+        return before == now
+    return before == now or _whole(before) == _whole(now)
+
+
+def _whole(text: str) -> str:
+    """The JSON text with whole floats as integers, which hold large seeds exactly."""
+
+    def number(digits: str) -> float | int:
+        value = float(digits)
+        return int(value) if value.is_integer() else value
+
+    return json.dumps(json.loads(text, parse_float=number))

