@@ -5,9 +5,12 @@ configuration is locked: a misspelt key fails at once. Only the programs (`train
 `evaluate`, `predict`) read it; every part below them takes plain arguments.
 """
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from ml_collections import ConfigDict
+
+Config: TypeAlias = Any
+"""A locked ConfigDict of the keys below; Any, because they are attributes of it."""
 
 ILSVRC_MEAN = (122.67891434, 116.66876762, 104.00698793)
 """RGB mean of ImageNet, which the reference subtracts on PASCAL data."""
@@ -28,7 +31,7 @@ CHANGEABLE = (
 """Keys that cannot alter the trajectory, so a resumed run may change them."""
 
 
-def base() -> ConfigDict:
+def base() -> Config:
     """The defaults: the reference's heavy-momentum FCN-32s on PASCAL VOC."""
     config = ConfigDict()
     config.seed = 1337  # of initialisation, data order, augmentation and dropout
@@ -139,7 +142,7 @@ def base() -> ConfigDict:
     return config.lock()
 
 
-def validate(config: ConfigDict) -> None:
+def validate(config: Config) -> None:
     """Refuse values that no run could use.
 
     Raises:
@@ -182,7 +185,7 @@ def validate(config: ConfigDict) -> None:
         )
 
 
-def changeable_keys(config: ConfigDict) -> tuple[str, ...]:
+def changeable_keys(config: Config) -> tuple[str, ...]:
     """Patterns of keys that a resumed run may change.
 
     The number of steps is one of them only at a fixed rate: other schedules end
@@ -193,12 +196,12 @@ def changeable_keys(config: ConfigDict) -> tuple[str, ...]:
     return CHANGEABLE
 
 
-def to_dict(config: ConfigDict) -> dict[str, Any]:
+def to_dict(config: Config) -> dict[str, Any]:
     """The configuration as nested dictionaries that JSON can store."""
     return _plain(config.to_dict())
 
 
-def from_dict(stored: dict[str, Any]) -> ConfigDict:
+def from_dict(stored: dict[str, Any]) -> Config:
     """A stored configuration, with defaults for keys that are newer than it."""
     config = base().unlock()
     for section, value in stored.items():

@@ -54,13 +54,11 @@ def caffe_sgd(
         decay_multipliers: tree of floats like the parameters.
     """
 
-    def init(params: Any) -> CaffeSGDState:
+    def init(params: Any) -> Any:
         zeros = jax.tree.map(jnp.zeros_like, params)
         return CaffeSGDState(jnp.zeros((), jnp.int32), zeros)
 
-    def update(
-        gradients: Any, state: CaffeSGDState, params: Any = None
-    ) -> tuple[Any, CaffeSGDState]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         if params is None:
             raise ValueError("caffe_sgd decays the parameters: pass them to update")
         rate = schedule(state.count)
@@ -71,14 +69,14 @@ def caffe_sgd(
 
         history = jax.tree.map(
             step,
-            gradients,
+            updates,
             state.history,
             params,
             learning_rate_multipliers,
             decay_multipliers,
         )
-        updates = jax.tree.map(jnp.negative, history)
-        return updates, CaffeSGDState(state.count + 1, history)
+        state = CaffeSGDState(state.count + 1, history)
+        return jax.tree.map(jnp.negative, history), state
 
     return optax.GradientTransformation(init, update)
 
@@ -153,13 +151,7 @@ def make_optimizer(
             learning_rate_multipliers=rates,
             decay_multipliers=decays,
         )
-    decay = optax.GradientTransformation(
-        lambda _: optax.EmptyState(),
-        lambda g, s, w: (
-            jax.tree.map(lambda g, w, m: g + (weight_decay * m) * w, g, w, decays),
-            s,
-        ),
-    )
+    decay = _decay(weight_decay, decays)
     direction = {
         "sgd": [decay, optax.trace(momentum)],
         "adam": [decay, optax.scale_by_adam()],
@@ -184,15 +176,36 @@ def _promoting(chain: optax.GradientTransformation) -> optax.GradientTransformat
     return optax.GradientTransformation(chain.init, update)
 
 
+def _decay(weight_decay: float, multipliers: Any) -> optax.GradientTransformation:
+    """Add each parameter, times its own decay, to its update."""
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        decayed = jax.tree.map(
+            lambda u, w, m: u + (weight_decay * m) * w, updates, params, multipliers
+        )
+        return decayed, state
+
+    return optax.GradientTransformation(_stateless, update)
+
+
+def _stateless(params: Any) -> Any:
+    del params
+    return optax.EmptyState()
+
+
 def _scale_by_schedule(schedule: Schedule, rates: Any) -> optax.GradientTransformation:
     """Multiply each update by minus its own learning rate."""
 
-    def update(updates: Any, count: Array, params: Any = None) -> tuple[Any, Array]:
+    def init(params: Any) -> Any:
         del params
-        rate = schedule(count)
+        return jnp.zeros((), jnp.int32)
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        del params
+        rate = schedule(state)
         scaled = jax.tree.map(
             lambda u, m: -(rate * m).astype(u.dtype) * u, updates, rates
         )
-        return scaled, count + 1
+        return scaled, state + 1
 
-    return optax.GradientTransformation(lambda _: jnp.zeros((), jnp.int32), update)
+    return optax.GradientTransformation(init, update)

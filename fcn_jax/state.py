@@ -54,7 +54,7 @@ def init_params(
     return init(jax.random.key(seed))
 
 
-def _init_params(model: FCN, channels: Mapping[str, int], key: Array) -> dict[str, Any]:
+def _init_params(model: FCN, channels: Mapping[str, int], key: Array) -> Any:
     inputs = {
         name: jnp.zeros((1, 64, 64, count), jnp.float32)
         for name, count in channels.items()

@@ -21,8 +21,7 @@ from jax import Array
 from fcn_jax.layers.geometry import IMAGE, Geometry, Window
 
 
-@struct.dataclass
-class FeatureMap:
+class FeatureMap(struct.PyTreeNode):
     """Values on a grid over the images of a batch.
 
     Attributes:

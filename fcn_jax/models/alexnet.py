@@ -42,29 +42,34 @@ class AlexNet(nn.Module):
         "pool1" and "pool2" name the maps after both pooling and normalisation: what
         the next layer, or a skip, reads.
         """
-
-        def layer(
-            x: FeatureMap, name: str, channels: int, kernel: int, **shape: int
-        ) -> FeatureMap:
-            features = scaled(channels, self.width)
-            return Convolution(features, kernel=kernel, name=name, **shape)(x)
-
-        endpoints = {}
-        x = endpoints["conv1"] = layer(x, "conv1", 96, 11, stride=4, pad=self.input_pad)
+        width, endpoints = self.width, {}
+        x = Convolution(
+            scaled(96, width), kernel=11, stride=4, pad=self.input_pad, name="conv1"
+        )(x)
+        endpoints["conv1"] = x
         x = endpoints["pool1"] = self._pool_and_normalize(x)
-        x = endpoints["conv2"] = layer(x, "conv2", 256, 5, pad=2, groups=2)
+        x = Convolution(scaled(256, width), kernel=5, pad=2, groups=2, name="conv2")(x)
+        endpoints["conv2"] = x
         x = endpoints["pool2"] = self._pool_and_normalize(x)
-        x = endpoints["conv3"] = layer(x, "conv3", 384, 3, pad=1)
-        x = endpoints["conv4"] = layer(x, "conv4", 384, 3, pad=1, groups=2)
-        x = endpoints["conv5"] = layer(x, "conv5", 256, 3, pad=1, groups=2)
+        for name, channels, groups in (
+            ("conv3", 384, 1),
+            ("conv4", 384, 2),
+            ("conv5", 256, 2),
+        ):
+            x = Convolution(
+                scaled(channels, width), kernel=3, pad=1, groups=groups, name=name
+            )(x)
+            endpoints[name] = x
         x = endpoints["pool5"] = max_pool(x, kernel=3, stride=2)
         if self.until == "pool5":
             return endpoints
-        drop = {"rate": self.dropout_rate, "train": train, "keys": dropout_keys}
-        x = layer(x, "fc6", 4096, 6, pad=self.fc6_pad)
-        x = endpoints["fc6"] = dropout(x, layer=6, **drop)
-        x = layer(x, "fc7", 4096, 1)
-        endpoints["fc7"] = dropout(x, layer=7, **drop)
+        for layer, kernel, pad in ((6, 6, self.fc6_pad), (7, 1, 0)):
+            name = f"fc{layer}"
+            x = Convolution(scaled(4096, width), kernel=kernel, pad=pad, name=name)(x)
+            x = dropout(
+                x, rate=self.dropout_rate, layer=layer, train=train, keys=dropout_keys
+            )
+            endpoints[name] = x
         return endpoints
 
     def _pool_and_normalize(self, x: FeatureMap) -> FeatureMap:

@@ -1,0 +1,262 @@
+"""From a configuration to the parts of a run: data, network, preprocessing, optimiser.
+
+Training, evaluation and prediction build their parts here, so that they cannot
+differ; nothing below sees a configuration.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from fcn_jax import optim, sharding
+from fcn_jax.config import Config, validate
+from fcn_jax.data.labels import Classes
+from fcn_jax.data.pipeline import Augmentation
+from fcn_jax.data.sources import Source, open_source
+from fcn_jax.data.synthetic import SyntheticSpec
+from fcn_jax.models.build import build_fcn
+from fcn_jax.models.fcn import FCN
+from fcn_jax.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a training run is made of.
+
+    Attributes:
+        mesh: the devices.
+        train_source: split to learn from.
+        eval_source: split to score.
+        outputs: classes of each output.
+        records: preprocessing of each input.
+        model: the network.
+        canvas: rows and columns of a training batch.
+        fill: pixel that augmentation exposes, of each input: its mean.
+    """
+
+    mesh: Mesh
+    train_source: Source
+    eval_source: Source
+    outputs: Mapping[str, Classes]
+    records: Mapping[str, Preprocessing]
+    model: FCN
+    canvas: tuple[int, int]
+    fill: dict[str, tuple[int, ...]]
+
+
+def assemble(config: Config) -> Parts:
+    """Build and check everything that needs no parameters.
+
+    Raises:
+        ValueError: for a value, a data set or a combination that cannot work.
+    """
+    validate(config)
+    mesh = sharding.make_mesh(devices(config))
+    for key, size in (
+        ("config.batch_size", config.batch_size),
+        ("config.evaluation.batch_size", config.evaluation.batch_size),
+    ):
+        sharding.check_divisible(size, mesh, key)
+    records = preprocessing(config)
+    train_source = source(config, config.data.train_split)
+    eval_source = source(config, config.data.eval_split)
+    outputs = train_source.outputs
+    if dict(outputs) != dict(eval_source.outputs):
+        raise ValueError(
+            f"the splits {config.data.train_split} and {config.data.eval_split} have "
+            "different classes; choose splits of one data set"
+        )
+    class_weights(config, outputs)
+    model = network(config, {name: len(classes) for name, classes in outputs.items()})
+    parts = Parts(
+        mesh=mesh,
+        train_source=train_source,
+        eval_source=eval_source,
+        outputs=outputs,
+        records=records,
+        model=model,
+        canvas=canvas(config, train_source.sizes(), train=True),
+        fill={
+            name: tuple(round(value) for value in record.mean)
+            for name, record in records.items()
+        },
+    )
+    _check_image_sizes(parts, augmentation(config))
+    return parts
+
+
+def _check_image_sizes(parts: Parts, augmentation: Augmentation) -> None:
+    """Refuse images too small for the net, whose maps would be empty."""
+    inputs = {
+        name: jnp.zeros((1, 64, 64, count), jnp.float32)
+        for name, count in channels(parts.records).items()
+    }
+    maps, _ = jax.eval_shape(
+        lambda: parts.model.init_with_output(jax.random.key(0), inputs, train=False)
+    )
+    least = max(found.geometry.smallest_image() for found in maps.values())
+    for part, crop in (
+        (parts.train_source, augmentation.crop),
+        (parts.eval_source, None),
+    ):
+        sizes = part.sizes()
+        if crop is not None:
+            sizes = np.minimum(sizes, crop)
+        small = np.flatnonzero(sizes.min(axis=1) < least)
+        if small.size:
+            height, width = sizes[small[0]]
+            raise ValueError(
+                f"{part.name(int(small[0]))} is {height} x {width} pixels, this net "
+                f"needs at least {least} x {least}; use model.padding=reference, "
+                "which takes any size, or leave such images out"
+            )
+
+
+def network(config: Config, outputs: Mapping[str, int]) -> FCN:
+    """The network of a run.
+
+    Args:
+        config: the experiment.
+        outputs: classes of each output.
+    """
+    model = config.model
+    return build_fcn(
+        backbone=model.backbone,
+        outputs=outputs,
+        stride=model.stride,
+        streams={name: tuple(inputs) for name, inputs in model.streams.items()},
+        width=model.width,
+        padding=model.padding,
+        at_once=model.at_once,
+        score_at=model.score_at,
+        fusion=model.fusion,
+        upsampling=model.upsampling,
+        score_init=model.score_init,
+        dropout_rate=None if model.dropout_rate < 0 else model.dropout_rate,
+        order=model.order,
+    )
+
+
+def preprocessing(config: Config) -> dict[str, Preprocessing]:
+    """The record of each input that the network reads."""
+    names = {name for inputs in config.model.streams.values() for name in inputs}
+    missing = sorted(names - set(config.preprocessing))
+    if missing:
+        raise ValueError(
+            f"config.model.streams reads {missing}, for which config.preprocessing has "
+            "no entry; add its mean and scale"
+        )
+    return {
+        name: Preprocessing(
+            mean=tuple(float(value) for value in config.preprocessing[name].mean),
+            scale=config.preprocessing[name].scale,
+            origin=config.preprocessing[name].origin,
+        )
+        for name in sorted(names)
+    }
+
+
+def channels(records: Mapping[str, Preprocessing]) -> dict[str, int]:
+    """Channels of each input."""
+    return {name: len(record.mean) for name, record in records.items()}
+
+
+def source(config: Config, split: str) -> Source:
+    """A split of the data set; `split` is config.data.train_split or eval_split."""
+    return open_source(
+        config.data.name,
+        split,
+        folder=config.data.folder,
+        data_dir=config.data.data_dir,
+        synthetic=SyntheticSpec(
+            num_classes=config.synthetic.classes,
+            num_train=config.synthetic.train_length,
+            num_val=config.synthetic.eval_length,
+            min_size=(config.synthetic.min_size, config.synthetic.min_size),
+            max_size=(config.synthetic.max_size, config.synthetic.max_size),
+            seed=config.synthetic.seed,
+        ),
+    )
+
+
+def augmentation(config: Config) -> Augmentation:
+    """What training does to images."""
+    crop = tuple(config.data.crop)
+    return Augmentation(
+        mirror=config.data.mirror,
+        jitter=config.data.jitter,
+        crop=crop if any(crop) else None,
+    )
+
+
+def canvas(config: Config, sizes: np.ndarray, *, train: bool) -> tuple[int, int]:
+    """Rows and columns of a batch: of the crop, as configured, or the largest image's.
+
+    Args:
+        config: the experiment.
+        sizes: `[n, 2]` sizes of the split's images.
+        train: whether crops are taken.
+    """
+    fixed = (0, 0)
+    if train:
+        fixed = config.data.crop if any(config.data.crop) else config.data.canvas
+    largest = sizes.max(axis=0)
+    return fixed[0] or int(largest[0]), fixed[1] or int(largest[1])
+
+
+def schedule(config: Config) -> optim.Schedule:
+    """Learning rate by number of completed updates."""
+    return optim.make_schedule(
+        config.optimizer.schedule,
+        learning_rate=config.optimizer.learning_rate,
+        total_steps=config.steps,
+        warmup_steps=config.optimizer.warmup_steps,
+    )
+
+
+def optimizer(config: Config, params: Any) -> optax.GradientTransformation:
+    """The optimiser of a run; of the parameters only the names are read."""
+    return optim.make_optimizer(
+        config.optimizer.name,
+        schedule(config),
+        params=params,
+        momentum=config.optimizer.momentum,
+        weight_decay=config.optimizer.weight_decay,
+        multipliers=[tuple(rule) for rule in config.optimizer.multipliers],
+    )
+
+
+def class_weights(config: Config, outputs: Mapping[str, Classes]) -> np.ndarray | None:
+    """`[K] float32` weights of the loss, or None.
+
+    Raises:
+        ValueError: if their number is not that of the classes.
+    """
+    weights = config.loss.class_weights
+    if not weights:
+        return None
+    counts = {name: len(classes) for name, classes in outputs.items()}
+    if set(counts.values()) != {len(weights)}:
+        raise ValueError(
+            f"config.loss.class_weights has {len(weights)} entries for {counts} "
+            "classes; give one a class, or none"
+        )
+    return np.asarray(weights, np.float32)
+
+
+def devices(config: Config) -> Sequence[Any]:
+    """The devices of a run."""
+    available = jax.devices()
+    count = config.devices or len(available)
+    if not 1 <= count <= len(available):
+        raise ValueError(
+            f"config.devices is {count}, but this machine has {len(available)} "
+            f"{available[0].platform} devices; 0 uses all of them"
+        )
+    return available[:count]

@@ -1,0 +1,264 @@
+"""Score a split: one confusion matrix an output, then one record of scores."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from jax.sharding import Mesh
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from fcn_jax import assembly, checkpoint, runlog, sharding
+from fcn_jax.config import Config, from_dict
+from fcn_jax.data.labels import Classes
+from fcn_jax.data.pipeline import evaluation_batches
+from fcn_jax.data.sources import Source
+from fcn_jax.losses import softmax_cross_entropy
+from fcn_jax.metrics import Absent, ConfusionMatrix, confusion_counts
+from fcn_jax.models.fcn import FCN
+from fcn_jax.paths import unflatten
+from fcn_jax.preprocessing import Preprocessing, preprocess
+
+Batch = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a pass over a split gave.
+
+    Attributes:
+        confusion: the matrix of each output.
+        losses: summed cross-entropy and valid pixels of each output.
+        examples: (image, truth, prediction) of the first images, first output.
+    """
+
+    confusion: dict[str, ConfusionMatrix]
+    losses: dict[str, tuple[float, int]]
+    examples: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy per valid pixel, in nats, summed over the outputs."""
+        return sum(total / max(valid, 1) for total, valid in self.losses.values())
+
+    def scores(self, absent: Absent) -> dict[str, float]:
+        """Loss and the four scores; of a second output with its name in front."""
+        flat = {"loss": self.loss}
+        for index, (name, matrix) in enumerate(self.confusion.items()):
+            prefix = "" if index == 0 else f"{name}_"
+            for key, value in matrix.scores(absent).items():
+                flat[prefix + key] = value
+        return flat
+
+    def record(self, outputs: Mapping[str, Classes], absent: Absent) -> dict[str, Any]:
+        """The content of scores.json: first output at the top, others by name."""
+        records = {
+            name: matrix.record(outputs[name].names, absent)
+            for name, matrix in self.confusion.items()
+        }
+        first, *others = records
+        return {
+            "loss": self.loss,
+            **records[first],
+            **{name: records[name] for name in others},
+        }
+
+
+def make_evaluation_step(
+    *, model: FCN, records: Mapping[str, Preprocessing], dtype: Any, mesh: Mesh
+) -> Callable[[Any, Batch], dict[str, Any]]:
+    """A jitted function from parameters and a batch to counts, losses and labels.
+
+    The batch holds inputs, labels, sizes and index with the image axis first.
+    """
+
+    def step(params: Any, batch: Batch) -> dict[str, Any]:
+        inputs = preprocess(batch["inputs"], records, dtype)
+        maps = model.apply(
+            {"params": params}, inputs, train=False, sizes=batch["sizes"]
+        )
+        result = {}
+        for name, labels in batch["labels"].items():
+            scores = maps[name].values
+            terms = softmax_cross_entropy(scores, labels)
+            result[name] = {
+                "counts": confusion_counts(scores, labels),
+                "loss": terms.total,
+                "valid": terms.valid,
+                "predicted": jnp.argmax(scores, axis=-1).astype(jnp.uint8),
+            }
+        return result
+
+    everywhere = sharding.replicated(mesh)
+    return jax.jit(
+        step,
+        in_shardings=(everywhere, sharding.split_images(mesh, axis=0)),
+    )
+
+
+def evaluate_split(
+    step: Callable[[Any, Batch], dict[str, Any]],
+    params: Any,
+    batches: Iterable[Batch],
+    outputs: Mapping[str, Classes],
+    *,
+    mesh: Mesh,
+    pictures: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Run over a split once.
+
+    Args:
+        step: from `make_evaluation_step`.
+        params: parameters on the devices.
+        batches: host batches, the last one filled up with ignored images.
+        outputs: classes of each output.
+        mesh: the devices.
+        pictures: how many examples to keep for a picture.
+        progress: called with the number of images of each finished batch.
+    """
+    confusion = {n: ConfusionMatrix.empty(len(c)) for n, c in outputs.items()}
+    losses: dict[str, tuple[float, int]] = dict.fromkeys(outputs, (0.0, 0))
+    examples: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    placement = sharding.split_images(mesh, axis=0)
+    for batch in batches:
+        result = step(params, sharding.put_batch(batch, placement))
+        real = int((batch["index"] >= 0).sum())
+        for name, parts in result.items():
+            confusion[name] = confusion[name].merge(np.asarray(parts["counts"]))
+            total, valid = losses[name]
+            total, valid = total + float(parts["loss"]), valid + int(parts["valid"])
+            losses[name] = total, valid
+        if len(examples) < pictures:
+            first = next(iter(outputs))
+            examples += _examples(batch, result[first]["predicted"], first, real)
+        if progress is not None:
+            progress(real)
+    return Evaluation(confusion, losses, examples[:pictures])
+
+
+def _examples(
+    batch: Batch, predicted: Any, output: str, count: int
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    image = next(iter(batch["inputs"].values()))
+    return [
+        (
+            image[i, :height, :width],
+            batch["labels"][output][i, :height, :width],
+            np.asarray(predicted[i])[:height, :width],
+        )
+        for i, (height, width) in enumerate(batch["sizes"][:count].tolist())
+    ]
+
+
+def split_batches(config: Config, source: Source) -> Iterable[Batch]:
+    """Batches of an evaluation split, in order."""
+    return evaluation_batches(
+        source,
+        batch_size=config.evaluation.batch_size,
+        canvas=assembly.canvas(config, source.sizes(), train=False),
+        workers=config.data.workers,
+        threads=config.data.threads,
+        prefetch=config.data.prefetch,
+    )
+
+
+def evaluate(config: Config, workdir: Path, stored: Path, split: str) -> None:
+    """Score a checkpoint on a split, print the table and write scores.json.
+
+    Args:
+        config: says which data; network and preprocessing are the checkpoint's own.
+        workdir: where scores.json goes.
+        stored: work directory (its best checkpoint) or converted checkpoint.
+        split: split to score, config.data.eval_split unless told otherwise.
+
+    Raises:
+        ValueError: if the checkpoint has other outputs or classes than the data.
+    """
+    found = checkpoint.load(stored)
+    own = from_dict(found.record["config"])
+    source = assembly.source(config, split)
+    check_outputs(found.record["outputs"], source.outputs, str(found.directory))
+    records = {
+        name: Preprocessing.from_dict(record)
+        for name, record in found.record["preprocessing"].items()
+    }
+    mesh = sharding.make_mesh(assembly.devices(config))
+    sharding.check_divisible(
+        config.evaluation.batch_size, mesh, "config.evaluation.batch_size"
+    )
+    counts = {name: len(classes) for name, classes in source.outputs.items()}
+    model = assembly.network(own, counts)
+    step = make_evaluation_step(
+        model=model, records=records, dtype=own.dtype, mesh=mesh
+    )
+    params = jax.device_put(unflatten(found.params), sharding.replicated(mesh))
+    logging.info(
+        "scoring %s (step %d) on %s/%s: %d images",
+        found.directory,
+        found.step,
+        config.data.name,
+        split,
+        len(source),
+    )
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(f"{config.data.name}/{split}", total=len(source))
+        result = evaluate_split(
+            step,
+            params,
+            split_batches(config, source),
+            source.outputs,
+            mesh=mesh,
+            progress=lambda count: bar.advance(task, count),
+        )
+    absent = config.evaluation.absent
+    print_scores(result, source.outputs, absent)
+    record = result.record(source.outputs, absent)
+    about = {"step": found.step, "checkpoint": str(found.directory), "split": split}
+    path = workdir / "scores.json"
+    runlog.write_scores(path, {**about, "data": config.data.name, **record})
+    logging.info("scores are in %s", path)
+
+
+def check_outputs(
+    stored: Mapping[str, Any], outputs: Mapping[str, Classes], where: str
+) -> None:
+    """Refuse a checkpoint made for other outputs or another number of classes."""
+    have = {name: len(record["names"]) for name, record in stored.items()}
+    want = {name: len(classes) for name, classes in outputs.items()}
+    if have != want:
+        raise ValueError(
+            f"the checkpoint {where} scores {have} classes, the data set has {want}; "
+            "choose the data set that it was trained on, or train a new head"
+        )
+
+
+def print_scores(
+    result: Evaluation, outputs: Mapping[str, Classes], absent: Absent
+) -> None:
+    """A table of the scores and of each class, on standard output."""
+    console = Console()
+    for name, matrix in result.confusion.items():
+        table = Table(title=f"{name}: IU by class", show_edge=False)
+        table.add_column("class")
+        table.add_column("IU", justify="right")
+        table.add_column("labelled pixels", justify="right")
+        rows = zip(
+            outputs[name].names,
+            matrix.per_class_iu(absent),
+            matrix.labelled,
+            strict=True,
+        )
+        for label, iu, support in rows:
+            shown = "n/a" if np.isnan(iu) else f"{iu:.4f}"
+            table.add_row(label, shown, f"{support:,}")
+        console.print(table)
+        scores = matrix.scores(absent).items()
+        console.print(", ".join(f"{key} {value:.4f}" for key, value in scores))

@@ -1,0 +1,69 @@
+"""Train or evaluate an experiment: `python -m fcn_jax.main --config=experiments/x.py`.
+
+The work directory is the run: the same command again continues it. Without
+`--workdir` it is runs/<experiment>.
+"""
+
+import re
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from fcn_jax.program import run, set_up_logging
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Experiment file, experiments/NAME.py[:ARGUMENT].", lock_config=True
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir", "", "Directory of the run; runs/<experiment> if empty."
+)
+MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate"], "What to do.")
+CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "", "Evaluate: work directory or converted checkpoint to score."
+)
+SPLIT = flags.DEFINE_string(
+    "split", "", "Evaluate: split to score; the experiment's own if empty."
+)
+
+
+def main(arguments: list[str]) -> None:
+    """Parse the flags and hand over to a program."""
+    try:
+        rest = flags.FLAGS(["python -m fcn_jax.main", *arguments])[1:]
+    except (AttributeError, KeyError, TypeError, FileNotFoundError) as error:
+        raise ValueError(str(error).strip("\"'")) from error
+    if rest:
+        raise ValueError(f"{rest} is not a flag; overrides are --config.KEY=VALUE")
+    if CONFIG.value is None:
+        raise ValueError("--config is missing; give --config=experiments/NAME.py")
+    set_up_logging()
+    config = CONFIG.value
+    name = experiment_name(config_flags.get_config_filename(flags.FLAGS["config"]))
+    workdir = Path(WORKDIR.value or Path("runs") / name).absolute()
+
+    # Imported late, so that --help and a misspelt flag answer at once.
+    from fcn_jax.evaluate import evaluate
+    from fcn_jax.train import train
+
+    if MODE.value == "train":
+        if CHECKPOINT.value or SPLIT.value:
+            raise ValueError("--checkpoint and --split belong to --mode=evaluate")
+        train(config, workdir)
+        return
+    stored = Path(CHECKPOINT.value).absolute() if CHECKPOINT.value else workdir
+    target = workdir if WORKDIR.value or not CHECKPOINT.value else stored
+    evaluate(config, target, stored, SPLIT.value or config.data.eval_split)
+
+
+def experiment_name(path: str) -> str:
+    """Name of the run's directory: "experiments/x.py:small" gives "x-small".
+
+    Of the argument, runs of other characters than letters, digits and '_' become "-".
+    """
+    file, _, argument = path.partition(".py")
+    return re.sub(r"[^A-Za-z0-9_]+", "-", f"{Path(file).name} {argument}").strip("-")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,223 @@
+"""What happens before the first update, and shortly after it.
+
+Where the parameters come from (this run's checkpoint, else `init_from`, else
+chance), the table that says so, and the checks that stop a run that would learn
+nothing.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+from fcn_jax import assembly, checkpoint, sanity, sharding
+from fcn_jax.assembly import Parts
+from fcn_jax.checkpoint import Checkpoint
+from fcn_jax.config import Config
+from fcn_jax.data.labels import IGNORE
+from fcn_jax.paths import flatten
+from fcn_jax.preprocessing import preprocess
+from fcn_jax.state import TrainState, create_state, fill, init_params, warm_start
+
+INITIALISED = "initialised"
+
+
+def initial_state(
+    config: Config, parts: Parts, found: Checkpoint | None
+) -> tuple[TrainState, dict[str, str]]:
+    """The state to start from, and where each parameter came from.
+
+    Args:
+        config: the experiment.
+        parts: what the run is made of.
+        found: this run's own newest checkpoint, if there is one.
+
+    Raises:
+        ValueError: if what is stored does not fit the network or the data.
+    """
+    everywhere = sharding.replicated(parts.mesh)
+    channels = assembly.channels(parts.records)
+    params = init_params(parts.model, channels, seed=config.seed, sharding=everywhere)
+    optimizer = assembly.optimizer(config, params)
+    if found is not None:
+        return _resumed(
+            config, parts, found, create_state(params, optimizer, sharding=everywhere)
+        )
+    origins = dict.fromkeys(flatten(params), INITIALISED)
+    if config.init_from:
+        params, origins = _warm(config, params)
+    if config.checks.untrained_trunk:
+        sanity.check_trunk(config.recipe, origins)
+    return create_state(params, optimizer, sharding=everywhere), origins
+
+
+def _resumed(
+    config: Config, parts: Parts, found: Checkpoint, state: TrainState
+) -> tuple[TrainState, dict[str, str]]:
+    here = data_position(config, parts, found.step)
+    if found.record["data"] != here:
+        raise ValueError(
+            f"the data set is not the one that {found.directory} was trained on "
+            f"(stored {found.record['data']}, found {here}); restore the data, or "
+            "start a new run with another --workdir"
+        )
+    params = fill(state.params, found.params, "net")
+    optimizer = fill(state.opt_state, found.optimizer or {}, "optimiser state")
+    logging.info("continuing %s after step %d", found.directory.parent, found.step)
+    everywhere = sharding.replicated(parts.mesh)
+    restored = TrainState(jnp.int32(found.step), params, optimizer)
+    origins = dict.fromkeys(found.params, str(found.directory))
+    return jax.device_put(restored, everywhere), origins
+
+
+def _warm(config: Config, params: Any) -> tuple[Any, dict[str, str]]:
+    path = Path(config.init_from)
+    if not path.exists():
+        raise ValueError(missing_weights(config.init_from))
+    found = checkpoint.load(path)
+    params, origins = warm_start(
+        params,
+        found.params,
+        source=str(found.directory),
+        new=config.init_new,
+        unused=config.init_unused,
+    )
+    stored = found.record["preprocessing"]
+    own = {n: r.to_dict() for n, r in assembly.preprocessing(config).items()}
+    for name in own:
+        if name in stored and stored[name] != own[name]:
+            logging.warning(
+                "the preprocessing of %s changes from %s to %s",
+                name,
+                stored[name],
+                own[name],
+            )
+    return params, origins
+
+
+def missing_weights(init_from: str) -> str:
+    """The sentence for an `init_from` that is not there: what makes it."""
+    parent, name = Path(init_from).parent.name, Path(init_from).name
+    if parent == "runs":
+        remedy = f"train it: python -m fcn_jax.main --config=experiments/{name}.py"
+    else:
+        remedy = (
+            "convert the pretrained weights into it: python -m fcn_jax.convert FILE "
+            f"{init_from} --net={name}"
+        )
+    return (
+        f"config.init_from is {init_from}, which does not exist; {remedy}, or give "
+        "another checkpoint with --config.init_from=DIR"
+    )
+
+
+def data_position(config: Config, parts: Parts, step: int) -> dict[str, Any]:
+    """How much of which data a run has seen after `step` updates."""
+    return {
+        "images": step * config.batch_size * config.accumulation,
+        "train": parts.train_source.fingerprint,
+        "length": len(parts.train_source),
+    }
+
+
+def write_parameter_table(
+    directory: Path, params: Any, origins: Mapping[str, str]
+) -> None:
+    """Write parameters.txt: path, shape, count and origin of every parameter."""
+    flat = flatten(params)
+    width = max(len(path) for path in flat)
+    total = sum(math.prod(value.shape) for value in flat.values())
+    lines = [
+        f"{path:<{width}}  {'x'.join(map(str, value.shape)):>16}  "
+        f"{math.prod(value.shape):>12,}  {origins[path]}"
+        for path, value in flat.items()
+    ]
+    lines.append(f"{'total':<{width}}  {'':>16}  {total:>12,}")
+    (directory / "parameters.txt").write_text("\n".join(lines) + "\n")
+    for origin in sorted(set(origins.values())):
+        own = [path for path in flat if origins[path] == origin]
+        count = sum(math.prod(flat[path].shape) for path in own)
+        logging.info("%d parameters in %d arrays: %s", count, len(own), origin)
+
+
+def check_first_batch(
+    config: Config, parts: Parts, params: Any, batch: Mapping[str, Any]
+) -> None:
+    """Before the first update: first loss, learning rate, features.
+
+    Args:
+        config: the experiment.
+        parts: what the run is made of.
+        params: the parameters to start from.
+        batch: the first training batch, axes [A, B].
+    """
+    valid = {
+        name: int((np.asarray(labels) != IGNORE).sum()) // config.accumulation
+        for name, labels in batch["labels"].items()
+    }
+    if config.checks.learning_rate:
+        sanity.check_learning_rate(
+            optimizer=config.optimizer.name,
+            learning_rate=config.optimizer.learning_rate,
+            momentum=config.optimizer.momentum,
+            reduction=config.loss.reduction,
+            valid_pixels=max(valid.values()),
+        )
+    if config.checks.constant_features:
+        features = _collect(config, parts, params, batch, "endpoints")
+        sanity.check_features(features)
+    for name, classes in parts.outputs.items():
+        logging.info(
+            "%s: %d classes; with scores of zero the loss is ln %d = %.4f per pixel, "
+            "%.1f over the %d valid pixels of the first batch",
+            name,
+            len(classes),
+            len(classes),
+            math.log(len(classes)),
+            math.log(len(classes)) * valid[name],
+            valid[name],
+        )
+
+
+def check_progress(
+    config: Config, parts: Parts, params: Any, batch: Mapping[str, Any], step: int
+) -> None:
+    """After some hundred updates: the scores must not be constant."""
+    if config.checks.constant_scores:
+        scores = _collect(config, parts, params, batch, "scores")
+        sanity.check_scores(scores, step)
+
+
+def _collect(
+    config: Config,
+    parts: Parts,
+    params: Any,
+    batch: Mapping[str, Any],
+    collection: str,
+) -> dict[str, Any]:
+    """What the network sows for the first part of a batch, on the host.
+
+    Of the endpoints only the deepest of each stream: all of them would be gigabytes.
+    """
+
+    def forward(params: Any, part: Mapping[str, Any]) -> Any:
+        inputs = preprocess(part["inputs"], parts.records, config.dtype)
+        _, sown = parts.model.apply(
+            {"params": params},
+            inputs,
+            train=False,
+            sizes=part["sizes"],
+            mutable=[collection],
+        )
+        found = sanity.sown(sown, collection)
+        if collection == "endpoints":
+            return {stream: sanity.deepest(maps) for stream, maps in found.items()}
+        return found
+
+    first = jax.tree.map(lambda rows: rows[0], dict(batch))
+    return jax.device_get(jax.jit(forward)(params, first))

@@ -1,0 +1,379 @@
+"""Training: one pure update, and the loop around it, read top to bottom.
+
+"Step" counts completed updates, everywhere. The work directory is the run: the same
+command continues it, and a run that was killed continues bit for bit, because data
+order, augmentation and dropout are functions of (seed, step, index) alone.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl import logging
+from jax import Array
+from jax.sharding import Mesh
+
+from fcn_jax import assembly, optim, runlog, sharding, start
+from fcn_jax.assembly import Parts
+from fcn_jax.checkpoint import CheckpointStore
+from fcn_jax.config import Config, changeable_keys, to_dict
+from fcn_jax.data.pipeline import train_batches
+from fcn_jax.evaluate import (
+    Evaluation,
+    evaluate_split,
+    make_evaluation_step,
+    print_scores,
+    split_batches,
+)
+from fcn_jax.losses import Reduction, softmax_cross_entropy
+from fcn_jax.models.fcn import FCN
+from fcn_jax.preprocessing import Preprocessing, preprocess
+from fcn_jax.program import RunError
+from fcn_jax.report.panels import panel
+from fcn_jax.state import TrainState, flat_arrays
+from fcn_jax.workdir import WorkDirectory, check_resume, read_config, store_config
+
+Batch = Mapping[str, Any]
+Report = dict[str, Any]
+Sums = tuple[Array, Array, Any]
+
+
+def make_train_step(
+    *,
+    model: FCN,
+    records: Mapping[str, Preprocessing],
+    optimizer: optax.GradientTransformation,
+    reduction: Reduction,
+    class_weights: np.ndarray | None,
+    dtype: Any,
+    seed: int,
+    mesh: Mesh,
+) -> Callable[[TrainState, Batch], tuple[TrainState, Report]]:
+    """One update as a function of (state, batch); it consumes the state.
+
+    The batch holds inputs, labels, sizes and index with two leading axes [A, B]: A
+    batches whose gradients are accumulated and divided by A (Caffe's iter_size), of
+    B images each. Dropout masks are drawn from seed, step and the image's index.
+
+    Returns:
+        The function; its second result reports the loss of the update ("loss", the
+        objective averaged over A; "loss_per_pixel") and, by module, whether
+        gradients and new parameters are all finite ("finite").
+    """
+    weights = None if class_weights is None else jnp.asarray(class_weights)
+
+    def objective(params: Any, batch: Batch, key: Array) -> tuple[Array, Array]:
+        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, batch["index"])
+        inputs = preprocess(batch["inputs"], records, dtype)
+        maps = model.apply(
+            {"params": params},
+            inputs,
+            train=True,
+            sizes=batch["sizes"],
+            dropout_keys=keys,
+        )
+        terms = [
+            softmax_cross_entropy(maps[name].values, labels, class_weights=weights)
+            for name, labels in batch["labels"].items()
+        ]
+        loss = jnp.stack([term.reduce(reduction) for term in terms]).sum()
+        per_pixel = jnp.stack([term.reduce("mean") for term in terms]).sum()
+        return loss, per_pixel
+
+    def gradients(state: TrainState, part: Batch) -> Sums:
+        """Loss, loss per pixel and gradients of one part of the batch."""
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        (loss, per_pixel), gradient = jax.value_and_grad(objective, has_aux=True)(
+            state.params, part, key
+        )
+        return loss, per_pixel, gradient
+
+    def update(state: TrainState, sums: Sums, count: int) -> tuple[TrainState, Report]:
+        loss, per_pixel, gradient = jax.tree.map(lambda value: value / count, sums)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        report = {
+            "loss": loss,
+            "loss_per_pixel": per_pixel,
+            "finite": _finite_by_module(gradient, params),
+        }
+        return TrainState(state.step + 1, params, opt_state), report
+
+    everywhere = sharding.replicated(mesh)
+    placed = (everywhere, sharding.split_images(mesh, axis=0))
+    once = jax.jit(
+        lambda state, part: update(state, gradients(state, part), 1),
+        in_shardings=placed,
+        out_shardings=everywhere,
+        donate_argnums=0,
+    )
+    # One program for every part, called from the host: a loop, or a slice, inside a
+    # program makes XLA compile convolutions for minutes on a CPU.
+    part_of = jax.jit(gradients, in_shardings=placed, out_shardings=everywhere)
+    add = jax.jit(
+        lambda total, sums: jax.tree.map(jnp.add, total, sums), donate_argnums=0
+    )
+    last = jax.jit(update, out_shardings=everywhere, static_argnums=2, donate_argnums=0)
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Report]:
+        parts = [
+            jax.tree.map(lambda rows, index=index: rows[index], dict(batch))
+            for index in range(batch["sizes"].shape[0])
+        ]
+        if len(parts) == 1:
+            return once(state, parts[0])
+        total = part_of(state, parts[0])
+        for part in parts[1:]:
+            total = add(total, part_of(state, part))
+        return last(state, total, len(parts))
+
+    return step
+
+
+def _finite_by_module(gradients: Any, params: Any) -> dict[str, Array]:
+    """Whether every gradient and parameter of each module is finite."""
+    flags: dict[str, Array] = {}
+    for path, leaf in [*flat_arrays(gradients).items(), *flat_arrays(params).items()]:
+        module = path.rpartition(".")[0]
+        finite = jnp.isfinite(leaf).all()
+        flags[module] = flags[module] & finite if module in flags else finite
+    return flags
+
+
+def check_finite(step: int, report: Report) -> float:
+    """The loss of an update, on the host; the run stops if anything is not finite."""
+    loss = float(report["loss"])
+    broken = [module for module, finite in report["finite"].items() if not finite]
+    if broken or not np.isfinite(loss):
+        raise RunError(
+            f"update {step} is not finite (loss {loss:g}; gradients or parameters of "
+            f"{', '.join(broken[:6]) or 'no module'}): the last good checkpoint is "
+            "kept; lower the learning rate, or check the preprocessing and the "
+            "pretrained weights"
+        )
+    return loss
+
+
+class Follower:
+    """Reads the reports of updates one behind the device, and logs them.
+
+    Reading the loss of an update waits for it. One behind, the next is queued
+    before that wait, so the device is never idle.
+    """
+
+    def __init__(
+        self,
+        log: runlog.RunLog,
+        *,
+        every: int,
+        images: int,
+        schedule: optim.Schedule,
+    ):
+        self._log, self._every, self._images = log, every, images
+        self._schedule = schedule
+        self._pending: deque[tuple[int, Report]] = deque()
+        self._waited, self._since = 0.0, time.perf_counter()
+
+    def next(self, batches: Iterator[Batch]) -> Batch:
+        """The next host batch; the time it is waited for is measured."""
+        asked = time.perf_counter()
+        batch = next(batches)
+        self._waited += time.perf_counter() - asked
+        return batch
+
+    def queued(self, step: int, report: Report) -> None:
+        """An update has been queued: read the one before it."""
+        self._pending.append((step, report))
+        self._read(behind=1)
+
+    def catch_up(self) -> None:
+        """Read every queued update."""
+        self._read(behind=0)
+
+    def restart_clock(self) -> None:
+        """Do not count what happened since the last update as training time."""
+        self._waited, self._since = 0.0, time.perf_counter()
+
+    def _read(self, behind: int) -> None:
+        while len(self._pending) > behind:
+            step, report = self._pending.popleft()
+            loss = check_finite(step, report)
+            self._log.advance(step, loss, self._images)
+            if step % self._every == 0 or step == 1:
+                elapsed = time.perf_counter() - self._since
+                self._log.train(
+                    step,
+                    loss=loss,
+                    loss_per_pixel=float(report["loss_per_pixel"]),
+                    learning_rate=float(self._schedule(jnp.int32(step - 1))),
+                    wait_share=self._waited / max(elapsed, 1e-9),
+                )
+                self.restart_clock()
+
+
+def train(config: Config, workdir: Path) -> None:
+    """Run an experiment, or continue it, to its last update.
+
+    Args:
+        config: the experiment.
+        workdir: the directory that is the run.
+
+    Raises:
+        ValueError: for anything wrong with configuration, data or weights.
+        RunError: if the directory is in use, or an update is not finite.
+    """
+    parts = assembly.assemble(config)
+    with WorkDirectory.acquire(workdir) as directory:
+        store = CheckpointStore(directory.checkpoints, keep=config.checkpoint.keep)
+        found = store.newest()
+        if found is not None:
+            stored = read_config(directory.path)
+            check_resume(stored, to_dict(config), changeable_keys(config))
+        state, origins = start.initial_state(config, parts, found)
+        store_config(directory.path, to_dict(config))
+        start.write_parameter_table(directory.path, state.params, origins)
+        if int(state.step) >= config.steps:
+            logging.info(
+                "%s has its %d updates; nothing to do", workdir, int(state.step)
+            )
+        with runlog.RunLog(
+            directory.path, start_step=int(state.step), total_steps=config.steps
+        ) as log:
+            _loop(config, parts, state, store, log, origins)
+
+
+def _loop(
+    config: Config,
+    parts: Parts,
+    state: TrainState,
+    store: CheckpointStore,
+    log: runlog.RunLog,
+    origins: Mapping[str, str],
+) -> None:
+    """Update, log, evaluate and save until the last step."""
+    mesh, begin = parts.mesh, int(state.step)
+    train_step = make_train_step(
+        model=parts.model,
+        records=parts.records,
+        optimizer=assembly.optimizer(config, state.params),
+        reduction=config.loss.reduction,
+        class_weights=assembly.class_weights(config, parts.outputs),
+        dtype=config.dtype,
+        seed=config.seed,
+        mesh=mesh,
+    )
+    evaluation_step = make_evaluation_step(
+        model=parts.model, records=parts.records, dtype=config.dtype, mesh=mesh
+    )
+    batches = train_batches(
+        parts.train_source,
+        seed=config.seed,
+        start=begin,
+        stop=config.steps,
+        batch_size=config.batch_size,
+        accumulation=config.accumulation,
+        order=config.data.order,
+        canvas=parts.canvas,
+        augmentation=assembly.augmentation(config),
+        fill=parts.fill,
+        workers=config.data.workers,
+        threads=config.data.threads,
+        prefetch=config.data.prefetch,
+    )
+    placement = sharding.split_images(mesh, axis=1)
+    follower = Follower(
+        log,
+        every=config.log.every,
+        images=config.batch_size * config.accumulation,
+        schedule=assembly.schedule(config),
+    )
+    for step in range(begin + 1, config.steps + 1):
+        batch = sharding.put_batch(follower.next(batches), placement)
+        if step == 1:
+            start.check_first_batch(config, parts, state.params, batch)
+            follower.restart_clock()
+        state, report = train_step(state, batch)
+        follower.queued(step, report)
+        if step == config.checks.constant_scores_after:
+            start.check_progress(config, parts, state.params, batch, step)
+        score_now = step == config.steps or step % config.evaluation.every == 0
+        if not score_now and step % config.checkpoint.every:
+            continue
+        follower.catch_up()
+        result = None
+        if score_now:
+            result = evaluate_split(
+                evaluation_step,
+                state.params,
+                split_batches(config, parts.eval_source),
+                parts.outputs,
+                mesh=mesh,
+                pictures=config.evaluation.pictures,
+            )
+            _log_evaluation(config, parts, log, step, result)
+        _save(config, parts, store, state, origins, result)
+        if result is not None:
+            _write_scores(config, parts, log, step, result)
+        follower.restart_clock()
+
+
+def _log_evaluation(
+    config: Config, parts: Parts, log: runlog.RunLog, step: int, result: Evaluation
+) -> None:
+    """One line of metrics, one picture."""
+    scores = result.scores(config.evaluation.absent)
+    log.evaluation(step, config.data.eval_split, scores)
+    log.message(
+        f"step {step}, {config.data.eval_split}: "
+        + ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+    )
+    if result.examples:
+        classes = next(iter(parts.outputs.values()))
+        title = f"step {step}   mean IU {scores['mean_iu']:.3f}"
+        picture = panel(result.examples, classes, title=title)
+        log.picture(step, config.data.eval_split, picture)
+
+
+def _write_scores(
+    config: Config, parts: Parts, log: runlog.RunLog, step: int, result: Evaluation
+) -> None:
+    """scores.json holds the last evaluation; the last one is printed too."""
+    record = result.record(parts.outputs, config.evaluation.absent)
+    about = {"step": step, "data": config.data.name, "split": config.data.eval_split}
+    runlog.write_scores(log.directory / "scores.json", {**about, **record})
+    if step == config.steps:
+        print_scores(result, parts.outputs, config.evaluation.absent)
+
+
+def _save(
+    config: Config,
+    parts: Parts,
+    store: CheckpointStore,
+    state: TrainState,
+    origins: Mapping[str, str],
+    result: Evaluation | None,
+) -> None:
+    """Save the state with all that is needed to continue, evaluate or predict."""
+    step = int(state.step)
+    mean_iu = None
+    if result is not None:
+        mean_iu = result.scores(config.evaluation.absent)["mean_iu"]
+    store.save(
+        step,
+        params=flat_arrays(state.params),
+        optimizer=flat_arrays(state.opt_state),
+        record={
+            "config": to_dict(config),
+            "outputs": {name: c.to_dict() for name, c in parts.outputs.items()},
+            "preprocessing": {n: r.to_dict() for n, r in parts.records.items()},
+            "data": start.data_position(config, parts, step),
+            "origins": sorted(set(origins.values())),
+        },
+        mean_iu=mean_iu,
+    )
