@@ -14,7 +14,7 @@ from fcn_jax import config as defaults
 def get_config() -> ConfigDict:
     config = defaults.base()
     config.recipe = "scratch"
-    config.steps = 500
+    config.steps = 1000
     config.batch_size = 8
     config.model.stride = 8
     config.model.width = 0.125
@@ -32,7 +32,7 @@ def get_config() -> ConfigDict:
     config.optimizer.weight_decay = 1e-5
     config.optimizer.schedule = "poly"
     config.optimizer.warmup_steps = 20
-    config.evaluation.every = 250
+    config.evaluation.every = 500
     config.evaluation.batch_size = 8
     config.checkpoint.every = 250
     config.log.every = 10

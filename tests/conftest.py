@@ -2,7 +2,9 @@
 
 import os
 
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+# Small programs that run once: compiling them is what the tests spend their time on.
+QUICK = "--xla_llvm_disable_expensive_passes=true --xla_backend_optimization_level=0"
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=8 {QUICK}"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax

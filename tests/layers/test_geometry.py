@@ -1,0 +1,355 @@
+"""Sizes, coordinate maps, receptive fields and crops against enumerated windows."""
+
+from fractions import Fraction
+from itertools import product
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fcn_jax.layers.geometry import (
+    IMAGE,
+    Geometry,
+    Window,
+    align,
+    bilinear_kernel_size,
+    crop_offset,
+    crop_to_image,
+    describe,
+    smaller,
+    whole_factor,
+)
+
+CONV3 = Window("convolution", 3, pad=1)
+POOL2 = Window("pooling", 2, stride=2)
+POOL3 = Window("pooling", 3, stride=2)
+
+
+def starts_of_convolution(size, kernel, stride, pad, dilation):
+    """First tap of every window that lies wholly inside the padded image."""
+    padded_end = size + pad
+    starts, start = [], -pad
+    while start + dilation * (kernel - 1) < padded_end:
+        starts.append(start)
+        start += stride
+    return starts
+
+
+def starts_of_pooling(size, kernel, stride, pad):
+    """Windows until one reaches the padded end; each starts before the right pad."""
+    starts, start = [], -pad
+    while start < size:
+        starts.append(start)
+        if start + kernel >= size + pad:
+            break
+        start += stride
+    return starts
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3, 5, 7])
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+def test_convolution_size_is_the_number_of_windows(kernel, stride):
+    """Oracle: enumeration of the windows."""
+    for size, pad, dilation in product(range(1, 30), (0, 1, 2, 5), (1, 2, 3)):
+        if size + 2 * pad < dilation * (kernel - 1) + 1:
+            continue
+        window = Window("convolution", kernel, stride, pad, dilation)
+        starts = starts_of_convolution(size, kernel, stride, pad, dilation)
+        assert window.size(size) == len(starts)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "pad"), [(k, p) for k in range(1, 6) for p in range(min(k, 3))]
+)
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_pooling_size_is_the_number_of_windows(kernel, stride, pad):
+    """Oracle: enumeration of the windows, the last of which may be partial."""
+    for size in range(max(1, kernel - 2 * pad - stride + 1), 40):
+        window = Window("pooling", kernel, stride, pad)
+        assert window.size(size) == len(starts_of_pooling(size, kernel, stride, pad))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "pad", "clips"),
+    [
+        (2, 2, 0, False),
+        (3, 2, 0, False),
+        (3, 1, 1, False),
+        (3, 2, 1, False),
+        (2, 2, 1, True),
+        (3, 3, 1, True),
+        (4, 3, 2, True),
+        (5, 4, 2, True),
+    ],
+)
+def test_pooling_size_follows_caffe_formula(kernel, stride, pad, clips):
+    """Oracle: Caffe's rule as it is written, rounded up and then clipped once."""
+    clipped = 0
+    for size in range(kernel, 60):
+        expected = int(np.ceil((size + 2 * pad - kernel) / stride)) + 1
+        if pad > 0 and (expected - 1) * stride >= size + pad:
+            expected -= 1
+            clipped += 1
+        assert Window("pooling", kernel, stride, pad).size(size) == expected
+    assert (clipped > 0) == clips
+
+
+def test_transposed_size_is_the_span_of_the_outputs_touched():
+    """Oracle: enumeration of the outputs that every input pixel adds to."""
+    for size, kernel, stride, pad in product(
+        range(1, 9), range(1, 8), (1, 2, 3), (0, 1)
+    ):
+        touched = {stride * i + u for i in range(size) for u in range(kernel)}
+        expected = max(touched) + 1 - 2 * pad
+        assert Window("transposed", kernel, stride, pad).size(size) == expected
+
+
+def test_sizes_of_integer_arrays_and_traced_arrays_equal_those_of_integers():
+    """Oracle: the same rule on Python integers."""
+    sizes = np.arange(1, 300, dtype=np.int32)
+    geometry = Geometry((Window("convolution", 7, 2, 18), POOL3, CONV3))
+    upsampled = geometry.after(Window("transposed", 7, 4))
+    shared, _ = crop_to_image(upsampled)
+    for chain in (geometry, upsampled, shared):
+        expected = [chain.size(int(size)) for size in sizes]
+        assert chain.size(sizes).tolist() == expected
+        traced = jax.jit(chain.size)(jnp.asarray(sizes))
+        assert traced.dtype == jnp.int32
+        assert traced.tolist() == expected
+
+
+def test_smaller_is_the_minimum():
+    """Oracle: Python's min, negative numbers included."""
+    for first, second in product(range(-5, 6), repeat=2):
+        assert smaller(first, second) == min(first, second)
+
+
+def test_map_of_a_window_is_the_centre_of_its_taps():
+    """Oracle: mean position of the taps of each output pixel."""
+    for kernel, stride, pad, dilation in product(
+        (1, 2, 3, 6), (1, 2, 4), (0, 1, 5), (1, 2)
+    ):
+        window = Window("convolution", kernel, stride, pad, dilation)
+        scale, offset = window.map
+        for o in range(4):
+            taps = [stride * o - pad + dilation * u for u in range(kernel)]
+            assert scale * o + offset == Fraction(sum(taps), kernel)
+
+
+def test_map_of_a_transposed_window_is_the_inverse_of_the_centre():
+    """Oracle: mean position of the outputs that an input pixel adds to."""
+    for kernel, stride, pad in product((1, 2, 3, 4, 63, 64), (1, 2, 32), (0, 1)):
+        scale, offset = Window("transposed", kernel, stride, pad).map
+        for i in range(4):
+            outputs = [stride * i + u - pad for u in range(kernel)]
+            centre = Fraction(sum(outputs), kernel)
+            assert scale * centre + offset == i
+
+
+def _seen(windows, output):
+    """Image pixels (with multiplicity) below one output pixel of a chain."""
+    seen = [output]
+    for window in reversed(windows):
+        seen = [
+            window.stride * o - window.pad + window.dilation * u
+            for o in seen
+            for u in range(window.kernel)
+        ]
+    return seen
+
+
+@pytest.mark.parametrize(
+    "windows",
+    [
+        (CONV3, CONV3, POOL2, CONV3),
+        (Window("convolution", 11, 4, 100), POOL3, Window("convolution", 5, pad=2)),
+        (Window("convolution", 7, 2, 18), POOL3, CONV3, POOL3),
+        (Window("convolution", 3, 1, 2, 2), POOL2, Window("convolution", 4, 1, 0, 3)),
+    ],
+)
+def test_composition_and_receptive_field_by_brute_force(windows):
+    """Oracle: the image pixels below an output pixel, enumerated through the chain."""
+    geometry = Geometry(windows)
+    scale, offset = geometry.map
+    for output in (0, 1, 7):
+        seen = _seen(windows, output)
+        assert scale * output + offset == Fraction(sum(seen), len(seen))
+        assert geometry.receptive_field == max(seen) - min(seen) + 1
+    assert geometry.scale == scale
+
+
+# Chains of the three trunks, from the papers' tables.
+def vgg16(input_pad=100, fc6_pad=0):
+    """pool3, pool4, pool5 and fc7."""
+    pool1 = (Window("convolution", 3, 1, input_pad), CONV3, POOL2)
+    pool3 = (*pool1, CONV3, CONV3, POOL2, CONV3, CONV3, CONV3, POOL2)
+    pool4 = (*pool3, CONV3, CONV3, CONV3, POOL2)
+    pool5 = (*pool4, CONV3, CONV3, CONV3, POOL2)
+    fc7 = (*pool5, Window("convolution", 7, 1, fc6_pad), Window("convolution", 1))
+    return {
+        "pool3": Geometry(pool3),
+        "pool4": Geometry(pool4),
+        "pool5": Geometry(pool5),
+        "fc7": Geometry(fc7),
+    }
+
+
+def alexnet(input_pad=100):
+    """fc7 of FCN-AlexNet."""
+    conv1 = Window("convolution", 11, 4, input_pad)
+    conv2 = Window("convolution", 5, 1, 2)
+    fc6, fc7 = Window("convolution", 6), Window("convolution", 1)
+    return Geometry((conv1, POOL3, conv2, POOL3, CONV3, CONV3, CONV3, POOL3, fc6, fc7))
+
+
+def googlenet(extra_pad):
+    """inception_5b of GoogLeNet, along the widest branches."""
+    block = (Window("convolution", 1), Window("convolution", 5, 1, 2))
+    stem = (Window("convolution", 7, 2, 3 + extra_pad), POOL3, CONV3, POOL3)
+    return Geometry((*stem, *block * 2, POOL3, *block * 5, POOL3, *block * 2))
+
+
+def _up(geometry, kernel, stride):
+    return geometry.after(Window("transposed", kernel, stride))
+
+
+@pytest.mark.parametrize("input_pad", [100, 1, 35])
+@pytest.mark.parametrize("fc6_pad", [0, 3])
+def test_vgg16_crop_offsets_for_any_padding(input_pad, fc6_pad):
+    """Oracle: closed forms, which give 19; 5, 27; 9, 31 for the reference's padding."""
+    trunk = vgg16(input_pad, fc6_pad)
+    shift = input_pad + 32 * fc6_pad
+    assert crop_offset(IMAGE, _up(trunk["fc7"], 64, 32)) == shift - 81
+    upscore2 = _up(trunk["fc7"], 4, 2)
+    assert crop_offset(upscore2, trunk["pool4"]) == 5 - 2 * fc6_pad
+    assert crop_offset(IMAGE, _up(upscore2, 32, 16)) == shift - 73
+    upscore_pool4 = _up(upscore2, 4, 2)
+    assert crop_offset(upscore_pool4, trunk["pool3"]) == 9 - 4 * fc6_pad
+    assert crop_offset(IMAGE, _up(upscore_pool4, 16, 8)) == shift - 69
+
+
+def test_crop_offsets_of_the_other_nets():
+    """Oracle: 18 (AlexNet), 1 + P (GoogLeNet), 115, 107, 103 (truncated VGG16)."""
+    assert crop_offset(IMAGE, _up(alexnet(), 63, 32)) == 18
+    for pad in (0, 15, 100):
+        assert crop_offset(IMAGE, _up(googlenet(pad), 63, 32)) == 1 + pad
+    trunk = vgg16()
+    for name, factor, expected in (
+        ("pool5", 32, 115),
+        ("pool4", 16, 107),
+        ("pool3", 8, 103),
+    ):
+        assert crop_to_image(_up(trunk[name], 2 * factor, factor))[1] == expected
+
+
+def test_receptive_fields_of_the_trunks():
+    """Oracle: the papers' 404 and 355; 715 for GoogLeNet without its last pooling."""
+    assert vgg16()["fc7"].receptive_field == 404
+    assert alexnet().receptive_field == 355
+    assert googlenet(15).receptive_field == 715
+    pooled = googlenet(0).after(Window("pooling", 7))
+    assert pooled.receptive_field == 907
+
+
+def test_upsampling_does_not_enlarge_the_receptive_field():
+    """Oracle: the definition; what was scored has seen 404 pixels."""
+    upsampled = _up(vgg16()["fc7"], 64, 32)
+    assert upsampled.receptive_field == 404
+    assert crop_to_image(upsampled)[0].receptive_field == 404
+
+
+def test_scores_half_a_pixel_apart_are_refused():
+    """Oracle: kernel 64 puts GoogLeNet and AlexNet half a pixel off, 63 VGG16."""
+    for upsampled in (
+        _up(googlenet(0), 64, 32),
+        _up(alexnet(), 64, 32),
+        _up(vgg16()["fc7"], 63, 32),
+    ):
+        with pytest.raises(ValueError, match=r"\.5 pixels apart.*kernel parity"):
+            crop_to_image(upsampled)
+
+
+def test_maps_of_other_scales_are_refused():
+    """Oracle: stride 32 and stride 16 have no crop in common."""
+    trunk = vgg16()
+    with pytest.raises(ValueError, match="scale 32 and 16 cannot be aligned"):
+        align(trunk["fc7"], trunk["pool4"])
+
+
+def test_scores_that_begin_inside_the_image_are_refused():
+    """Oracle: a 7 x 7 window without padding is centred on pixel 3."""
+    bare = Geometry((Window("convolution", 7),))
+    with pytest.raises(ValueError, match="3 pixels inside the image"):
+        crop_to_image(bare)
+
+
+def test_align_cuts_whichever_map_begins_earlier():
+    """Oracle: the reference's 5 on the skip; -1 of the same-size variant."""
+    for fc6_pad, starts in ((0, (0, 5)), (3, (1, 0))):
+        trunk = vgg16(1 if fc6_pad else 100, fc6_pad)
+        upsampled = _up(trunk["fc7"], 4, 2)
+        shared, start, skip_start = align(upsampled, trunk["pool4"])
+        assert (start, skip_start) == starts
+        assert shared.crops == (skip_start - start,)
+        assert shared.scale == 16
+        for size in (64, 333, 500):
+            expected = min(
+                upsampled.size(size) - start, trunk["pool4"].size(size) - skip_start
+            )
+            assert shared.size(size) == expected
+        # Both maps, cut, put their first pixel over the same image pixel.
+        skip_scale, skip_offset = trunk["pool4"].map
+        assert shared.map[1] == skip_offset + skip_scale * skip_start
+
+
+def test_smallest_image_is_the_first_without_an_empty_map():
+    """Oracle: sizes tried one by one; bare VGG16 needs 193 pixels, AlexNet 199."""
+    assert vgg16(1, 0)["fc7"].smallest_image() == 193
+    assert alexnet(0).smallest_image() == 199
+    assert vgg16()["fc7"].smallest_image() == 1
+    assert IMAGE.smallest_image() == 1
+    chain = Geometry((Window("convolution", 9), POOL3, Window("convolution", 4)))
+    least = chain.smallest_image()
+    assert least == 16
+    for size, fits in ((least, True), (least - 1, False)):
+        extent, positive = size, True
+        for window in chain.steps:
+            extent = window.size(extent)
+            positive &= extent >= 1
+        assert positive == fits
+
+
+def test_smallest_image_looks_into_the_skips_too():
+    """Oracle: the skip needs 81 - 40 = 41 pixels, the upsampled branch one."""
+    skip = Geometry((Window("convolution", 81, 2, 20),))
+    coarse = Geometry((Window("convolution", 81, 4, 60),))
+    shared, _, _ = align(_up(coarse, 3, 2), skip)
+    assert coarse.smallest_image() == 1
+    assert skip.smallest_image() == 41
+    assert shared.smallest_image() == 41
+
+
+def test_chain_that_no_image_fits_is_refused():
+    """Oracle: a window of 2,000 pixels."""
+    with pytest.raises(ValueError, match="no image of up to 1024 pixels"):
+        Geometry((Window("convolution", 2000),)).smallest_image()
+
+
+def test_kernel_sizes_and_factors():
+    """Oracle: the reference's 64, 32, 16, 4 (even) and 63 (odd)."""
+    assert [bilinear_kernel_size(f, "even") for f in (32, 16, 8, 2)] == [64, 32, 16, 4]
+    assert bilinear_kernel_size(32, "odd") == 63
+    assert whole_factor(Fraction(32), Fraction(16)) == 2
+    for coarse, fine in ((16, 32), (32, 12)):
+        with pytest.raises(ValueError, match="from coarse to fine"):
+            whole_factor(Fraction(coarse), Fraction(fine))
+
+
+def test_describe_lists_stride_offset_and_receptive_field():
+    """Oracle: pool3 of VGG16 by hand; centre 3.5 + 1 - 100."""
+    trunk = vgg16()
+    lines = describe(list(trunk), list(trunk.values())).splitlines()
+    assert len(lines) == 5
+    assert lines[1].split() == ["pool3", "8", "-95.5", "44"]
+    assert lines[4].split() == ["fc7", "32", "12.5", "404"]

@@ -1,0 +1,97 @@
+"""Every shipped experiment builds its network and optimiser."""
+
+import importlib.util
+import math
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from fcn_jax import assembly
+from fcn_jax import config as configuration
+from fcn_jax.paths import flatten
+
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+FILES = sorted(EXPERIMENTS.glob("*.py"))
+ARGUMENTS = {"camvid_fcn8s": ("full", "small"), "folder": ("DIR", "DIR,small")}
+CASES = [
+    (path, argument) for path in FILES for argument in ARGUMENTS.get(path.stem, (None,))
+]
+
+
+def load(path: Path, argument: str | None = None):
+    """The configuration that an experiment file returns."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(argument) if argument else module.get_config()
+
+
+@pytest.mark.parametrize(("path", "argument"), CASES)
+def test_experiment_builds(path, argument):
+    """Oracle: the network's own shapes, an update of the abstract state, JSON."""
+    config = load(path, argument)
+    configuration.validate(config)
+    assert config.is_locked
+    model = assembly.network(config, {"semantic": 5})
+    records = assembly.preprocessing(config)
+    inputs = {
+        name: jnp.zeros((1, 65, 70, channels))
+        for name, channels in assembly.channels(records).items()
+    }
+    maps, variables = jax.eval_shape(
+        lambda: model.init_with_output(jax.random.key(0), inputs, train=False)
+    )
+    params = variables["params"]
+    assert maps["semantic"].values.shape == (1, 65, 70, 5)
+    optimizer = assembly.optimizer(config, params)
+    state = jax.eval_shape(optimizer.init, params)
+    updates, _ = jax.eval_shape(optimizer.update, params, state, params)
+    assert {k: v.shape for k, v in flatten(updates).items()} == {
+        k: v.shape for k, v in flatten(params).items()
+    }
+    stored = configuration.to_dict(config)
+    again = configuration.from_dict(stored)
+    assert configuration.to_dict(again) == stored
+
+
+@pytest.mark.parametrize(("path", "argument"), CASES)
+def test_docstring_says_row_and_command(path, argument):
+    """Oracle: the house style of experiments."""
+    text = path.read_text().split('"""')[1]
+    assert "Paper row:" in text
+    assert f"python -m fcn_jax.main --config=experiments/{path.name}" in text
+
+
+def test_staged_learning_rates_are_the_reference_solvers():
+    """Oracle: the solver table of the reference repository."""
+    expected = {
+        "fcn32s": (1e-10, 0.99, 1, "sum", 100_000),
+        "fcn16s": (1e-12, 0.99, 1, "sum", 100_000),
+        "fcn8s": (1e-14, 0.99, 1, "sum", 100_000),
+        "fcn8s_atonce": (1e-10, 0.99, 1, "sum", 300_000),
+        "fcn_alexnet": (1e-4, 0.9, 20, "mean", 100_000),
+    }
+    for name, values in expected.items():
+        config = load(EXPERIMENTS / f"{name}.py")
+        found = config.optimizer
+        assert (
+            found.learning_rate,
+            found.momentum,
+            config.accumulation,
+            config.loss.reduction,
+            config.steps,
+        ) == values
+        assert found.name == "caffe_sgd"
+        assert found.weight_decay == 5e-4
+        assert found.schedule == "fixed"
+
+
+def test_quickstart_starts_from_the_uniform_loss():
+    """Oracle: ln K, the cross-entropy of equal scores."""
+    config = load(EXPERIMENTS / "quickstart.py")
+    assert config.loss.reduction == "mean"
+    assert math.log(config.synthetic.classes) == pytest.approx(1.791759, abs=1e-6)

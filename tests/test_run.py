@@ -1,0 +1,275 @@
+"""Whole runs through the command line: train, kill, continue, evaluate, refuse."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fcn_jax import checkpoint
+
+TESTS = Path(__file__).parent
+TINY = f"--config={TESTS / 'tiny.py'}"
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    """Compiled programs, shared by the processes of this file."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+def _environment(cache: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2 "
+        "--xla_backend_optimization_level=0",
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "PYTHONWARNINGS": "error,ignore::DeprecationWarning",
+    }
+
+
+def run_main(cache: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """`python -m fcn_jax.main` to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "fcn_jax.main", *arguments],
+        env=_environment(cache),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(cache, tmp_path_factory) -> Path:
+    """The work directory of a run that was never stopped."""
+    workdir = tmp_path_factory.mktemp("runs") / "whole"
+    result = run_main(cache, TINY, f"--workdir={workdir}")
+    assert result.returncode == 0, result.stderr
+    return workdir
+
+
+def _rows(workdir: Path, split: str) -> list[dict]:
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [row for row in map(json.loads, lines) if row["split"] == split]
+
+
+def _losses(workdir: Path) -> list[tuple[int, str]]:
+    return [(row["step"], repr(row["loss"])) for row in _rows(workdir, "train")]
+
+
+def _assert_same_run(workdir: Path, finished: Path) -> None:
+    """Losses, scores, parameters and optimiser state, bit for bit."""
+    assert _losses(workdir) == _losses(finished)
+    assert _rows(workdir, "val") == _rows(finished, "val")
+    ours = checkpoint.load(workdir, which="newest", optimizer=True)
+    theirs = checkpoint.load(finished, which="newest", optimizer=True)
+    assert ours.step == theirs.step == 12
+    assert ours.optimizer is not None
+    assert theirs.optimizer is not None
+    for own, other in (
+        (ours.params, theirs.params),
+        (ours.optimizer, theirs.optimizer),
+    ):
+        assert own.keys() == other.keys()
+        for path in other:
+            np.testing.assert_array_equal(own[path], other[path])
+
+
+def test_a_run_leaves_what_the_readme_says(finished):
+    """Oracle: the list of files and keys in the README and the issue's contract."""
+    for name in ("config.json", "parameters.txt", "metrics.jsonl", "scores.json"):
+        assert (finished / name).stat().st_size > 0
+    assert list((finished / "pictures").glob("*.png"))
+    assert list(finished.glob("**/events.out.tfevents*"))
+    steps = [row["step"] for row in _rows(finished, "train")]
+    assert steps == list(range(1, 13))
+    for row in _rows(finished, "val"):
+        for key in (
+            "loss",
+            "pixel_accuracy",
+            "mean_accuracy",
+            "mean_iu",
+            "frequency_weighted_iu",
+        ):
+            assert row[key] >= 0
+    assert [row["step"] for row in _rows(finished, "val")] == [6, 12]
+    scores = json.loads((finished / "scores.json").read_text())
+    assert scores["step"] == 12
+    assert len(scores["per_class_iu"]) == len(scores["support"]) == 3
+    assert scores["definition"]["absent_classes"] == "script"
+    first = _rows(finished, "train")[0]
+    assert first["loss"] == pytest.approx(np.log(3), rel=1e-5)
+
+
+@pytest.mark.slow
+def test_a_killed_run_continues_bit_for_bit(cache, finished, tmp_path):
+    """Oracle: the run that was never stopped."""
+    workdir = tmp_path / "killed"
+    command = [sys.executable, "-m", "fcn_jax.main", TINY, f"--workdir={workdir}"]
+    rng = random.Random(4)
+    metrics = workdir / "metrics.jsonl"
+    for target in (1, 4, 8, 11):
+        with subprocess.Popen(
+            command,
+            env=_environment(cache),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            until = time.monotonic() + 120
+            while process.poll() is None and time.monotonic() < until:
+                if metrics.exists() and metrics.read_text().count("train") >= target:
+                    break
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0, 0.3))
+            process.send_signal(signal.SIGKILL)
+    result = run_main(cache, TINY, f"--workdir={workdir}")
+    assert result.returncode == 0, result.stderr
+    _assert_same_run(workdir, finished)
+
+
+@pytest.mark.slow
+def test_a_damaged_newest_checkpoint_falls_back_loudly(cache, finished, tmp_path):
+    """Oracle: the run that was never damaged."""
+    workdir = tmp_path / "damaged"
+    short = run_main(cache, TINY, f"--workdir={workdir}", "--config.steps=9")
+    assert short.returncode == 0, short.stderr
+    newest = workdir / "checkpoints" / "9"
+    victim = max(
+        (file for file in newest.rglob("*") if file.is_file()),
+        key=lambda file: file.stat().st_size,
+    )
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    victim.write_bytes(bytes(content))
+    result = run_main(cache, TINY, f"--workdir={workdir}")
+    assert result.returncode == 0, result.stderr
+    assert "9" in result.stderr
+    assert "damaged" in result.stderr
+    # The short run evaluated at its last step, 9, too; the whole one did not.
+    assert _losses(workdir) == _losses(finished)
+
+
+def test_resuming_refuses_what_alters_the_trajectory(cache, finished):
+    """Oracle: the rule; the sentence names the key and both values."""
+    result = run_main(
+        cache, TINY, f"--workdir={finished}", "--config.optimizer.learning_rate=0.5"
+    )
+    assert result.returncode == 2
+    assert "learning_rate" in result.stderr
+    assert "0.5" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_evaluation_alone_repeats_the_scores_of_the_run(cache, finished, tmp_path):
+    """Oracle: the last evaluation of the run, with other batches and devices."""
+    best = checkpoint.load(finished)
+    expected = next(r for r in _rows(finished, "val") if r["step"] == best.step)
+    for options in (
+        ("--config.evaluation.batch_size=1", "--config.devices=1"),
+        ("--config.evaluation.batch_size=4", "--config.devices=2"),
+    ):
+        result = run_main(
+            cache,
+            TINY,
+            "--mode=evaluate",
+            f"--checkpoint={finished}",
+            f"--workdir={tmp_path}",
+            *options,
+        )
+        assert result.returncode == 0, result.stderr
+        scores = json.loads((tmp_path / "scores.json").read_text())
+        for key in ("pixel_accuracy", "mean_accuracy", "mean_iu"):
+            assert scores[key] == expected[key]
+        assert scores["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+
+
+MISTAKES = {
+    "misspelt key": (["--config.optimizer.learning_rat=1"], "learning_rate"),
+    "wrong type": (["--config.steps=many"], "steps"),
+    "zero steps": (["--config.steps=0"], "config.steps is 0"),
+    "unknown flag": (["--wrkdir=x"], "wrkdir"),
+    "stray word": (["train"], "train"),
+    "unknown data set": (["--config.data.name=imagenet"], "synthetic"),
+    "missing folder": (
+        ["--config.data.name=folder", "--config.data.folder=/nowhere"],
+        "/nowhere",
+    ),
+    "camvid not prepared": (
+        ["--config.data.name=camvid", "--config.data.data_dir=/nowhere"],
+        "python -m fcn_jax.data prepare camvid",
+    ),
+    "unknown backbone": (["--config.model.backbone=resnet"], "vgg16"),
+    "untrained trunk": (["--config.recipe=fine-tune"], "checks.untrained_trunk"),
+    "missing weights": (["--config.init_from=runs/nothing"], "runs/nothing"),
+    "rate of a mean loss on a sum": (
+        ["--config.loss.reduction=sum"],
+        "checks.learning_rate",
+    ),
+    "rate of a summed loss on a mean": (
+        ["--config.optimizer.learning_rate=1e-10"],
+        "checks.learning_rate",
+    ),
+    "indivisible batch": (["--config.devices=2", "--config.batch_size=3"], "multiple"),
+    "too many devices": (["--config.devices=64"], "config.devices"),
+    "unwritable work directory": (["--workdir=/proc/nothing"], "/proc/nothing"),
+    "evaluating nothing": (
+        ["--mode=evaluate", "--checkpoint=/nowhere"],
+        "/nowhere",
+    ),
+    "missing config file": (["--config=nothing.py"], "nothing.py"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_gets_one_sentence_and_status_2(mistake, cache, tmp_path):
+    """Oracle: the sentence has the words; nothing else is on the error stream's end."""
+    arguments, words = MISTAKES[mistake]
+    result = run_main(cache, TINY, f"--workdir={tmp_path / 'run'}", *arguments)
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: "), result.stderr
+    assert words in last
+
+
+def test_a_checkpoint_of_other_classes_is_refused(cache, finished, tmp_path):
+    """Oracle: the class counts of data and checkpoint, both named."""
+    result = run_main(
+        cache,
+        TINY,
+        "--mode=evaluate",
+        f"--checkpoint={finished}",
+        f"--workdir={tmp_path}",
+        "--config.synthetic.classes=5",
+    )
+    assert result.returncode == 2
+    last = result.stderr.strip().splitlines()[-1]
+    assert "'semantic': 3" in last
+    assert "'semantic': 5" in last
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(cache, tmp_path):
+    """Oracle: the planted divergence; the last good checkpoint stays."""
+    workdir = tmp_path / "diverged"
+    result = run_main(
+        cache,
+        TINY,
+        f"--workdir={workdir}",
+        "--config.optimizer.learning_rate=1e18",
+        "--config.checks.learning_rate=False",
+        "--config.checkpoint.every=1",
+    )
+    assert result.returncode == 2
+    last = result.stderr.strip().splitlines()[-1]
+    assert "not finite" in last
+    assert "trunk." in last or "head." in last
+    for array in checkpoint.load(workdir, which="newest").params.values():
+        assert np.isfinite(array).all()
