@@ -12,12 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from absl import logging
 from jax.sharding import Mesh
 
 from fcn_jax import optim, sharding
 from fcn_jax.config import Config, validate
 from fcn_jax.data.labels import Classes
-from fcn_jax.data.pipeline import Augmentation
+from fcn_jax.data.pipeline import Augmentation, canvas_for
 from fcn_jax.data.sources import Source, open_source
 from fcn_jax.data.synthetic import SyntheticSpec
 from fcn_jax.models.build import build_fcn
@@ -81,18 +82,18 @@ def assemble(config: Config) -> Parts:
         outputs=outputs,
         records=records,
         model=model,
-        canvas=canvas(config, train_source.sizes(), train=True),
+        canvas=canvas(config, train_source, train=True),
         fill={
             name: tuple(round(value) for value in record.mean)
             for name, record in records.items()
         },
     )
-    _check_image_sizes(parts, augmentation(config))
+    _check_geometry(parts, augmentation(config))
     return parts
 
 
-def _check_image_sizes(parts: Parts, augmentation: Augmentation) -> None:
-    """Refuse images too small for the net, whose maps would be empty."""
+def _check_geometry(parts: Parts, augmentation: Augmentation) -> None:
+    """Say where the scores lie; refuse images so small that maps would be empty."""
     inputs = {
         name: jnp.zeros((1, 64, 64, count), jnp.float32)
         for name, count in channels(parts.records).items()
@@ -101,6 +102,13 @@ def _check_image_sizes(parts: Parts, augmentation: Augmentation) -> None:
         lambda: parts.model.init_with_output(jax.random.key(0), inputs, train=False)
     )
     least = max(found.geometry.smallest_image() for found in maps.values())
+    for name, found in maps.items():
+        logging.info(
+            "%s: crop offsets %s, receptive field %d pixels",
+            name,
+            ", ".join(map(str, found.geometry.crops)),
+            found.geometry.receptive_field,
+        )
     for part, crop in (
         (parts.train_source, augmentation.crop),
         (parts.eval_source, None),
@@ -195,19 +203,19 @@ def augmentation(config: Config) -> Augmentation:
     )
 
 
-def canvas(config: Config, sizes: np.ndarray, *, train: bool) -> tuple[int, int]:
+def canvas(config: Config, source: Source, *, train: bool) -> tuple[int, int]:
     """Rows and columns of a batch: of the crop, as configured, or the largest image's.
 
     Args:
         config: the experiment.
-        sizes: `[n, 2]` sizes of the split's images.
+        source: the split.
         train: whether crops are taken.
     """
     fixed = (0, 0)
     if train:
         fixed = config.data.crop if any(config.data.crop) else config.data.canvas
-    largest = sizes.max(axis=0)
-    return fixed[0] or int(largest[0]), fixed[1] or int(largest[1])
+    height, width = canvas_for(source)
+    return fixed[0] or height, fixed[1] or width
 
 
 def schedule(config: Config) -> optim.Schedule:

@@ -162,7 +162,7 @@ def split_batches(config: Config, source: Source) -> Iterable[Batch]:
     return evaluation_batches(
         source,
         batch_size=config.evaluation.batch_size,
-        canvas=assembly.canvas(config, source.sizes(), train=False),
+        canvas=assembly.canvas(config, source, train=False),
         workers=config.data.workers,
         threads=config.data.threads,
         prefetch=config.data.prefetch,

@@ -138,7 +138,9 @@ def write_parameter_table(
         for path, value in flat.items()
     ]
     lines.append(f"{'total':<{width}}  {'':>16}  {total:>12,}")
-    (directory / "parameters.txt").write_text("\n".join(lines) + "\n")
+    file = directory / "parameters.txt"
+    file.write_text("\n".join(lines) + "\n")
+    logging.info("%d parameters; %s lists where each came from", total, file)
     for origin in sorted(set(origins.values())):
         own = [path for path in flat if origins[path] == origin]
         count = sum(math.prod(flat[path].shape) for path in own)

@@ -13,7 +13,6 @@ Reference: Caffe's `coord_map.py` and the layer sources of BVLC/caffe; PAMI pape
 section 4 (its maps run from input to output, ours from output to input).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -260,15 +259,3 @@ def whole_factor(coarse: Fraction, fine: Fraction) -> int:
             "the scored endpoints from coarse to fine"
         )
     return int(factor)
-
-
-def describe(names: Sequence[str], geometries: Sequence[Geometry]) -> str:
-    """A table of stride, offset and receptive field, one map a line."""
-    lines = [f"{'map':<16}{'stride':>8}{'offset':>10}{'receptive field':>18}"]
-    for name, geometry in zip(names, geometries, strict=True):
-        scale, offset = geometry.map
-        lines.append(
-            f"{name:<16}{float(scale):>8g}{float(offset):>10g}"
-            f"{geometry.receptive_field:>18}"
-        )
-    return "\n".join(lines)
