@@ -83,10 +83,7 @@ def assemble(config: Config) -> Parts:
         records=records,
         model=model,
         canvas=canvas(config, train_source, train=True),
-        fill={
-            name: tuple(round(value) for value in record.mean)
-            for name, record in records.items()
-        },
+        fill={name: record.mean_pixel for name, record in records.items()},
     )
     _check_geometry(parts, augmentation(config))
     return parts
@@ -164,6 +161,7 @@ def preprocessing(config: Config) -> dict[str, Preprocessing]:
         name: Preprocessing(
             mean=tuple(float(value) for value in config.preprocessing[name].mean),
             scale=config.preprocessing[name].scale,
+            logarithm=config.preprocessing[name].logarithm,
             origin=config.preprocessing[name].origin,
         )
         for name in sorted(names)

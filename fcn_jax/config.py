@@ -67,6 +67,7 @@ def base() -> Config:
             "color": {
                 "mean": ILSVRC_MEAN,  # RGB, 0..255
                 "scale": 1.0,  # factor after the subtraction
+                "logarithm": False,  # first take the logarithm (depth)
                 "origin": "ILSVRC mean, as the reference subtracts it",
             }
         }

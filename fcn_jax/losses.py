@@ -40,7 +40,7 @@ class LossTerms(NamedTuple):
         if reduction == "sum":
             return self.total
         if reduction == "mean":
-            return self.total / jnp.maximum(self.weight, 1)
+            return self.total / jnp.where(self.weight > 0, self.weight, 1)
         raise ValueError(f"reduction is {reduction!r}; it must be 'sum' or 'mean'")
 
 

@@ -57,7 +57,14 @@ class ConfusionMatrix:
 
     def merge(self, counts: np.ndarray) -> "ConfusionMatrix":
         """The matrix with more counts `[K, K]` added."""
-        return ConfusionMatrix(self.counts + np.asarray(counts).astype(np.int64))
+        counts = np.asarray(counts)
+        integer = np.issubdtype(counts.dtype, np.integer)
+        if counts.shape != self.counts.shape or not integer:
+            raise ValueError(
+                f"counts are {counts.dtype}{list(counts.shape)}; they must be integers "
+                f"of shape {list(self.counts.shape)}"
+            )
+        return ConfusionMatrix(self.counts + counts.astype(np.int64))
 
     @property
     def labelled(self) -> np.ndarray:

@@ -5,6 +5,7 @@ order of colours is RGB everywhere; weights that expect BGR are flipped when the
 are converted, never the images.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,7 +24,8 @@ class Preprocessing:
         mean: subtracted from each channel, in units of the pixel (0..255), or of
             its logarithm.
         scale: factor after the subtraction; 1 in the reference.
-        logarithm: take the natural logarithm first (depth in millimetres).
+        logarithm: take the natural logarithm first (depth in millimetres). Pixels
+            that are not positive, as outside an image, become 0 in the end.
         origin: where the numbers come from, for the record.
     """
 
@@ -45,10 +47,18 @@ class Preprocessing:
             )
         precise = np.promote_types(dtype, np.float32)
         values = pixels.astype(precise)
-        if self.logarithm:
-            values = jnp.log(values)
         mean = jnp.asarray(self.mean, precise)[None, None, None, :]
+        if self.logarithm:
+            positive = values > 0
+            values = jnp.where(positive, jnp.log(jnp.where(positive, values, 1)), mean)
         return ((values - mean) * self.scale).astype(dtype)
+
+    @property
+    def mean_pixel(self) -> tuple[int, ...]:
+        """The stored pixel, rounded, that becomes about 0."""
+        return tuple(
+            round(math.exp(value) if self.logarithm else value) for value in self.mean
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON stores it."""

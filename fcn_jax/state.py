@@ -139,6 +139,11 @@ def warm_start(
             )
         else:
             origins[path] = source
+    problems += [
+        f"the pattern {pattern!r} of new parameters matches none"
+        for pattern in new
+        if not any(paths.first_match(path, [pattern]) for path in own)
+    ]
     taken = {path for path, origin in origins.items() if origin == source}
     for path in stored:
         if path not in taken and paths.first_match(path, [*unused, *new]) is None:

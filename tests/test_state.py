@@ -235,7 +235,6 @@ def test_warm_start_refuses_and_names_everything_that_differs():
         assert part in str(error.value)
 
 
-@pytest.mark.xfail(strict=True, reason="patterns that match nothing are not noticed")
 def test_misspelt_pattern_of_a_warm_start_is_refused():
     """Oracle: the rule tables; else score_fr would be loaded without a word."""
     params = _params()

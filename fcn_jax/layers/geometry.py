@@ -54,7 +54,8 @@ class Window:
         """Output extent for an input extent, by Caffe's rule for the kind.
 
         A pooling window must start inside the image or its left padding: the
-        rounded-up size is clipped to the last such window.
+        rounded-up size is clipped to the last such window. (Caffe clips only padded
+        pooling; without padding it is the same, unless windows leave gaps.)
         """
         if self.kind == "transposed":
             return self.stride * (size - 1) + self.kernel - 2 * self.pad

@@ -28,6 +28,9 @@ def max_pool(x: Array, *, kernel: int, stride: int, pad: int = 0) -> Array:
         `[N, H', W', C]` with H', W' from `geometry.Window("pooling", ...)`.
     """
     padding = _padding(x.shape, kernel, stride, pad)
+    # Windows that leave gaps may end before the image does: cut what none covers.
+    x = lax.slice(x, (0, 0, 0, 0), _covered(x.shape, padding))
+    padding = [(low, max(high, 0)) for low, high in padding]
     return lax.reduce_window(
         x,
         np.array(-np.inf, x.dtype),
@@ -73,6 +76,14 @@ def _padding(
         (pad, reach - size - pad)
         for reach, size in zip(covered, shape[1:3], strict=True)
     ]
+
+
+def _covered(
+    shape: tuple[int, ...], padding: list[tuple[int, int]]
+) -> tuple[int, int, int, int]:
+    """The shape without the trailing rows and columns that no window reaches."""
+    (_, below), (_, right) = padding
+    return shape[0], shape[1] + min(below, 0), shape[2] + min(right, 0), shape[3]
 
 
 def _counts(size: int, outputs: int, kernel: int, stride: int, pad: int) -> np.ndarray:

@@ -5,17 +5,26 @@ the original AlexNet normalises first. The parameters have the same shapes, so o
 `order` tells the two apart. Stride 32, receptive field 355.
 """
 
+from functools import partial
 from typing import Literal
 
 import flax.linen as nn
 from jax import Array
 
 from fcn_jax.layers.feature_map import FeatureMap
-from fcn_jax.models.blocks import Convolution, dropout, max_pool, normalize, scaled
+from fcn_jax.models.blocks import (
+    Convolution,
+    Steps,
+    dropout,
+    max_pool,
+    normalize,
+    run_until,
+    scaled,
+)
 
 
 class AlexNet(nn.Module):
-    """The trunk up to fc7, or up to pool5.
+    """The trunk up to fc7, or up to an earlier endpoint.
 
     Attributes:
         width: factor on every channel count.
@@ -23,7 +32,7 @@ class AlexNet(nn.Module):
         fc6_pad: padding of fc6; 0 in the reference, 3 in the "same" variant.
         dropout_rate: after fc6 and fc7, in training.
         order: "pool-norm" (CaffeNet, the papers') or "norm-pool" (AlexNet).
-        until: last endpoint to compute, "fc7" or "pool5".
+        until: last endpoint to compute; what lies above it does not exist.
     """
 
     width: float = 1.0
@@ -42,35 +51,28 @@ class AlexNet(nn.Module):
         "pool1" and "pool2" name the maps after both pooling and normalisation: what
         the next layer, or a skip, reads.
         """
-        width, endpoints = self.width, {}
-        x = Convolution(
-            scaled(96, width), kernel=11, stride=4, pad=self.input_pad, name="conv1"
-        )(x)
-        endpoints["conv1"] = x
-        x = endpoints["pool1"] = self._pool_and_normalize(x)
-        x = Convolution(scaled(256, width), kernel=5, pad=2, groups=2, name="conv2")(x)
-        endpoints["conv2"] = x
-        x = endpoints["pool2"] = self._pool_and_normalize(x)
-        for name, channels, groups in (
-            ("conv3", 384, 1),
-            ("conv4", 384, 2),
-            ("conv5", 256, 2),
-        ):
-            x = Convolution(
-                scaled(channels, width), kernel=3, pad=1, groups=groups, name=name
-            )(x)
-            endpoints[name] = x
-        x = endpoints["pool5"] = max_pool(x, kernel=3, stride=2)
-        if self.until == "pool5":
-            return endpoints
+        return run_until(self._layers(train, dropout_keys), x, self.until)
+
+    def _layers(self, train: bool, keys: Array | None) -> Steps:
+        first = partial(Convolution, kernel=11, stride=4, pad=self.input_pad)
+        yield "conv1", first(scaled(96, self.width), name="conv1")
+        yield "pool1", self._pool_and_normalize
+        second = partial(Convolution, kernel=5, pad=2, groups=2)
+        yield "conv2", second(scaled(256, self.width), name="conv2")
+        yield "pool2", self._pool_and_normalize
+        third = partial(Convolution, kernel=3, pad=1)
+        yield "conv3", third(scaled(384, self.width), name="conv3")
+        yield "conv4", third(scaled(384, self.width), groups=2, name="conv4")
+        yield "conv5", third(scaled(256, self.width), groups=2, name="conv5")
+        yield "pool5", partial(max_pool, kernel=3, stride=2)
+        features = scaled(4096, self.width)
         for layer, kernel, pad in ((6, 6, self.fc6_pad), (7, 1, 0)):
             name = f"fc{layer}"
-            x = Convolution(scaled(4096, width), kernel=kernel, pad=pad, name=name)(x)
-            x = dropout(
-                x, rate=self.dropout_rate, layer=layer, train=train, keys=dropout_keys
+            convolution = Convolution(features, kernel=kernel, pad=pad, name=name)
+            drop = partial(
+                dropout, rate=self.dropout_rate, layer=layer, train=train, keys=keys
             )
-            endpoints[name] = x
-        return endpoints
+            yield name, lambda x, conv=convolution, drop=drop: drop(conv(x))
 
     def _pool_and_normalize(self, x: FeatureMap) -> FeatureMap:
         if self.order == "pool-norm":

@@ -5,6 +5,8 @@ padded batches come with every layer. The computing dtype is the dtype of the in
 image; parameters are kept in float32.
 """
 
+from collections.abc import Callable, Iterable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -16,11 +18,36 @@ from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.layers.geometry import Window
 
 Initializer = nn.initializers.Initializer
+Steps = Iterable[tuple[str, Callable[[FeatureMap], FeatureMap]]]
 
 
 def scaled(channels: int, width: float) -> int:
     """Channels of a layer of a narrower net: even (for two groups), at least 2."""
     return channels if width == 1 else max(2, 2 * round(channels * width / 2))
+
+
+def run_until(steps: Steps, x: FeatureMap, last: str) -> dict[str, FeatureMap]:
+    """Run the layers of a backbone up to the endpoint `last`, which ends it.
+
+    Args:
+        steps: (endpoint, layer), from high to low resolution.
+        x: mean-subtracted image `[N, H, W, C]`.
+        last: name of the last endpoint to compute.
+
+    Returns:
+        Every endpoint up to the last, by name.
+
+    Raises:
+        ValueError: if there is no such endpoint.
+    """
+    endpoints = {}
+    for name, layer in steps:
+        x = endpoints[name] = layer(x)
+        if name == last:
+            return endpoints
+    raise ValueError(
+        f"the backbone has no endpoint {last!r}; it has {', '.join(endpoints)}"
+    )
 
 
 class Convolution(nn.Module):

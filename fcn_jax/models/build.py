@@ -50,8 +50,8 @@ def build_fcn(
         padding: "reference" pads conv1 by 100 (GoogLeNet: 15) pixels; "same" pads
             only to keep sizes: faster, equal in form, not equal in value at borders.
         at_once: scale the skips by 0.01 and 0.0001 (FCN-8s at-once).
-        score_at: score this endpoint alone, without what lies above it (the
-            truncated pool3, pool4 and pool5 nets); `stride` is then ignored.
+        score_at: score this endpoint alone; what lies above it does not exist (the
+            truncated pool3, pool4 and pool5 nets). `stride` is then ignored.
         fusion: "sum", or "max" for the ablation.
         upsampling: "fixed" bilinear, or "learned".
         score_init: "zero", or "gaussian" for the ablation.
@@ -61,10 +61,25 @@ def build_fcn(
     Raises:
         ValueError: for a name or combination that does not exist.
     """
-    if backbone not in SCORED:
-        raise ValueError(f"backbone is {backbone!r}; it must be one of {list(SCORED)}")
-    if stride not in (32, 16, 8):
-        raise ValueError(f"stride is {stride}; it must be 32, 16 or 8")
+    for name, value, allowed in (
+        ("backbone", backbone, tuple(SCORED)),
+        ("stride", stride, (32, 16, 8)),
+        ("padding", padding, ("reference", "same")),
+        ("fusion", fusion, ("sum", "max")),
+        ("upsampling", upsampling, ("fixed", "learned")),
+        ("score_init", score_init, ("zero", "gaussian")),
+        ("order", order, ("pool-norm", "norm-pool")),
+    ):
+        if value not in allowed:
+            raise ValueError(
+                f"{name} is {value!r}; it must be one of "
+                f"{', '.join(str(choice) for choice in allowed)}"
+            )
+    if at_once and (stride == 32 or score_at):
+        raise ValueError(
+            "at_once scales the skips, but stride 32 and score_at have none; set "
+            "stride to 16 or 8"
+        )
     layers = _score_layers(backbone, stride, at_once, score_at)
     make_backbone = _backbone(
         backbone, width, padding, layers[0].endpoint, dropout_rate, order
@@ -109,24 +124,18 @@ def _backbone(
     dropout_rate: float | None,
     order: Literal["pool-norm", "norm-pool"],
 ) -> partial:
-    if padding not in ("reference", "same"):
-        raise ValueError(f"padding is {padding!r}; it must be 'reference' or 'same'")
     drop = {} if dropout_rate is None else {"dropout_rate": dropout_rate}
-    until = {"until": last} if last.startswith("pool") else {}
+    own = {"width": width, "until": last, **drop}
     same = padding == "same"
     if name == "vgg16":
         pads = {"input_pad": 1, "fc6_pad": 3} if same else {}
-        return partial(VGG16, width=width, **pads, **drop, **until)
+        return partial(VGG16, **pads, **own)
     if name == "alexnet":
         pads = {"input_pad": 5, "fc6_pad": 3} if same else {}
-        return partial(AlexNet, width=width, order=order, **pads, **drop, **until)
+        return partial(AlexNet, order=order, **pads, **own)
     if same:
         raise ValueError(
             "padding 'same' exists for vgg16 and alexnet only; GoogLeNet's reference "
             "padding already adds no more than 15 pixels"
         )
-    if until:
-        raise ValueError(
-            f"score_at is {last!r}; a truncated net exists for vgg16 and alexnet only"
-        )
-    return partial(GoogLeNet, width=width, **drop)
+    return partial(GoogLeNet, **own)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -66,7 +67,7 @@ class FCN(nn.Module):
             ValueError: if an input is missing, or the image is too small.
         """
         endpoints = {}
-        for stream in self.streams:
+        for index, stream in enumerate(self.streams):
             missing = [name for name in stream.inputs if name not in inputs]
             if missing:
                 raise ValueError(
@@ -78,10 +79,17 @@ class FCN(nn.Module):
             features = backbone(
                 FeatureMap(image, sizes).masked(),
                 train=train,
-                dropout_keys=dropout_keys,
+                dropout_keys=_own_keys(dropout_keys, index),
             )
             self.sow("endpoints", f"{stream.name}_maps", features)
             endpoints[stream.name] = features
         first = self.streams[0].inputs[0]
         canvas = (inputs[first].shape[1], inputs[first].shape[2])
         return self.head(name="head")(endpoints, canvas=canvas)
+
+
+def _own_keys(keys: Array | None, stream: int) -> Array | None:
+    """Keys of one stream, so that late-fused trunks drop different features."""
+    if keys is None or stream == 0:
+        return keys
+    return jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, jnp.uint32(stream))

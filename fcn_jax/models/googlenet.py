@@ -6,11 +6,21 @@ inception_5b is 715, not the 907 that Table 1 prints with the pooling). The extr
 input padding of 15 makes the coarse map ceil(H / 32) cells and the crop offset 16.
 """
 
+from functools import partial
+
 import flax.linen as nn
 from jax import Array
 
 from fcn_jax.layers.feature_map import FeatureMap, concatenate
-from fcn_jax.models.blocks import Convolution, dropout, max_pool, normalize, scaled
+from fcn_jax.models.blocks import (
+    Convolution,
+    Steps,
+    dropout,
+    max_pool,
+    normalize,
+    run_until,
+    scaled,
+)
 
 INCEPTIONS = {
     "inception_3a": (64, 96, 128, 16, 32, 32),
@@ -24,6 +34,10 @@ INCEPTIONS = {
     "inception_5b": (384, 192, 384, 48, 128, 128),
 }
 """Channels of 1x1, 3x3_reduce, 3x3, 5x5_reduce, 5x5, pool_proj of each block."""
+
+
+POOLED = {"inception_3b": "pool3", "inception_4e": "pool4"}
+"""Blocks that a pooling layer follows, and its name."""
 
 
 class Inception(nn.Module):
@@ -57,18 +71,20 @@ class Inception(nn.Module):
 
 
 class GoogLeNet(nn.Module):
-    """The trunk up to inception_5b.
+    """The trunk up to inception_5b, or up to an earlier endpoint.
 
     Attributes:
         width: factor on every channel count.
         input_pad: padding added to conv1's own 3 pixels; 15 in the FCN, 0 in the
             classifier.
         dropout_rate: before the score, in training (the classifier's 0.4).
+        until: last endpoint to compute; what lies above it does not exist.
     """
 
     width: float = 1.0
     input_pad: int = 15
     dropout_rate: float = 0.4
+    until: str = "inception_5b"
 
     @nn.compact
     def __call__(
@@ -79,20 +95,27 @@ class GoogLeNet(nn.Module):
         "pool1" is the map after pool1 and its normalisation, "pool2" the map after
         conv2's normalisation and pool2.
         """
-        stem = (scaled(64, self.width), scaled(64, self.width), scaled(192, self.width))
+        return run_until(self._layers(train, dropout_keys), x, self.until)
+
+    def _layers(self, train: bool, keys: Array | None) -> Steps:
+        halve = partial(max_pool, kernel=3, stride=2)
         pad = 3 + self.input_pad
-        endpoints = {}
-        x = Convolution(stem[0], kernel=7, stride=2, pad=pad, name="conv1_7x7_s2")(x)
-        x = endpoints["pool1"] = normalize(max_pool(x, kernel=3, stride=2))
-        x = Convolution(stem[1], kernel=1, name="conv2_3x3_reduce")(x)
-        x = normalize(Convolution(stem[2], kernel=3, pad=1, name="conv2_3x3")(x))
-        x = endpoints["pool2"] = max_pool(x, kernel=3, stride=2)
-        for name, channels in INCEPTIONS.items():
-            x = endpoints[name] = Inception(channels, self.width, name=name)(x)
-            if name in ("inception_3b", "inception_4e"):
-                x = max_pool(x, kernel=3, stride=2)
-                endpoints["pool3" if name == "inception_3b" else "pool4"] = x
-        endpoints["inception_5b"] = dropout(
-            x, rate=self.dropout_rate, layer=5, train=train, keys=dropout_keys
+        first = Convolution(
+            scaled(64, self.width), kernel=7, stride=2, pad=pad, name="conv1_7x7_s2"
         )
-        return endpoints
+        yield "conv1_7x7_s2", first
+        yield "pool1", lambda x: normalize(halve(x))
+        reduce = Convolution(scaled(64, self.width), kernel=1, name="conv2_3x3_reduce")
+        yield "conv2_3x3_reduce", reduce
+        second = Convolution(scaled(192, self.width), kernel=3, pad=1, name="conv2_3x3")
+        yield "conv2_3x3", second
+        yield "pool2", lambda x: halve(normalize(x))
+        drop = partial(dropout, rate=self.dropout_rate, layer=5, train=train, keys=keys)
+        for name, channels in INCEPTIONS.items():
+            block = Inception(channels, self.width, name=name)
+            if name == "inception_5b":
+                yield name, lambda x, block=block: drop(block(x))
+            else:
+                yield name, block
+            if name in POOLED:
+                yield POOLED[name], halve

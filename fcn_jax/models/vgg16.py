@@ -3,25 +3,34 @@
 Names are the Caffe blobs of voc-fcn32s; stride 32, receptive field 404.
 """
 
+from functools import partial
+
 import flax.linen as nn
 from jax import Array
 
 from fcn_jax.layers.feature_map import FeatureMap
-from fcn_jax.models.blocks import Convolution, dropout, max_pool, scaled
+from fcn_jax.models.blocks import (
+    Convolution,
+    Steps,
+    dropout,
+    max_pool,
+    run_until,
+    scaled,
+)
 
 STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 """(convolutions, channels) of each stage; a 2 x 2 max pooling ends each."""
 
 
 class VGG16(nn.Module):
-    """The trunk up to fc7, or up to an earlier pooling layer.
+    """The trunk up to fc7, or up to an earlier endpoint.
 
     Attributes:
         width: factor on every channel count.
         input_pad: padding of conv1_1; 100 in the reference, 1 in the "same" variant.
         fc6_pad: padding of fc6; 0 in the reference, 3 in the "same" variant.
         dropout_rate: after fc6 and fc7, in training.
-        until: last endpoint to compute, "fc7" or "pool3" to "pool5".
+        until: last endpoint to compute; what lies above it does not exist.
     """
 
     width: float = 1.0
@@ -41,24 +50,21 @@ class VGG16(nn.Module):
             train: whether dropout is on.
             dropout_keys: `[N]` random keys, one an image.
         """
-        endpoints = {}
+        return run_until(self._layers(train, dropout_keys), x, self.until)
+
+    def _layers(self, train: bool, keys: Array | None) -> Steps:
         for stage, (depth, channels) in enumerate(STAGES, start=1):
+            features = scaled(channels, self.width)
             for layer in range(1, depth + 1):
                 pad = self.input_pad if stage == layer == 1 else 1
                 name = f"conv{stage}_{layer}"
-                features = scaled(channels, self.width)
-                x = Convolution(features, kernel=3, pad=pad, name=name)(x)
-                endpoints[name] = x
-            x = max_pool(x, kernel=2, stride=2)
-            endpoints[f"pool{stage}"] = x
-            if self.until == f"pool{stage}":
-                return endpoints
+                yield name, Convolution(features, kernel=3, pad=pad, name=name)
+            yield f"pool{stage}", partial(max_pool, kernel=2, stride=2)
         features = scaled(4096, self.width)
         for layer, kernel, pad in ((6, 7, self.fc6_pad), (7, 1, 0)):
             name = f"fc{layer}"
-            x = Convolution(features, kernel=kernel, pad=pad, name=name)(x)
-            x = dropout(
-                x, rate=self.dropout_rate, layer=layer, train=train, keys=dropout_keys
+            convolution = Convolution(features, kernel=kernel, pad=pad, name=name)
+            drop = partial(
+                dropout, rate=self.dropout_rate, layer=layer, train=train, keys=keys
             )
-            endpoints[name] = x
-        return endpoints
+            yield name, lambda x, conv=convolution, drop=drop: drop(conv(x))

@@ -16,7 +16,6 @@ from fcn_jax.layers.geometry import (
     bilinear_kernel_size,
     crop_offset,
     crop_to_image,
-    describe,
     smaller,
     whole_factor,
 )
@@ -346,10 +345,9 @@ def test_kernel_sizes_and_factors():
             whole_factor(Fraction(coarse), Fraction(fine))
 
 
-def test_describe_lists_stride_offset_and_receptive_field():
-    """Oracle: pool3 of VGG16 by hand; centre 3.5 + 1 - 100."""
+def test_maps_of_endpoints_by_hand():
+    """Oracle: pool3's centre 3.5 + 1 - 100; upscore 64 / 32 brings 12.5 to -19."""
     trunk = vgg16()
-    lines = describe(list(trunk), list(trunk.values())).splitlines()
-    assert len(lines) == 5
-    assert lines[1].split() == ["pool3", "8", "-95.5", "44"]
-    assert lines[4].split() == ["fc7", "32", "12.5", "404"]
+    assert trunk["pool3"].map == (8, Fraction(-191, 2))
+    assert trunk["fc7"].map == (32, Fraction(25, 2))
+    assert _up(trunk["fc7"], 64, 32).map == (1, -19)

@@ -407,7 +407,6 @@ def test_scores_that_end_inside_the_image_are_refused():
         _head().init(jax.random.key(0), _endpoints(), canvas=(14, 5))
 
 
-@pytest.mark.xfail(strict=True, reason="the streams share their dropout keys")
 def test_streams_of_late_fusion_drop_different_features():
     """Oracle: independent coins agree about half of the time, not always."""
     settings, _ = NETS["32s-late-fusion"]
