@@ -29,10 +29,11 @@ SPLIT = flags.DEFINE_string(
 
 def main(arguments: list[str]) -> None:
     """Parse the flags and hand over to a program."""
+    _check_experiment(arguments)
     try:
         rest = flags.FLAGS(["python -m fcn_jax.main", *arguments])[1:]
-    except (AttributeError, KeyError, TypeError, FileNotFoundError) as error:
-        raise ValueError(str(error).strip("\"'")) from error
+    except (AttributeError, KeyError, TypeError, flags.Error) as error:
+        raise ValueError(_flag_mistake(str(error))) from error
     if rest:
         raise ValueError(f"{rest} is not a flag; overrides are --config.KEY=VALUE")
     if CONFIG.value is None:
@@ -54,6 +55,31 @@ def main(arguments: list[str]) -> None:
     stored = Path(CHECKPOINT.value).absolute() if CHECKPOINT.value else workdir
     target = workdir if WORKDIR.value or not CHECKPOINT.value else stored
     evaluate(config, target, stored, SPLIT.value or config.data.eval_split)
+
+
+def _check_experiment(arguments: list[str]) -> None:
+    """Refuse an experiment file that does not exist, before absl reports it."""
+    for argument in arguments:
+        if argument.startswith("--config="):
+            file, found, _ = argument.removeprefix("--config=").partition(".py")
+            if not Path(f"{file}.py").is_file() or not found:
+                raise ValueError(
+                    f"{argument}: there is no such experiment file; write "
+                    "--config=experiments/NAME.py, or NAME.py:ARGUMENT"
+                )
+
+
+def _flag_mistake(text: str) -> str:
+    """What absl and ml_collections say of a flag, without reprs and tracebacks."""
+    meant = re.search(r'Did you mean "(.+?)" instead of "(.+?)"', text)
+    if meant:
+        return f"the experiment has no key {meant[2]!r}; did you mean {meant[1]!r}?"
+    if "Traceback" in text:
+        return text.strip().splitlines()[-1].partition(": ")[2]
+    if re.fullmatch(r"[\"'\\\w]+", text):
+        key = re.sub(r"\W", "", text)
+        return f"the experiment has no key {key!r}; fcn_jax/config.py lists all keys"
+    return text
 
 
 def experiment_name(path: str) -> str:

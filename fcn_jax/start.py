@@ -107,8 +107,8 @@ def missing_weights(init_from: str) -> str:
         remedy = f"train it: python -m fcn_jax.main --config=experiments/{name}.py"
     else:
         remedy = (
-            "convert the pretrained weights into it: python -m fcn_jax.convert FILE "
-            f"{init_from} --net={name}"
+            "convert the pretrained weights into it, python -m fcn_jax.convert FILE "
+            f"{init_from} --net={name} (a command that this version does not have yet)"
         )
     return (
         f"config.init_from is {init_from}, which does not exist; {remedy}, or give "
