@@ -1,6 +1,6 @@
 """Score a split: one confusion matrix an output, then one record of scores."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ class Evaluation:
     Attributes:
         confusion: the matrix of each output.
         losses: summed cross-entropy and valid pixels of each output.
-        examples: (image, truth, prediction) of the first images, first output.
+        examples: (image, truth, prediction) of the kept images, first output.
     """
 
     confusion: dict[str, ConfusionMatrix]
@@ -109,7 +109,7 @@ def evaluate_split(
     outputs: Mapping[str, Classes],
     *,
     mesh: Mesh,
-    pictures: int = 0,
+    keep: Collection[int] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Run over a split once.
@@ -120,7 +120,7 @@ def evaluate_split(
         batches: host batches, the last one filled up with ignored images.
         outputs: classes of each output.
         mesh: the devices.
-        pictures: how many examples to keep for a picture.
+        keep: indices of the examples to keep for a picture.
         progress: called with the number of images of each finished batch.
     """
     confusion = {n: ConfusionMatrix.empty(len(c)) for n, c in outputs.items()}
@@ -135,26 +135,33 @@ def evaluate_split(
             total, valid = losses[name]
             total, valid = total + float(parts["loss"]), valid + int(parts["valid"])
             losses[name] = total, valid
-        if len(examples) < pictures:
-            first = next(iter(outputs))
-            examples += _examples(batch, result[first]["predicted"], first, real)
+        first = next(iter(outputs))
+        examples += _examples(batch, result[first]["predicted"], first, keep)
         if progress is not None:
             progress(real)
-    return Evaluation(confusion, losses, examples[:pictures])
+    return Evaluation(confusion, losses, examples)
 
 
 def _examples(
-    batch: Batch, predicted: Any, output: str, count: int
+    batch: Batch, predicted: Any, output: str, keep: Collection[int]
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(image, truth, prediction) of the examples of a batch that are kept."""
     image = next(iter(batch["inputs"].values()))
+    rows = [i for i, index in enumerate(batch["index"].tolist()) if index in keep]
+    sizes = batch["sizes"].tolist()
     return [
         (
-            image[i, :height, :width],
-            batch["labels"][output][i, :height, :width],
-            np.asarray(predicted[i])[:height, :width],
+            image[i, : sizes[i][0], : sizes[i][1]],
+            batch["labels"][output][i, : sizes[i][0], : sizes[i][1]],
+            np.asarray(predicted[i])[: sizes[i][0], : sizes[i][1]],
         )
-        for i, (height, width) in enumerate(batch["sizes"][:count].tolist())
+        for i in rows
     ]
+
+
+def spread(count: int, length: int) -> list[int]:
+    """Indices of `count` examples spread over a split of `length`."""
+    return sorted({int(index) for index in np.linspace(0, length - 1, count)})
 
 
 def split_batches(config: Config, source: Source) -> Iterable[Batch]:

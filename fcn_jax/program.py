@@ -78,6 +78,8 @@ def set_up_logging() -> None:
 
     Orbax and TFDS tell every step of their work at the same level as news of the run.
     """
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()  # absl warns of logging before flags otherwise
     handler = logging.get_absl_handler()
     handler.setFormatter(std_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     if _own_or_warning not in handler.filters:

@@ -30,6 +30,7 @@ from fcn_jax.evaluate import (
     make_evaluation_step,
     print_scores,
     split_batches,
+    spread,
 )
 from fcn_jax.losses import Reduction, softmax_cross_entropy
 from fcn_jax.models.fcn import FCN
@@ -314,7 +315,7 @@ def _loop(
                 split_batches(config, parts.eval_source),
                 parts.outputs,
                 mesh=mesh,
-                pictures=config.evaluation.pictures,
+                keep=spread(config.evaluation.pictures, len(parts.eval_source)),
             )
             _log_evaluation(config, parts, log, step, result)
         _save(config, parts, store, state, origins, result)
