@@ -189,6 +189,7 @@ def evaluate(config: Config, workdir: Path, stored: Path, split: str) -> None:
         ValueError: if the checkpoint has other outputs or classes than the data.
     """
     found = checkpoint.load(stored)
+    workdir.mkdir(parents=True, exist_ok=True)
     own = from_dict(found.record["config"])
     source = assembly.source(config, split)
     check_outputs(found.record["outputs"], source.outputs, str(found.directory))

@@ -181,11 +181,11 @@ def test_evaluation_alone_repeats_the_scores_of_the_run(cache, finished, tmp_pat
             TINY,
             "--mode=evaluate",
             f"--checkpoint={finished}",
-            f"--workdir={tmp_path}",
+            f"--workdir={tmp_path / 'scores'}",
             *options,
         )
         assert result.returncode == 0, result.stderr
-        scores = json.loads((tmp_path / "scores.json").read_text())
+        scores = json.loads((tmp_path / "scores" / "scores.json").read_text())
         for key in ("pixel_accuracy", "mean_accuracy", "mean_iu"):
             assert scores[key] == expected[key]
         assert scores["loss"] == pytest.approx(expected["loss"], rel=1e-5)
@@ -193,6 +193,7 @@ def test_evaluation_alone_repeats_the_scores_of_the_run(cache, finished, tmp_pat
 
 MISTAKES = {
     "misspelt key": (["--config.optimizer.learning_rat=1"], "learning_rate"),
+    "key of no kind": (["--config.zzz=1"], "config.py lists all keys"),
     "wrong type": (["--config.steps=many"], "steps"),
     "zero steps": (["--config.steps=0"], "config.steps is 0"),
     "unknown flag": (["--wrkdir=x"], "wrkdir"),
