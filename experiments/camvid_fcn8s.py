@@ -11,6 +11,8 @@ once, with "same" padding; without ImageNet weights the papers' SGD does not tra
     python -m fcn_jax.main --config=experiments/camvid_fcn8s.py:small
 
 `:small` is a quarter of the width on random 240 x 240 windows, for two CPU cores.
+Expected time: half an hour. Expected mean IU: 0.435 on test, 0.585 on val (measured).
+The full size is meant for a GPU and has not been measured.
 Score the test split of a finished run with `--mode=evaluate --split=test`.
 """
 

@@ -16,11 +16,12 @@ from absl import logging
 from jax.sharding import Mesh
 
 from fcn_jax import optim, sharding
-from fcn_jax.config import Config, validate
+from fcn_jax.config import Config, from_dict, validate
 from fcn_jax.data.labels import Classes
 from fcn_jax.data.pipeline import Augmentation, canvas_for
 from fcn_jax.data.sources import Source, open_source
 from fcn_jax.data.synthetic import SyntheticSpec
+from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.models.build import build_fcn
 from fcn_jax.models.fcn import FCN
 from fcn_jax.preprocessing import Preprocessing
@@ -91,14 +92,7 @@ def assemble(config: Config) -> Parts:
 
 def _check_geometry(parts: Parts, augmentation: Augmentation) -> None:
     """Say where the scores lie; refuse images so small that maps would be empty."""
-    inputs = {
-        name: jnp.zeros((1, 64, 64, count), jnp.float32)
-        for name, count in channels(parts.records).items()
-    }
-    maps, _ = jax.eval_shape(
-        lambda: parts.model.init_with_output(jax.random.key(0), inputs, train=False)
-    )
-    least = max(found.geometry.smallest_image() for found in maps.values())
+    maps = score_maps(parts.model, parts.records)
     for name, found in maps.items():
         logging.info(
             "%s: crop offsets %s, receptive field %d pixels",
@@ -106,21 +100,82 @@ def _check_geometry(parts: Parts, augmentation: Augmentation) -> None:
             ", ".join(map(str, found.geometry.crops)),
             found.geometry.receptive_field,
         )
-    for part, crop in (
-        (parts.train_source, augmentation.crop),
-        (parts.eval_source, None),
-    ):
-        sizes = part.sizes()
-        if crop is not None:
-            sizes = np.minimum(sizes, crop)
-        small = np.flatnonzero(sizes.min(axis=1) < least)
-        if small.size:
-            height, width = sizes[small[0]]
-            raise ValueError(
-                f"{part.name(int(small[0]))} is {height} x {width} pixels, this net "
-                f"needs at least {least} x {least}; use model.padding=reference, "
-                "which takes any size, or leave such images out"
-            )
+    least = smallest_image(maps)
+    refuse_small_images(parts.train_source, least, crop=augmentation.crop)
+    refuse_small_images(parts.eval_source, least)
+
+
+def score_maps(
+    model: FCN, records: Mapping[str, Preprocessing]
+) -> dict[str, FeatureMap]:
+    """Shapes and geometry of the scores of a 64 x 64 image; nothing is computed."""
+    inputs = {
+        name: jnp.zeros((1, 64, 64, count), jnp.float32)
+        for name, count in channels(records).items()
+    }
+    maps, _ = jax.eval_shape(
+        lambda: model.init_with_output(jax.random.key(0), inputs, train=False)
+    )
+    return maps
+
+
+def smallest_image(maps: Mapping[str, FeatureMap]) -> int:
+    """Least height and width of an image for which no map of the net is empty."""
+    return max(found.geometry.smallest_image() for found in maps.values())
+
+
+def refuse_small_images(
+    source: Source, least: int, crop: tuple[int, int] | None = None
+) -> None:
+    """Refuse a split with images, or crops of them, smaller than `least` pixels."""
+    sizes = source.sizes()
+    if crop is not None:
+        sizes = np.minimum(sizes, crop)
+    small = np.flatnonzero(sizes.min(axis=1) < least)
+    if small.size:
+        index = int(small[0])
+        raise ValueError(too_small(source.name(index), sizes[index].tolist(), least))
+
+
+def too_small(name: str, size: Sequence[int], least: int) -> str:
+    """The sentence for an image that a net cannot take."""
+    return (
+        f"{name} is {size[0]} x {size[1]} pixels, this net needs at least {least} x "
+        f"{least}; use a net with model.padding=reference, which takes any size, or "
+        "leave such images out"
+    )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The network of a checkpoint, as its record describes it.
+
+    Attributes:
+        model: the network.
+        records: preprocessing of each input.
+        outputs: classes of each output.
+        dtype: of the trunk's arithmetic.
+        smallest_image: least height and width that it takes.
+    """
+
+    model: FCN
+    records: dict[str, Preprocessing]
+    outputs: dict[str, Classes]
+    dtype: str
+    smallest_image: int
+
+
+def trained(record: Mapping[str, Any]) -> Trained:
+    """Build the network that a checkpoint's record describes."""
+    config = from_dict(record["config"])
+    outputs = {n: Classes.from_dict(r) for n, r in record["outputs"].items()}
+    records = {
+        name: Preprocessing.from_dict(stored)
+        for name, stored in record["preprocessing"].items()
+    }
+    model = network(config, {name: len(classes) for name, classes in outputs.items()})
+    least = smallest_image(score_maps(model, records))
+    return Trained(model, records, outputs, config.dtype, least)
 
 
 def network(config: Config, outputs: Mapping[str, int]) -> FCN:

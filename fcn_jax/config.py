@@ -173,13 +173,25 @@ def validate(config: Config) -> None:
     _require(rate > 0, "optimizer.learning_rate", rate, "above 0")
     momentum = config.optimizer.momentum
     _require(0 <= momentum < 1, "optimizer.momentum", momentum, "in [0, 1)")
+    decay = config.optimizer.weight_decay
+    _require(decay >= 0, "optimizer.weight_decay", decay, "at least 0")
+    warmup = config.optimizer.warmup_steps
+    _require(warmup >= 0, "optimizer.warmup_steps", warmup, "at least 0")
+    pictures = config.evaluation.pictures
+    _require(pictures >= 0, "evaluation.pictures", pictures, "at least 0")
+    dropout = config.model.dropout_rate
+    allowed = "in [0, 1), or -1 for the backbone's own"
+    _require(dropout == -1 or 0 <= dropout < 1, "model.dropout_rate", dropout, allowed)
     width = config.model.width
     _require(width > 0, "model.width", width, "above 0")
     for key in ("canvas", "crop"):
         value = config.data[key]
         pair = len(value) == 2 and all(isinstance(v, int) and v >= 0 for v in value)
         _require(pair, f"data.{key}", value, "two whole numbers (rows, columns)")
-    if any(config.data.crop) and any(config.data.canvas):
+    crop = config.data.crop
+    allowed = "two sizes above 0, or (0, 0) for none"
+    _require(all(crop) or not any(crop), "data.crop", crop, allowed)
+    if any(crop) and any(config.data.canvas):
         raise ValueError(
             "data.canvas and data.crop are both set; a cropped batch has the size of "
             "the crop: leave data.canvas at (0, 0)"

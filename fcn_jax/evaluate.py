@@ -15,7 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from fcn_jax import assembly, checkpoint, runlog, sharding
-from fcn_jax.config import Config, from_dict
+from fcn_jax.config import Config, validate
 from fcn_jax.data.labels import Classes
 from fcn_jax.data.pipeline import evaluation_batches
 from fcn_jax.data.sources import Source
@@ -188,23 +188,19 @@ def evaluate(config: Config, workdir: Path, stored: Path, split: str) -> None:
     Raises:
         ValueError: if the checkpoint has other outputs or classes than the data.
     """
+    validate(config)
     found = checkpoint.load(stored)
     workdir.mkdir(parents=True, exist_ok=True)
-    own = from_dict(found.record["config"])
+    own = assembly.trained(found.record)
     source = assembly.source(config, split)
-    check_outputs(found.record["outputs"], source.outputs, str(found.directory))
-    records = {
-        name: Preprocessing.from_dict(record)
-        for name, record in found.record["preprocessing"].items()
-    }
+    check_outputs(own.outputs, source.outputs, str(found.directory))
+    assembly.refuse_small_images(source, own.smallest_image)
     mesh = sharding.make_mesh(assembly.devices(config))
     sharding.check_divisible(
         config.evaluation.batch_size, mesh, "config.evaluation.batch_size"
     )
-    counts = {name: len(classes) for name, classes in source.outputs.items()}
-    model = assembly.network(own, counts)
     step = make_evaluation_step(
-        model=model, records=records, dtype=own.dtype, mesh=mesh
+        model=own.model, records=own.records, dtype=own.dtype, mesh=mesh
     )
     params = jax.device_put(unflatten(found.params), sharding.replicated(mesh))
     logging.info(
@@ -236,16 +232,25 @@ def evaluate(config: Config, workdir: Path, stored: Path, split: str) -> None:
 
 
 def check_outputs(
-    stored: Mapping[str, Any], outputs: Mapping[str, Classes], where: str
+    stored: Mapping[str, Classes], outputs: Mapping[str, Classes], where: str
 ) -> None:
-    """Refuse a checkpoint made for other outputs or another number of classes."""
-    have = {name: len(record["names"]) for name, record in stored.items()}
+    """Refuse a checkpoint made for other outputs, or other classes in their order."""
+    have = {name: len(classes) for name, classes in stored.items()}
     want = {name: len(classes) for name, classes in outputs.items()}
     if have != want:
         raise ValueError(
             f"the checkpoint {where} scores {have} classes, the data set has {want}; "
             "choose the data set that it was trained on, or train a new head"
         )
+    for name, classes in outputs.items():
+        pairs = zip(stored[name].names, classes.names, strict=True)
+        other = [(ours, theirs) for ours, theirs in pairs if ours != theirs]
+        if other:
+            raise ValueError(
+                f"the checkpoint {where} calls a class of {name} {other[0][0]!r} that "
+                f"the data set calls {other[0][1]!r} ({len(other)} differ): give the "
+                "data set the classes of the checkpoint, in their order"
+            )
 
 
 def print_scores(

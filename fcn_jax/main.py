@@ -12,6 +12,8 @@ from ml_collections import config_flags
 
 from fcn_jax.program import run, set_up_logging
 
+EXPERIMENT = re.compile(r"(.*?\.py)(?::(.*))?")
+
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Experiment file, experiments/NAME.py[:ARGUMENT].", lock_config=True
 )
@@ -59,12 +61,13 @@ def main(arguments: list[str]) -> None:
 
 def _check_experiment(arguments: list[str]) -> None:
     """Refuse an experiment file that does not exist, before absl reports it."""
-    for argument in arguments:
-        if argument.startswith("--config="):
-            file, found, _ = argument.removeprefix("--config=").partition(".py")
-            if not Path(f"{file}.py").is_file() or not found:
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if argument == "--config" or argument.startswith("--config="):
+            path = argument.partition("=")[2] or following
+            named = EXPERIMENT.fullmatch(path)
+            if not named or not Path(named[1]).is_file():
                 raise ValueError(
-                    f"{argument}: there is no such experiment file; write "
+                    f"there is no experiment file {path}; write "
                     "--config=experiments/NAME.py, or NAME.py:ARGUMENT"
                 )
 
@@ -74,6 +77,8 @@ def _flag_mistake(text: str) -> str:
     meant = re.search(r'Did you mean "(.+?)" instead of "(.+?)"', text)
     if meant:
         return f"the experiment has no key {meant[2]!r}; did you mean {meant[1]!r}?"
+    if "get_config() takes 0 positional arguments" in text:
+        return "this experiment takes no argument; write --config=NAME.py alone"
     if "Traceback" in text:
         return text.strip().splitlines()[-1].partition(": ")[2]
     if re.fullmatch(r"[\"'\\\w]+", text):
@@ -87,8 +92,13 @@ def experiment_name(path: str) -> str:
 
     Of the argument, runs of other characters than letters, digits and '_' become "-".
     """
-    file, _, argument = path.partition(".py")
-    return re.sub(r"[^A-Za-z0-9_]+", "-", f"{Path(file).name} {argument}").strip("-")
+    named = EXPERIMENT.fullmatch(path)
+    if not named:
+        raise ValueError(
+            f"{path} is not an experiment file, NAME.py or NAME.py:ARGUMENT"
+        )
+    name = f"{Path(named[1]).stem} {named[2] or ''}"
+    return re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")
 
 
 if __name__ == "__main__":

@@ -25,12 +25,11 @@ from rich.console import Console
 from rich.progress import track
 
 from fcn_jax import assembly, checkpoint
-from fcn_jax.config import from_dict
+from fcn_jax.assembly import Trained
 from fcn_jax.data.images import COLOR_FORMATS, read_color
 from fcn_jax.data.labels import IGNORE, VOID_COLOR, Classes
-from fcn_jax.models.fcn import FCN
 from fcn_jax.paths import unflatten
-from fcn_jax.preprocessing import Preprocessing, preprocess
+from fcn_jax.preprocessing import preprocess
 from fcn_jax.program import Parser, error_sentence, run, set_up_logging
 from fcn_jax.report.panels import overlay
 from fcn_jax.workdir import write_atomically
@@ -47,22 +46,16 @@ class Segmenter:
         outputs: classes of each output.
     """
 
-    def __init__(
-        self,
-        model: FCN,
-        params: Mapping[str, Any],
-        *,
-        records: Mapping[str, Preprocessing],
-        outputs: Mapping[str, Classes],
-        dtype: str = "float32",
-    ):
-        self.outputs = dict(outputs)
-        self._records = dict(records)
+    def __init__(self, trained: Trained, params: Mapping[str, Any]):
+        self.outputs = dict(trained.outputs)
+        self._records = trained.records
+        self._smallest_image = trained.smallest_image
         self._params = jax.device_put(params)
+        model, dtype = trained.model, trained.dtype
 
         @jax.jit
         def forward(params: Any, inputs: Any, sizes: Any) -> Any:
-            ready = preprocess(inputs, records, dtype)
+            ready = preprocess(inputs, trained.records, dtype)
             maps: Any = model.apply({"params": params}, ready, train=False, sizes=sizes)
             return {name: feature_map.values for name, feature_map in maps.items()}
 
@@ -76,26 +69,8 @@ class Segmenter:
             CheckpointError: if there is none that can be trusted.
         """
         found = checkpoint.load(path)
-        config = from_dict(found.record["config"])
-        outputs = {
-            name: Classes.from_dict(record)
-            for name, record in found.record["outputs"].items()
-        }
-        records = {
-            name: Preprocessing.from_dict(record)
-            for name, record in found.record["preprocessing"].items()
-        }
-        model = assembly.network(
-            config, {name: len(classes) for name, classes in outputs.items()}
-        )
         logging.info("predicting with %s", found.directory)
-        return cls(
-            model,
-            unflatten(found.params),
-            records=records,
-            outputs=outputs,
-            dtype=config.dtype,
-        )
+        return cls(assembly.trained(found.record), unflatten(found.params))
 
     def scores(self, image: Picture) -> dict[str, np.ndarray]:
         """Unnormalised scores of every pixel.
@@ -150,6 +125,11 @@ class Segmenter:
         sizes = {name: value.shape[:2] for name, value in inputs.items()}
         if len(set(sizes.values())) > 1:
             raise ValueError(f"the inputs have different sizes: {sizes}")
+        size = next(iter(sizes.values()))
+        if min(size) < self._smallest_image:
+            raise ValueError(
+                assembly.too_small("the image", size, self._smallest_image)
+            )
         return inputs
 
 
@@ -195,6 +175,7 @@ def main(arguments: list[str]) -> int:
             "only: call fcn_jax.predict.Segmenter from Python with all its inputs"
         )
     output = Path(options.output)
+    _refuse_overwriting(files, output, segmenter, options.overlay)
     output.mkdir(parents=True, exist_ok=True)
     failed = []
     console = Console(stderr=True)
@@ -217,6 +198,27 @@ def main(arguments: list[str]) -> int:
     for sentence in failed:
         print(f"error: {sentence}", file=sys.stderr)
     return 2 if failed else 0
+
+
+def _refuse_overwriting(
+    files: Sequence[Path], output: Path, segmenter: Segmenter, overlays: bool
+) -> None:
+    """Refuse label maps that would replace a picture, or one another."""
+    others = [f"_{name}" for name in list(segmenter.outputs)[1:]]
+    ends = [
+        f"{own}{o}" for own in ("", *others) for o in ("", "_overlay")[: 1 + overlays]
+    ]
+    sources = {file.resolve() for file in files}
+    targets: dict[Path, Path] = {}
+    for file in files:
+        for end in ends:
+            target = (output / f"{file.stem}{end}.png").resolve()
+            if target in sources or target in targets:
+                raise ValueError(
+                    f"the label map of {file} would overwrite "
+                    f"{targets.get(target, target)}; give another --output directory"
+                )
+            targets[target] = target
 
 
 def _parser() -> Parser:

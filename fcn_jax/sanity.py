@@ -120,7 +120,8 @@ def check_scores(scores: Mapping[str, FeatureMap], step: int) -> None:
         step: completed updates.
     """
     spreads = [spatial_spread(feature_map) for feature_map in scores.values()]
-    if spreads and all(s.size and s.max() <= CONSTANT for s in spreads):
+    spreads = [spread for spread in spreads if spread.size]
+    if spreads and all(spread.max() <= CONSTANT for spread in spreads):
         raise ValueError(
             f"after {step} updates the scores of {', '.join(scores)} are still "
             "constant over the image: the learning rate is far too small, or the trunk "

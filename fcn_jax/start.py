@@ -71,8 +71,7 @@ def _resumed(
     logging.info("continuing %s after step %d", found.directory.parent, found.step)
     everywhere = sharding.replicated(parts.mesh)
     restored = TrainState(jnp.int32(found.step), params, optimizer)
-    origins = dict.fromkeys(found.params, str(found.directory))
-    return jax.device_put(restored, everywhere), origins
+    return jax.device_put(restored, everywhere), found.record["origins"]
 
 
 def _warm(config: Config, params: Any) -> tuple[Any, dict[str, str]]:
@@ -103,13 +102,15 @@ def _warm(config: Config, params: Any) -> tuple[Any, dict[str, str]]:
 def missing_weights(init_from: str) -> str:
     """The sentence for an `init_from` that is not there: what makes it."""
     parent, name = Path(init_from).parent.name, Path(init_from).name
-    if parent == "runs":
+    if parent == "runs" and Path(f"experiments/{name}.py").is_file():
         remedy = f"train it: python -m fcn_jax.main --config=experiments/{name}.py"
-    else:
+    elif parent == "third_party_weights":
         remedy = (
             "convert the pretrained weights into it, python -m fcn_jax.convert FILE "
             f"{init_from} --net={name} (a command that this version does not have yet)"
         )
+    else:
+        remedy = "check the path"
     return (
         f"config.init_from is {init_from}, which does not exist; {remedy}, or give "
         "another checkpoint with --config.init_from=DIR"

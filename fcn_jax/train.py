@@ -5,6 +5,7 @@ command continues it, and a run that was killed continues bit for bit, because d
 order, augmentation and dropout are functions of (seed, step, index) alone.
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -175,8 +176,10 @@ class Follower:
         every: int,
         images: int,
         schedule: optim.Schedule,
+        equal_scores_loss: float,
     ):
         self._log, self._every, self._images = log, every, images
+        self._equal_scores_loss = equal_scores_loss
         self._schedule = schedule
         self._pending: deque[tuple[int, Report]] = deque()
         self._waited, self._since = 0.0, time.perf_counter()
@@ -206,6 +209,11 @@ class Follower:
             step, report = self._pending.popleft()
             loss = check_finite(step, report)
             self._log.advance(step, loss, self._images)
+            if step == 1:
+                self._log.message(
+                    f"first loss {loss:.6g}, {float(report['loss_per_pixel']):.4f} per "
+                    f"pixel; equal scores give {self._equal_scores_loss:.4f} per pixel"
+                )
             if step % self._every == 0 or step == 1:
                 elapsed = time.perf_counter() - self._since
                 self._log.train(
@@ -236,13 +244,12 @@ def train(config: Config, workdir: Path) -> None:
         if found is not None:
             stored = read_config(directory.path)
             check_resume(stored, to_dict(config), changeable_keys(config))
+            if found.step >= config.steps:
+                logging.info("%s has %d updates; nothing to do", workdir, found.step)
+                return
         state, origins = start.initial_state(config, parts, found)
         store_config(directory.path, to_dict(config))
         start.write_parameter_table(directory.path, state.params, origins)
-        if int(state.step) >= config.steps:
-            logging.info(
-                "%s has its %d updates; nothing to do", workdir, int(state.step)
-            )
         with runlog.RunLog(
             directory.path, start_step=int(state.step), total_steps=config.steps
         ) as log:
@@ -293,6 +300,7 @@ def _loop(
         every=config.log.every,
         images=config.batch_size * config.accumulation,
         schedule=assembly.schedule(config),
+        equal_scores_loss=sum(math.log(len(c)) for c in parts.outputs.values()),
     )
     for step in range(begin + 1, config.steps + 1):
         batch = sharding.put_batch(follower.next(batches), placement)
@@ -318,9 +326,9 @@ def _loop(
                 keep=spread(config.evaluation.pictures, len(parts.eval_source)),
             )
             _log_evaluation(config, parts, log, step, result)
-        _save(config, parts, store, state, origins, result)
-        if result is not None:
             _write_scores(config, parts, log, step, result)
+        log.flush()
+        _save(config, parts, store, state, origins, result)
         follower.restart_clock()
 
 
@@ -329,16 +337,18 @@ def _log_evaluation(
 ) -> None:
     """One line of metrics, one picture."""
     scores = result.scores(config.evaluation.absent)
-    log.evaluation(step, config.data.eval_split, scores)
+    split = config.data.eval_split
+    if split == "train":
+        split = "train_evaluation"  # "train" is the name of the updates' rows
+    log.evaluation(step, split, scores)
     log.message(
-        f"step {step}, {config.data.eval_split}: "
+        f"step {step}, {split}: "
         + ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
     )
     if result.examples:
         classes = next(iter(parts.outputs.values()))
         title = f"step {step}   mean IU {scores['mean_iu']:.3f}"
-        picture = panel(result.examples, classes, title=title)
-        log.picture(step, config.data.eval_split, picture)
+        log.picture(step, split, panel(result.examples, classes, title=title))
 
 
 def _write_scores(
@@ -374,7 +384,7 @@ def _save(
             "outputs": {name: c.to_dict() for name, c in parts.outputs.items()},
             "preprocessing": {n: r.to_dict() for n, r in parts.records.items()},
             "data": start.data_position(config, parts, step),
-            "origins": sorted(set(origins.values())),
+            "origins": dict(origins),
         },
         mean_iu=mean_iu,
     )

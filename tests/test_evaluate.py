@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fcn_jax import sharding
+from fcn_jax.data.labels import Classes
 from fcn_jax.data.pipeline import canvas_for, evaluation_batches
 from fcn_jax.data.synthetic import SyntheticSource, SyntheticSpec
 from fcn_jax.evaluate import (
@@ -113,6 +114,10 @@ def test_spread_covers_the_split():
 def test_other_class_counts_are_refused(network):
     """Oracle: both counts are in the sentence."""
     source = network[0]
-    stored = {"semantic": {"names": ["a", "b"]}}
+    own = source.outputs["semantic"]
+    stored = {"semantic": Classes(own.names[:2], own.palette[:2])}
     with pytest.raises(ValueError, match=r"scores \{'semantic': 2\}.*'semantic': 4"):
         check_outputs(stored, source.outputs, "somewhere")
+    swapped = Classes((own.names[1], own.names[0], *own.names[2:]), own.palette)
+    with pytest.raises(ValueError, match="calls a class of semantic"):
+        check_outputs({"semantic": swapped}, source.outputs, "somewhere")

@@ -171,6 +171,45 @@ def test_command_line_refuses_with_one_sentence(trained, tmp_path):
     assert "no checkpoint" in result.stderr
 
 
+def test_pictures_are_never_overwritten(trained, tmp_path):
+    """Oracle: the bytes of the pictures, before and after."""
+    picture = tmp_path / "a.png"
+    Image.fromarray(_image(20, 20)).save(picture)
+    before = picture.read_bytes()
+    result = _predict(f"--checkpoint={trained[0]}", f"--output={tmp_path}", picture)
+    assert result.returncode == 2
+    assert "would overwrite" in result.stderr
+    assert picture.read_bytes() == before
+    other = tmp_path / "a_overlay.png"
+    Image.fromarray(_image(20, 20)).save(other)
+    output = tmp_path / "out"
+    result = _predict(
+        f"--checkpoint={trained[0]}", f"--output={output}", "--overlay", picture, other
+    )
+    assert result.returncode == 2
+    assert "would overwrite" in result.stderr
+    assert not output.exists()
+
+
+def test_an_image_that_the_net_cannot_take_is_refused():
+    """Oracle: AlexNet without the reference padding needs 29 pixels."""
+    config = configuration.base()
+    config.model.backbone = "alexnet"
+    config.model.padding = "same"
+    config.model.width = 1 / 16
+    records = assembly.preprocessing(config)
+    own = assembly.trained(
+        {
+            "config": configuration.to_dict(config),
+            "outputs": {"semantic": CLASSES.to_dict()},
+            "preprocessing": {n: r.to_dict() for n, r in records.items()},
+        }
+    )
+    assert own.smallest_image == 29
+    with pytest.raises(ValueError, match="20 x 40 pixels, this net needs at least 29"):
+        Segmenter(own, {}).scores(_image(20, 40))
+
+
 def test_pictures_of_equal_names_are_refused(trained, tmp_path):
     """Oracle: two files would write one label map."""
     Image.fromarray(_image(20, 20)).save(tmp_path / "a.png")

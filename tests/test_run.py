@@ -168,6 +168,23 @@ def test_resuming_refuses_what_alters_the_trajectory(cache, finished):
     assert "Traceback" not in result.stderr
 
 
+def test_a_finished_run_has_nothing_to_do(cache, finished):
+    """Oracle: status 0, and not a file changed."""
+    before = {f: f.read_bytes() for f in finished.rglob("*.json*") if f.is_file()}
+    for options in ((), ("--config.steps=6",)):
+        result = run_main(cache, TINY, f"--workdir={finished}", *options)
+        assert result.returncode == 0, result.stderr
+        assert "nothing to do" in result.stderr
+    assert before == {f: f.read_bytes() for f in before}
+
+
+def test_the_first_loss_stands_beside_that_of_equal_scores(cache, tmp_path):
+    """Oracle: ln 3 = 1.0986."""
+    result = run_main(cache, TINY, f"--workdir={tmp_path / 'run'}", "--config.steps=1")
+    assert result.returncode == 0, result.stderr
+    assert "1.0986 per pixel; equal scores give 1.0986" in result.stderr
+
+
 def test_evaluation_alone_repeats_the_scores_of_the_run(cache, finished, tmp_path):
     """Oracle: the last evaluation of the run, with other batches and devices."""
     best = checkpoint.load(finished)
@@ -225,6 +242,11 @@ MISTAKES = {
         ["--mode=evaluate", "--checkpoint=/nowhere"],
         "/nowhere",
     ),
+    "argument of an experiment without": (
+        [f"--config={TESTS / 'tiny.py'}:small"],
+        "takes no argument",
+    ),
+    "negative warm-up": (["--config.optimizer.warmup_steps=-5"], "at least 0"),
     "missing config file": (["--config=nothing.py"], "nothing.py"),
 }
 

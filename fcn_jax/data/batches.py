@@ -139,5 +139,5 @@ def too_large(name: str, size: Any, canvas: tuple[int, int]) -> DataError:
     """The error of an image of (height, width) `size` that a canvas cannot hold."""
     return DataError(
         f"example {name} is {size[0]}x{size[1]} (height x width), larger than the "
-        f"canvas {canvas[0]}x{canvas[1]}; use canvas_for(source), or crop in training"
+        f"canvas {canvas[0]}x{canvas[1]}; leave the canvas at the size of the largest image, or crop in training"
     )
