@@ -5,7 +5,7 @@ Paper row: none; the architecture is Figure 3's FCN-8s at an eighth of the width
 
     python -m fcn_jax.main --config=experiments/quickstart.py
 
-Expected time: 2 to 3 minutes on two CPU cores. Expected mean IU: 0.80 on the held-out
+Expected time: about 2 minutes on two CPU cores. Expected mean IU: 0.80 on the held-out
 images (measured: 0.803).
 """
 

@@ -114,6 +114,11 @@ class Segmenter:
         """Names of the inputs that the network reads."""
         return tuple(self._records)
 
+    def refuse_small(self, size: Sequence[int], name: str) -> None:
+        """Refuse an image of `size` (height, width) whose maps would be empty."""
+        if min(size) < self._smallest_image:
+            raise ValueError(assembly.too_small(name, size, self._smallest_image))
+
     def _checked(self, image: Picture) -> dict[str, np.ndarray]:
         given = dict(image) if isinstance(image, Mapping) else {"color": image}
         if set(given) != set(self._records):
@@ -125,11 +130,7 @@ class Segmenter:
         sizes = {name: value.shape[:2] for name, value in inputs.items()}
         if len(set(sizes.values())) > 1:
             raise ValueError(f"the inputs have different sizes: {sizes}")
-        size = next(iter(sizes.values()))
-        if min(size) < self._smallest_image:
-            raise ValueError(
-                assembly.too_small("the image", size, self._smallest_image)
-            )
+        self.refuse_small(next(iter(sizes.values())), "the image")
         return inputs
 
 
@@ -161,13 +162,6 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     set_up_logging()
     files = find_pictures(options.images)
-    stems = [file.stem for file in files]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if twice:
-        raise ValueError(
-            f"several pictures are called {twice[:3]}, so their label maps would "
-            "overwrite each other; predict them into different --output directories"
-        )
     segmenter = Segmenter.load(options.checkpoint)
     if segmenter.inputs != ("color",):
         raise ValueError(
@@ -183,6 +177,7 @@ def main(arguments: list[str]) -> int:
     for file in bar(files, description="predicting"):
         try:
             image = read_color(file, where=str(file), rotate=True)
+            segmenter.refuse_small(image.shape[:2], str(file))
         except (ValueError, OSError) as error:
             failed.append(error_sentence(error))
             continue
@@ -209,16 +204,17 @@ def _refuse_overwriting(
         f"{own}{o}" for own in ("", *others) for o in ("", "_overlay")[: 1 + overlays]
     ]
     sources = {file.resolve() for file in files}
-    targets: dict[Path, Path] = {}
+    targets: set[Path] = set()
     for file in files:
         for end in ends:
             target = (output / f"{file.stem}{end}.png").resolve()
             if target in sources or target in targets:
                 raise ValueError(
-                    f"the label map of {file} would overwrite "
-                    f"{targets.get(target, target)}; give another --output directory"
+                    f"the label map of {file} would overwrite {target}, a picture or "
+                    "the label map of one; give another --output directory, and "
+                    "pictures of equal names one each"
                 )
-            targets[target] = target
+            targets.add(target)
 
 
 def _parser() -> Parser:

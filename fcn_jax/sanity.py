@@ -155,20 +155,19 @@ def spatial_spread(feature_map: FeatureMap) -> np.ndarray:
     return np.asarray(spreads, np.float64)
 
 
-def sown(variables: Mapping[str, Any], collection: str, suffix: str = "_maps") -> dict:
+def sown(variables: Mapping[str, Any], collection: str) -> dict:
     """What the network has sown, by the name of what sowed it.
 
     Args:
         variables: mutable collections returned by `apply`.
         collection: "endpoints" or "scores".
-        suffix: ending of the sown names.
     """
     flat: dict[str, Any] = {}
 
     def visit(node: Mapping[str, Any]) -> None:
         for name, value in node.items():
             if isinstance(value, tuple):
-                flat[name.removesuffix(suffix)] = value[0]
+                flat[name.removesuffix("_maps")] = value[0]
             else:
                 visit(value)
 

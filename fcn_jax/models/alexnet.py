@@ -15,7 +15,7 @@ from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.models.blocks import (
     Convolution,
     Steps,
-    dropout,
+    fully_connected,
     max_pool,
     normalize,
     run_until,
@@ -65,14 +65,14 @@ class AlexNet(nn.Module):
         yield "conv4", third(scaled(384, self.width), groups=2, name="conv4")
         yield "conv5", third(scaled(256, self.width), groups=2, name="conv5")
         yield "pool5", partial(max_pool, kernel=3, stride=2)
-        features = scaled(4096, self.width)
-        for layer, kernel, pad in ((6, 6, self.fc6_pad), (7, 1, 0)):
-            name = f"fc{layer}"
-            convolution = Convolution(features, kernel=kernel, pad=pad, name=name)
-            drop = partial(
-                dropout, rate=self.dropout_rate, layer=layer, train=train, keys=keys
-            )
-            yield name, lambda x, conv=convolution, drop=drop: drop(conv(x))
+        yield from fully_connected(
+            self.width,
+            kernel=6,
+            pad=self.fc6_pad,
+            rate=self.dropout_rate,
+            train=train,
+            keys=keys,
+        )
 
     def _pool_and_normalize(self, x: FeatureMap) -> FeatureMap:
         if self.order == "pool-norm":

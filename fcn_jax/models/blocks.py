@@ -6,6 +6,7 @@ image; parameters are kept in float32.
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -123,3 +124,24 @@ def dropout(
         raise ValueError("training with dropout needs dropout_keys, one key an image")
     own = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, jnp.uint32(layer))
     return x.map(lambda values: drop(values, own, rate=rate))
+
+
+def fully_connected(
+    width: float, *, kernel: int, pad: int, rate: float, train: bool, keys: Array | None
+) -> Steps:
+    """fc6 and fc7 as convolutions, each followed by dropout (AlexNet and VGG16).
+
+    Args:
+        width: factor on their 4,096 channels.
+        kernel: window size of fc6, the classifier's map; fc7 is 1 x 1.
+        pad: padding of fc6.
+        rate: probability of zero in training.
+        train: whether dropout is on.
+        keys: `[N]` random keys, one an image.
+    """
+    features = scaled(4096, width)
+    for layer, size, border in ((6, kernel, pad), (7, 1, 0)):
+        name = f"fc{layer}"
+        convolution = Convolution(features, kernel=size, pad=border, name=name)
+        drop = partial(dropout, rate=rate, layer=layer, train=train, keys=keys)
+        yield name, lambda x, conv=convolution, drop=drop: drop(conv(x))

@@ -12,7 +12,7 @@ from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.models.blocks import (
     Convolution,
     Steps,
-    dropout,
+    fully_connected,
     max_pool,
     run_until,
     scaled,
@@ -60,11 +60,11 @@ class VGG16(nn.Module):
                 name = f"conv{stage}_{layer}"
                 yield name, Convolution(features, kernel=3, pad=pad, name=name)
             yield f"pool{stage}", partial(max_pool, kernel=2, stride=2)
-        features = scaled(4096, self.width)
-        for layer, kernel, pad in ((6, 7, self.fc6_pad), (7, 1, 0)):
-            name = f"fc{layer}"
-            convolution = Convolution(features, kernel=kernel, pad=pad, name=name)
-            drop = partial(
-                dropout, rate=self.dropout_rate, layer=layer, train=train, keys=keys
-            )
-            yield name, lambda x, conv=convolution, drop=drop: drop(conv(x))
+        yield from fully_connected(
+            self.width,
+            kernel=7,
+            pad=self.fc6_pad,
+            rate=self.dropout_rate,
+            train=train,
+            keys=keys,
+        )
