@@ -37,6 +37,7 @@ _RECORD = "record"
 _DAMAGED = ".damaged"
 _RETIRED = ".retired"
 _NO_SCORE = -1.0
+_CHUNK_BYTES = 32 * 2**20  # compressed at a time; a file of its own each
 _PARTIAL = ".orbax-checkpoint-tmp"
 # What Orbax gives back bit for bit; a wider list would be found out only on restoring.
 _DTYPES = (
@@ -68,6 +69,13 @@ class Checkpoint:
     optimizer: dict[str, np.ndarray] | None
     record: dict[str, Any]
     mean_iu: float | None = None
+
+
+class _Held(np.ndarray):
+    """An array that nobody alters until it is written, so no copy is made for that."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> np.ndarray:
+        return self.view(np.ndarray)
 
 
 class CheckpointStore:
@@ -165,7 +173,10 @@ class CheckpointStore:
         )
         # Orbax refuses an item without leaves; the manifest says that it was empty.
         items: dict[str, Any] = {_RECORD: ocp.args.JsonSave(manifest)}
-        items |= {n: ocp.args.StandardSave(arrays[n]) for n in _ITEMS if arrays[n]}
+        for name in (name for name in _ITEMS if arrays[name]):
+            held = {key: array.view(_Held) for key, array in arrays[name].items()}
+            chunks = dict.fromkeys(held, ocp.SaveArgs(chunk_byte_size=_CHUNK_BYTES))
+            items[name] = ocp.args.PyTreeSave(held, save_args=chunks)
         with ocp.CheckpointManager(self.directory, options=options) as manager:
             # Forced: Orbax skips a step that is not newer than all the others it lists.
             manager.save(step, args=ocp.args.Composite(**items), force=True)
