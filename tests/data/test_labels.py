@@ -1,10 +1,22 @@
 """Classes and palettes."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from fcn_jax.data.labels import CAMVID, VOC, Classes, voc_palette
+from fcn_jax.data.labels import (
+    CAMVID,
+    NYUD,
+    PASCAL_CONTEXT,
+    SIFT_FLOW_GEOMETRIC,
+    SIFT_FLOW_SEMANTIC,
+    VOC,
+    Classes,
+    voc_palette,
+)
 
 # Colours 0..20 of the VOC development kit's label files, read off real ones.
 VOC_COLORS = """
@@ -104,3 +116,42 @@ def test_from_dict_names_the_missing_key():
     """Oracle: the two keys of `to_dict`."""
     with pytest.raises(ValueError, match=r"lacks \['palette'\]"):
         Classes.from_dict({"names": ["a"]})
+
+
+def test_the_nets_class_tables_have_the_published_names():
+    """Oracle: ids written down by hand from the reference's class lists (less one)."""
+    assert len(NYUD) == 40
+    assert [NYUD.names[i] for i in (0, 19, 31)] == ["wall", "floor mat", "night stand"]
+    assert [NYUD.names[i] for i in (23, 39)] == ["refridgerator", "otherprop"]
+    assert len(SIFT_FLOW_SEMANTIC) == 33
+    absent_in_test = [SIFT_FLOW_SEMANTIC.names[i] for i in (8, 10, 15)]
+    assert absent_in_test == ["cow", "desert", "moon"]
+    assert SIFT_FLOW_SEMANTIC.names[32] == "window"
+    assert SIFT_FLOW_GEOMETRIC.names == ("sky", "horizontal", "vertical")
+    assert len(PASCAL_CONTEXT) == 60
+    assert PASCAL_CONTEXT.names[:21] == VOC.names
+    assert PASCAL_CONTEXT.names[28] == "clothes"
+    assert PASCAL_CONTEXT.names[52] == "bedcloth"
+    assert PASCAL_CONTEXT.names[59] == "wood"
+
+
+def test_only_three_names_of_all_tables_have_a_blank():
+    """Oracle: the class lists; the tables are written as text parted by blanks."""
+    tables = (VOC, CAMVID, NYUD, SIFT_FLOW_SEMANTIC, PASCAL_CONTEXT)
+    names = {name for table in tables for name in table.names if " " in name}
+    assert names == {"floor mat", "shower curtain", "night stand"}
+    assert not any("_" in name for table in tables for name in table.names)
+
+
+TEST_DATA = Path(os.environ.get("FCN_JAX_TEST_DATA", "")) / "lists" / "classes-59.txt"
+
+
+@pytest.mark.skipif(
+    not (os.environ.get("FCN_JAX_TEST_DATA") and TEST_DATA.is_file()),
+    reason="FCN_JAX_TEST_DATA names no directory with lists/classes-59.txt in it",
+)
+def test_pascal_context_is_in_the_order_of_the_reference():
+    """Oracle: the reference's own list, "id: name" a line."""
+    lines = TEST_DATA.read_text().splitlines()
+    expected = [f"{i}: {name}" for i, name in enumerate(PASCAL_CONTEXT.names)]
+    assert [line.strip() for line in lines if line.strip()] == expected
