@@ -100,6 +100,15 @@ def max_pool(x: FeatureMap, *, kernel: int, stride: int, pad: int = 0) -> Featur
     return x.after(window, values)
 
 
+def average_pool(
+    x: FeatureMap, *, kernel: int, stride: int, pad: int = 0
+) -> FeatureMap:
+    """Caffe's average pooling, ceil mode."""
+    window = Window("pooling", kernel, stride, pad)
+    values = pool.average_pool(x.values, kernel=kernel, stride=stride, pad=pad)
+    return x.after(window, values)
+
+
 def normalize(x: FeatureMap) -> FeatureMap:
     """Local response normalisation with the constants of AlexNet and GoogLeNet."""
     return x.map(lrn.local_response_normalization)

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Literal
 
 from fcn_jax.models.alexnet import AlexNet
+from fcn_jax.models.classifier import ClassifierHead
 from fcn_jax.models.fcn import FCN, Stream
 from fcn_jax.models.googlenet import GoogLeNet
 from fcn_jax.models.heads import Score, SkipHead
@@ -19,6 +20,8 @@ SCORED = {
 
 AT_ONCE_SCALES = (1.0, 0.01, 0.0001)
 """Fixed factors on those endpoints when all are trained at once."""
+
+ORDERS = ("pool-norm", "norm-pool")
 
 
 def build_fcn(
@@ -68,13 +71,9 @@ def build_fcn(
         ("fusion", fusion, ("sum", "max")),
         ("upsampling", upsampling, ("fixed", "learned")),
         ("score_init", score_init, ("zero", "gaussian")),
-        ("order", order, ("pool-norm", "norm-pool")),
+        ("order", order, ORDERS),
     ):
-        if value not in allowed:
-            raise ValueError(
-                f"{name} is {value!r}; it must be one of "
-                f"{', '.join(str(choice) for choice in allowed)}"
-            )
+        _check(name, value, allowed)
     if at_once and (stride == 32 or score_at):
         raise ValueError(
             "at_once scales the skips, but stride 32 and score_at have none; set "
@@ -99,6 +98,52 @@ def build_fcn(
             score_init=score_init,
         ),
     )
+
+
+def build_classifier(
+    *,
+    backbone: Literal["vgg16", "alexnet", "googlenet"],
+    classes: int = 1000,
+    width: float = 1.0,
+    order: Literal["pool-norm", "norm-pool"] = "pool-norm",
+) -> FCN:
+    """Assemble an ImageNet classifier, convolutional and with its own paddings.
+
+    Args:
+        backbone: the trunk.
+        classes: number of classes.
+        width: factor on every channel count of the trunk.
+        order: AlexNet's order of pooling and normalisation; CaffeNet is "pool-norm".
+
+    Returns:
+        The network; its one output is `classifier.OUTPUT`.
+
+    Raises:
+        ValueError: for a name that does not exist.
+    """
+    _check("backbone", backbone, tuple(SCORED))
+    _check("order", order, ORDERS)
+    if backbone == "googlenet":
+        trunk = partial(GoogLeNet, width=width, input_pad=0)
+        head = partial(
+            ClassifierHead, layer="loss3_classifier", endpoint="inception_5b", pool=7
+        )
+    else:
+        head = partial(ClassifierHead, layer="fc8", endpoint="fc7")
+        if backbone == "vgg16":
+            trunk = partial(VGG16, width=width, input_pad=1)
+        else:
+            trunk = partial(AlexNet, width=width, input_pad=0, order=order)
+    stream = Stream("trunk", ("color",), trunk)
+    return FCN(streams=(stream,), head=partial(head, classes=classes))
+
+
+def _check(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(
+            f"{name} is {value!r}; it must be one of "
+            f"{', '.join(str(choice) for choice in allowed)}"
+        )
 
 
 def _score_layers(
