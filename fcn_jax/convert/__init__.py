@@ -1,0 +1,1 @@
+"""Weights of other programs: read, proved, converted, operated on, given back."""

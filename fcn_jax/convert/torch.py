@@ -1,0 +1,324 @@
+"""PyTorch's state dictionaries, .pth and .pt, read without torch; and .safetensors.
+
+torch.load imports what the file names, or, with weights_only=True, what it allows;
+either way the file drives torch's own constructors. A state dictionary needs none of
+them: it is a pickle (`read_pickle`) of tensors that are views of storages, and the
+storages are plain values, in an archive or behind the pickle. Both layouts are those of
+torch/serialization.py: `_save`, a zip since torch 1.6, and `_legacy_save`.
+"""
+
+import mmap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from fcn_jax.convert.archive import damaged, list_members, read_member
+from fcn_jax.convert.foreign import Foreign, WeightFileError
+from fcn_jax.convert.pickles import read_pickle
+
+LEGACY_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+"""The pickle of torch.serialization.MAGIC_NUMBER, with which the old layout begins."""
+
+_TYPES: dict[str, Any] = {
+    "torch.DoubleStorage": "<f8",
+    "torch.FloatStorage": "<f4",
+    "torch.HalfStorage": "<f2",
+    "torch.BFloat16Storage": ml_dtypes.bfloat16,
+    "torch.LongStorage": "<i8",
+    "torch.IntStorage": "<i4",
+    "torch.ShortStorage": "<i2",
+    "torch.CharStorage": "i1",
+    "torch.ByteStorage": "u1",
+    "torch.BoolStorage": "?",
+}
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+_MOST_AXES = 32
+_MOST_SHARING = 4  # times the file that its arrays may take; tied weights take two
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """Values that tensors are views of: their key in the file, type and number."""
+
+    key: str
+    dtype: np.dtype
+    count: int
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """A view of a storage, in its elements."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def __post_init__(self):
+        numbers = (self.offset, *self.shape, *self.strides)
+        if not all(isinstance(number, int) and number >= 0 for number in numbers):
+            raise ValueError("a shape, offset or stride is negative or no number")
+        if len(self.shape) > _MOST_AXES or not self.size:
+            raise ValueError("a tensor has no values or too many axes")
+        steps = zip(self.shape, self.strides, strict=True)
+        last = self.offset + sum((size - 1) * stride for size, stride in steps)
+        if last >= self.storage.count or self.size > self.storage.count:
+            raise ValueError("a tensor reaches beyond its storage")
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return prod(self.shape)
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """The read-only array in its storage's values; 16-bit floats as float32."""
+        dtype = self.storage.dtype
+        array = np.lib.stride_tricks.as_strided(
+            values[self.offset :],
+            self.shape,
+            [stride * dtype.itemsize for stride in self.strides],
+            writeable=False,
+        )
+        if dtype in (np.float16, ml_dtypes.bfloat16):
+            array = array.astype(np.float32)
+            array.flags.writeable = False
+        return array
+
+
+def read_torch(path: Path) -> Foreign:
+    """The tensors of a .pth or .pt file that holds a state dictionary.
+
+    The dictionary may stand under "state_dict", "model_state_dict" or "model" of
+    another, beside an optimiser's state or an epoch; a prefix "module." that all names
+    have is dropped.
+
+    Args:
+        path: a zip archive with a data.pkl, or a file of torch before 1.6.
+
+    Raises:
+        WeightFileError: for a pickle with anything but dictionaries, lists, numbers,
+            text and dense tensors, a state dictionary with an entry that is no tensor,
+            a tensor that reaches beyond its storage, and damaged data.
+    """
+    with path.open("rb") as file:
+        legacy = file.read(len(LEGACY_MAGIC)) == LEGACY_MAGIC
+    content, load = _read_legacy(path) if legacy else _read_archive(path)
+    tensors = _state_dictionary(path, content)
+    claimed = sum(tensor.size * 4 for tensor in tensors.values())
+    if claimed > _MOST_SHARING * path.stat().st_size:
+        raise WeightFileError(
+            f"{path}: its tensors claim {claimed} bytes of a file of "
+            f"{path.stat().st_size}, one storage many times over; save the state "
+            "dictionary again with a copy of each tensor"
+        )
+    prefix = "module." if all(name.startswith("module.") for name in tensors) else ""
+    storages = {tensor.storage for tensor in tensors.values()}
+    values = {storage: load(storage) for storage in storages}
+    arrays = {
+        name.removeprefix(prefix): tensor.of(values[tensor.storage])
+        for name, tensor in tensors.items()
+    }
+    return Foreign(path, "pytorch", arrays)
+
+
+def read_safetensors(path: Path) -> Foreign:
+    """The tensors of a .safetensors file.
+
+    Raises:
+        WeightFileError: for what the library refuses, and types that are no floats or
+            integers.
+    """
+    try:
+        from safetensors import safe_open
+    except ImportError:
+        raise WeightFileError(
+            f"{path}: reading .safetensors needs safetensors; pip install safetensors"
+        ) from None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = file.keys()
+            arrays = {name: file.get_tensor(name) for name in names}
+    except Exception as error:
+        raise damaged(path, error) from None
+    for name, array in arrays.items():
+        if array.dtype == ml_dtypes.bfloat16 or array.dtype == np.float16:
+            arrays[name] = array = array.astype(np.float32)
+        if array.dtype.kind not in "fiu":
+            raise WeightFileError(
+                f"{path}, {name!r}: has the type {array.dtype}; only floats and integers "
+                "are read"
+            )
+        array.flags.writeable = False
+    if not arrays:
+        raise WeightFileError(f"{path}: holds no weights; it has no tensors")
+    return Foreign(path, "safetensors", arrays)
+
+
+def _state_dictionary(path: Path, content: Any) -> Mapping[str, _Tensor]:
+    """The dictionary of tensors by name in what a file holds."""
+    for wrapper in _WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+            break
+    if not isinstance(content, dict) or not content:
+        raise WeightFileError(
+            f"{path}: holds no state dictionary but a {type(content).__name__}"
+            f"{' without entries' if content == {} else ''}; save model.state_dict()"
+        )
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, _Tensor):
+            raise WeightFileError(
+                f"{path}, entry {name!r}: is a {type(value).__name__.lstrip('_')}, not "
+                "a dense tensor with a name; save model.state_dict() alone or under "
+                f"{' or '.join(repr(wrapper) for wrapper in _WRAPPERS)}"
+            )
+    return content
+
+
+Loader = Callable[[_Storage], np.ndarray]
+
+
+def _read_archive(path: Path) -> tuple[Any, Loader]:
+    """What data.pkl holds, and how the values of a storage are found."""
+    members = list_members(path)
+    pickles = [name for name in members if PurePosixPath(name).name == "data.pkl"]
+    if len(pickles) != 1:
+        raise WeightFileError(f"{path}: has {len(pickles)} data.pkl; torch writes one")
+    root = pickles[0].removesuffix("data.pkl")
+    for name, info in members.items():
+        if info.compress_type:
+            raise WeightFileError(
+                f"{path}, {name!r}: is compressed, which torch.save never does; save "
+                "the state dictionary again"
+            )
+    if f"{root}byteorder" in members:
+        order = read_member(path, f"{root}byteorder")
+        if order != b"little":
+            raise WeightFileError(
+                f"{path}: has the byte order {order[:10]!r}; save it on a "
+                "little-endian machine"
+            )
+
+    def load(storage: _Storage) -> np.ndarray:
+        name = f"{root}data/{storage.key}"
+        if name not in members:
+            raise WeightFileError(f"{path}: has no {name!r}, which a tensor needs")
+        data = read_member(path, name)
+        if len(data) != storage.count * storage.dtype.itemsize:
+            raise WeightFileError(
+                f"{path}, {name!r}: has {len(data)} bytes and its tensor's storage "
+                f"{storage.count * storage.dtype.itemsize}; get the file again"
+            )
+        return np.frombuffer(data, storage.dtype)
+
+    pickle = read_member(path, pickles[0])
+    if not pickle:
+        raise WeightFileError(f"{path}, {pickles[0]!r}: is empty; get the file again")
+    with mmap.mmap(-1, len(pickle)) as data:
+        data.write(pickle)
+        data.seek(0)
+        return read_pickle(data, f"{path}, {pickles[0]!r}", _MAKERS, _reference), load
+
+
+def _read_legacy(path: Path) -> tuple[Any, Loader]:
+    """As `_read_archive`, of the layout before torch 1.6.
+
+    Four pickles: magic number, version, facts of the system, the object. Then one of
+    the storages' keys in order, and for each its int64 count and values.
+    """
+    with path.open("rb") as file:
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    where = str(path)
+    _, version, system = (read_pickle(data, where, {}) for _ in range(3))
+    little = isinstance(system, dict) and system.get("little_endian") is True
+    if version != 1001 or not little:
+        raise WeightFileError(
+            f"{path}: is of version {version!r} or a big-endian machine; save it again "
+            "with a newer torch"
+        )
+    storages: dict[str, _Storage] = {}
+
+    def reference(identity: Any) -> _Storage:
+        storage = _reference(identity)
+        return storages.setdefault(storage.key, storage)
+
+    content = read_pickle(data, where, _MAKERS, reference)
+    keys = read_pickle(data, where, {})
+    found = _legacy_storages(path, data, keys, storages)
+
+    def load(storage: _Storage) -> np.ndarray:
+        if storage.key not in found:
+            raise WeightFileError(
+                f"{path}: has no storage {storage.key!r}; get it again"
+            )
+        return found[storage.key]
+
+    return content, load
+
+
+def _legacy_storages(
+    path: Path, data: mmap.mmap, keys: Any, storages: Mapping[str, _Storage]
+) -> dict[str, np.ndarray]:
+    """Values by key, from the position of `data` on; they map the file."""
+    found = {}
+    for key in keys if isinstance(keys, list) else [None]:
+        at = data.tell() + 8
+        count = int.from_bytes(data.read(8), "little", signed=True)
+        storage = storages.get(key) if isinstance(key, str) else None
+        if storage is None or count != storage.count:
+            raise WeightFileError(
+                f"{path}, byte {at}: a storage of {count} values is not the one that "
+                "the tensors take; the file is damaged or cut off, get it again"
+            )
+        end = at + count * storage.dtype.itemsize
+        if end > len(data):
+            raise WeightFileError(
+                f"{path}, byte {at}: the file ends within the storage {key!r} of "
+                f"{count} values; it is cut off, get it again"
+            )
+        found[key] = np.frombuffer(data, storage.dtype, count, at)
+        data.seek(end)
+    return found
+
+
+def _reference(identity: Any) -> _Storage:
+    """The storage of a persistent id ("storage", type, key, device, count[, view])."""
+    kind, dtype, key, _, count, *view = identity
+    if kind != "storage" or any(part is not None for part in view):
+        raise ValueError("a reference is to no storage or to a view of one")
+    if not isinstance(key, str) or not isinstance(count, int) or count < 0:
+        raise ValueError("a storage has no key or no count")
+    return _Storage(key, np.dtype(_TYPES[dtype]), count)
+
+
+def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
+    """torch._utils._rebuild_tensor_v2; what follows is no part of the values."""
+    if not isinstance(storage, _Storage):
+        raise TypeError("a tensor has no storage")
+    return _Tensor(storage, offset, tuple(shape), tuple(strides))
+
+
+def _dictionary(pairs: Any = ()) -> dict[Any, Any]:
+    """collections.OrderedDict, which Python 2 pickles as a list of pairs."""
+    if not all(isinstance(key, str) for key, _ in pairs):
+        raise TypeError("the name of an entry is no text")
+    return dict(pairs)
+
+
+def _storage_type(*_: Any) -> None:
+    raise TypeError("a type of storage is called")
+
+
+_MAKERS = {
+    **dict.fromkeys(_TYPES, _storage_type),
+    "collections.OrderedDict": _dictionary,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
+    "torch.Size": tuple,
+}
