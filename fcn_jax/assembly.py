@@ -16,7 +16,7 @@ from absl import logging
 from jax.sharding import Mesh
 
 from fcn_jax import optim, sharding
-from fcn_jax.config import Config, from_dict, validate
+from fcn_jax.config import Config, validate
 from fcn_jax.data.labels import Classes
 from fcn_jax.data.pipeline import Augmentation, canvas_for
 from fcn_jax.data.sources import Source, open_source
@@ -106,11 +106,11 @@ def _check_geometry(parts: Parts, augmentation: Augmentation) -> None:
 
 
 def score_maps(
-    model: FCN, records: Mapping[str, Preprocessing]
+    model: FCN, records: Mapping[str, Preprocessing], size: int = 64
 ) -> dict[str, FeatureMap]:
-    """Shapes and geometry of the scores of a 64 x 64 image; nothing is computed."""
+    """Shapes and geometry of the scores of a square image; nothing is computed."""
     inputs = {
-        name: jnp.zeros((1, 64, 64, count), jnp.float32)
+        name: jnp.zeros((1, size, size, count), jnp.float32)
         for name, count in channels(records).items()
     }
     maps, _ = jax.eval_shape(
@@ -144,38 +144,6 @@ def too_small(name: str, size: Sequence[int], least: int) -> str:
         f"{least}; use a net with model.padding=reference, which takes any size, or "
         "leave such images out"
     )
-
-
-@dataclass(frozen=True)
-class Trained:
-    """The network of a checkpoint, as its record describes it.
-
-    Attributes:
-        model: the network.
-        records: preprocessing of each input.
-        outputs: classes of each output.
-        dtype: of the trunk's arithmetic.
-        smallest_image: least height and width that it takes.
-    """
-
-    model: FCN
-    records: dict[str, Preprocessing]
-    outputs: dict[str, Classes]
-    dtype: str
-    smallest_image: int
-
-
-def trained(record: Mapping[str, Any]) -> Trained:
-    """Build the network that a checkpoint's record describes."""
-    config = from_dict(record["config"])
-    outputs = {n: Classes.from_dict(r) for n, r in record["outputs"].items()}
-    records = {
-        name: Preprocessing.from_dict(stored)
-        for name, stored in record["preprocessing"].items()
-    }
-    model = network(config, {name: len(classes) for name, classes in outputs.items()})
-    least = smallest_image(score_maps(model, records))
-    return Trained(model, records, outputs, config.dtype, least)
 
 
 def network(config: Config, outputs: Mapping[str, int]) -> FCN:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from fcn_jax import assembly, checkpoint, runlog, sharding
+from fcn_jax import assembly, checkpoint, restored, runlog, sharding
 from fcn_jax.config import Config, validate
 from fcn_jax.data.labels import Classes
 from fcn_jax.data.pipeline import evaluation_batches
@@ -191,7 +191,7 @@ def evaluate(config: Config, workdir: Path, stored: Path, split: str) -> None:
     validate(config)
     found = checkpoint.load(stored)
     workdir.mkdir(parents=True, exist_ok=True)
-    own = assembly.trained(found.record)
+    own = restored.fcn(found.record, str(found.directory))
     source = assembly.source(config, split)
     check_outputs(own.outputs, source.outputs, str(found.directory))
     assembly.refuse_small_images(source, own.smallest_image)

@@ -151,7 +151,7 @@ def _classes(
     root: Path, problems: list[str]
 ) -> tuple[Classes | None, tuple[Color, ...] | None]:
     try:
-        return layout.read_classes(root)
+        return layout.read_classes(root / "classes.txt")
     except DataError as error:
         problems.append(str(error))
         return None, None

@@ -121,7 +121,7 @@ def open_folder(folder: str | Path, split: str) -> FolderSource:
     root = Path(folder).expanduser()
     if not root.is_dir():
         raise DataError(f"the folder data set {root} is not a directory; give its path")
-    classes, colors = layout.read_classes(root)
+    classes, colors = layout.read_classes(root / "classes.txt")
     images, problems = layout.list_files(root, "images", layout.IMAGE_ENDINGS)
     labels, clashes = layout.list_files(root, "labels", layout.LABEL_ENDINGS)
     problems += clashes

@@ -23,8 +23,8 @@ _LAYOUT = (
 )
 
 
-def read_classes(folder: Path) -> tuple[Classes, tuple[Color, ...] | None]:
-    """Reads classes.txt: `name` or `name red green blue` a line, id 0 first.
+def read_classes(path: Path) -> tuple[Classes, tuple[Color, ...] | None]:
+    """Reads a classes.txt: `name` or `name red green blue` a line, id 0 first.
 
     Returns:
       The classes, with the VOC palette where no colours are given, and the colours of
@@ -33,7 +33,6 @@ def read_classes(folder: Path) -> tuple[Classes, tuple[Color, ...] | None]:
     Raises:
       DataError: for a missing file or a line of another form.
     """
-    path = folder / "classes.txt"
     if not path.is_file():
         raise DataError(
             f"there is no {path}; write one class name a line into it, in the order of "

@@ -1,0 +1,123 @@
+"""Weights of other programs, converted, looked into, and given back.
+
+python -m fcn_jax.convert SOURCE TARGET --net=NAME    a file to a checkpoint directory
+python -m fcn_jax.convert --list                      files that are known
+python -m fcn_jax.convert inspect FILE                what a weight file holds
+python -m fcn_jax.convert export CHECKPOINT FILE      a trained FCN for torch
+"""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from fcn_jax.program import Parser, run, set_up_logging
+
+WIDE = 200
+"""Columns of a table that no terminal shows."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit status.
+
+    Raises:
+        ValueError: for wrong usage or a file that cannot be used.
+    """
+    commands = {"inspect": _inspect, "export": _export}
+    if arguments and arguments[0] in commands:
+        return commands[arguments[0]](arguments[1:])
+    return _convert(arguments)
+
+
+def _convert(arguments: list[str]) -> int:
+    from fcn_jax.convert import manifest
+
+    options = _parser().parse_args(arguments)
+    if options.list:
+        manifest.print_list(manifest.default_manifest(), Console())
+        return 0
+    if options.target is None or not options.net:
+        raise ValueError(
+            "SOURCE, TARGET and --net=NAME are needed; `python -m fcn_jax.convert "
+            "--help` shows the usage, --list the known files"
+        )
+    from fcn_jax.convert.target import convert_file
+    from fcn_jax.data.folder_layout import read_classes
+
+    set_up_logging()
+    report = convert_file(
+        options.source,
+        options.target,
+        net=options.net,
+        origin=options.origin,
+        allow=[name for name in options.allow.split(",") if name],
+        width=options.width,
+        classes=read_classes(Path(options.classes))[0] if options.classes else None,
+    )
+    print("\n".join(report.lines()))
+    print(f"{len(report.copied)} arrays written to {options.target}")
+    return 0
+
+
+def _inspect(arguments: list[str]) -> int:
+    from fcn_jax.convert.inspect import print_description
+    from fcn_jax.convert.reading import open_weights
+
+    parser = Parser(
+        prog="python -m fcn_jax.convert inspect",
+        description="Names, shapes, types and statistics of a weight file.",
+    )
+    parser.add_argument("file", metavar="FILE", help="any file that can be read")
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDE)
+    print_description(open_weights(parser.parse_args(arguments).file), console)
+    return 0
+
+
+def _export(arguments: list[str]) -> int:
+    from fcn_jax.convert.export import export_checkpoint
+
+    parser = Parser(
+        prog="python -m fcn_jax.convert export",
+        description="Write a trained FCN with the names of wkentaro/pytorch-fcn.",
+    )
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="work directory or checkpoint"
+    )
+    parser.add_argument("file", metavar="FILE", help="NAME.safetensors or NAME.pth")
+    options = parser.parse_args(arguments)
+    set_up_logging()
+    print(export_checkpoint(options.checkpoint, options.file))
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="python -m fcn_jax.convert", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("source", metavar="SOURCE", nargs="?", help="a weight file")
+    parser.add_argument(
+        "target", metavar="TARGET", nargs="?", help="directory to make, a checkpoint"
+    )
+    parser.add_argument("--net", default="", help="vgg16, voc-fcn8s, ...; see --list")
+    parser.add_argument(
+        "--origin", default="", help="whose names and layout; else recognised"
+    )
+    parser.add_argument(
+        "--allow",
+        default="",
+        metavar="NAME,NAME",
+        help="layers that may be missing, layers or arrays that may be left over",
+    )
+    parser.add_argument(
+        "--width", type=float, default=1.0, help="factor on the channels (default 1)"
+    )
+    parser.add_argument(
+        "--classes", default="", metavar="FILE", help="class names, one a line"
+    )
+    parser.add_argument("--list", action="store_true", help="print the known files")
+    return parser
+
+
+if __name__ == "__main__":
+    run(main)

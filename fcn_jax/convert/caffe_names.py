@@ -1,0 +1,85 @@
+"""Which Caffe layer a parameter is, so that files of other programs find their place.
+
+Module names are Caffe's already; what differs is GoogLeNet's "/", and the suffixes of
+nets with several trunks or outputs ("score_frcolor", "score_fr_sem").
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["weight", "bias", "upsampling"]
+
+GOOGLENET = {
+    "conv1_7x7_s2": "conv1/7x7_s2",
+    "conv2_3x3_reduce": "conv2/3x3_reduce",
+    "conv2_3x3": "conv2/3x3",
+    "loss3_classifier": "loss3/classifier",
+}
+OUTPUTS = {"semantic": "sem", "geometric": "geo"}
+DEPTH_FUSED = ("color", "depth")
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A parameter in Caffe's terms.
+
+    Attributes:
+        layer: name of the Caffe layer.
+        role: weight (`[O, I, k, k]` there), bias, or the kernel of a deconvolution.
+        inputs: the image inputs that a first convolution reads; () for the others.
+    """
+
+    layer: str
+    role: Role
+    inputs: tuple[str, ...] = ()
+
+
+def blob_of(
+    path: str,
+    *,
+    streams: Mapping[str, Sequence[str]],
+    outputs: Sequence[str],
+) -> Blob:
+    """The Caffe blob of a parameter.
+
+    Args:
+        path: dotted path, "trunk.conv1_1.kernel" or "head.upscore2".
+        streams: input names of each trunk.
+        outputs: names of the outputs.
+
+    Raises:
+        ValueError: if the path is no parameter of such a net.
+    """
+    part, _, rest = path.partition(".")
+    if part == "head":
+        layer, _, kind = rest.partition(".")
+        name = _head_layer(layer, tuple(streams), tuple(outputs))
+        return Blob(name, _role(kind) if kind else "upsampling")
+    if part not in streams:
+        raise ValueError(f"{path} belongs neither to the head nor to {list(streams)}")
+    layer, _, kind = rest.rpartition(".")
+    suffix = part if len(streams) > 1 else ""
+    first = layer in ("conv1_1", "conv1", "conv1_7x7_s2")
+    inputs = tuple(streams[part]) if first else ()
+    if inputs == DEPTH_FUSED:
+        suffix = f"_bgrd{suffix}"
+    name = GOOGLENET.get(layer, layer).replace(".", "/")
+    return Blob(name + suffix, _role(kind), inputs)
+
+
+def _role(kind: str) -> Role:
+    return "weight" if kind == "kernel" else "bias"
+
+
+def _head_layer(layer: str, streams: tuple[str, ...], outputs: tuple[str, ...]) -> str:
+    """score_fr_color -> score_frcolor; score_fr_semantic -> score_fr_sem."""
+    end = ""
+    if len(outputs) > 1:
+        output = next(name for name in outputs if layer.endswith(f"_{name}"))
+        layer = layer.removesuffix(f"_{output}")
+        end = f"_{OUTPUTS.get(output, output)}"
+    if len(streams) > 1:
+        stream = next((name for name in streams if layer.endswith(f"_{name}")), "")
+        layer = layer.removesuffix(f"_{stream}") + stream
+    return GOOGLENET.get(layer, layer) + end

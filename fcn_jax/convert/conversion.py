@@ -1,0 +1,280 @@
+"""Foreign arrays to this package's parameters: strict both ways, and reported.
+
+A parameter without a source, an array without a place, a shape that does not fit, a
+value that is not finite: each is an error that names it, unless it was allowed by
+name.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from fcn_jax.convert import kernels
+from fcn_jax.convert.caffe_names import Blob, blob_of
+from fcn_jax.convert.foreign import Foreign, WeightFileError
+from fcn_jax.convert.nets import Net
+from fcn_jax.convert.origins import Origin
+from fcn_jax.convert.report import Copied
+from fcn_jax.models.build import AT_ONCE_SCALES, SCORED
+
+FULLY_CONNECTED = ("fc6", "fc7", "fc8", "loss3/classifier")
+SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What came out.
+
+    Attributes:
+        params: float32 arrays by dotted path.
+        learned_upsampling: whether some deconvolution is not bilinear, so that all of
+            them are among the parameters.
+        copied: every parameter with its source.
+        checked: arrays that were compared or folded, with the result.
+        unused: arrays without a place, with the reason that this is no error.
+        missing: parameters that the file does not have.
+    """
+
+    params: dict[str, np.ndarray]
+    learned_upsampling: bool
+    copied: tuple[Copied, ...]
+    checked: dict[str, str]
+    unused: dict[str, str]
+    missing: tuple[str, ...]
+
+
+def convert(
+    foreign: Foreign,
+    net: Net,
+    origin: Origin,
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    allow: Sequence[str],
+) -> Conversion:
+    """Convert the arrays of a file.
+
+    Args:
+        foreign: the file.
+        net: what it is to become.
+        origin: whose names and layout it has.
+        shapes: shape of every parameter of the net, upsampling kernels included.
+        allow: names or patterns of Caffe layers that may be missing, and of layers or
+            arrays that may be left over.
+
+    Raises:
+        WeightFileError: for everything else that is missing, left over or of another
+            shape, all named in one sentence; and for values that are not finite.
+    """
+    blobs = {
+        path: blob_of(path, streams=net.streams, outputs=tuple(net.outputs))
+        for path in shapes
+    }
+    sources, missing = _find(foreign, origin, blobs)
+    scales, missing_scales = _find_scales(foreign, net, origin)
+    unused = set(foreign.arrays) - set(sources.values()) - set(scales.values())
+    extra = {
+        name: _reason(name, origin, allow) for name in foreign.arrays if name in unused
+    }
+    lacking = {path: blobs[path].layer for path in missing} | missing_scales
+    problems = [
+        f"{layer} ({path}) is missing"
+        for path, layer in lacking.items()
+        if not _named(layer, allow)
+    ]
+    problems += [f"{name} is left over" for name, why in extra.items() if not why]
+    problems += _idle(allow, [*lacking.values(), *extra])
+    values, copied, misfits = _transform(foreign, origin, shapes, blobs, sources)
+    _refuse(foreign, [*misfits, *problems])
+    checked = _fold_scales(foreign, net, values, copied, scales)
+    learned = _check_upsampling(foreign, values, copied, blobs, checked, missing)
+    params = {
+        path: _float32(foreign, sources[path], value) for path, value in values.items()
+    }
+    order = {name: number for number, name in enumerate(foreign.arrays)}
+    rows = sorted((copied[path] for path in params), key=lambda row: order[row.source])
+    return Conversion(
+        params=params,
+        learned_upsampling=learned,
+        copied=tuple(rows),
+        checked=checked,
+        unused=extra,
+        missing=tuple(path for path in missing if blobs[path].role != "upsampling"),
+    )
+
+
+def _find(
+    foreign: Foreign, origin: Origin, blobs: Mapping[str, Blob]
+) -> tuple[dict[str, str], list[str]]:
+    """Source of every parameter that has one, and the others."""
+    sources, missing = {}, []
+    for path, blob in blobs.items():
+        keys = origin.keys(blob.layer, blob.role)
+        name = next((key for key in keys if key in foreign.arrays), None)
+        if name is None:
+            missing.append(path)
+        else:
+            sources[path] = name
+    return sources, missing
+
+
+def _find_scales(
+    foreign: Foreign, net: Net, origin: Origin
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Scale layers of an at-once net: score layer -> array, and the missing ones.
+
+    Caffe's files have them; in the ports the factors are in the program.
+    """
+    if not net.at_once:
+        return {}, {}
+    found, missing = {}, {}
+    for endpoint in SCORED[net.backbone][1:]:
+        layer = f"scale_{endpoint}"
+        (key, *_) = origin.keys(layer, "weight")
+        if key in foreign.arrays:
+            found[f"head.score_{endpoint}.kernel"] = key
+        elif foreign.kinds:
+            missing[layer] = layer
+    return found, missing
+
+
+def _transform(
+    foreign: Foreign,
+    origin: Origin,
+    shapes: Mapping[str, tuple[int, ...]],
+    blobs: Mapping[str, Blob],
+    sources: Mapping[str, str],
+) -> tuple[dict[str, np.ndarray], dict[str, Copied], list[str]]:
+    """Each array in its place, what was done to it, and those that do not fit."""
+    values, copied, misfits = {}, {}, []
+    for path, name in sources.items():
+        array, blob, shape = foreign.arrays[name], blobs[path], shapes[path]
+        try:
+            value, how = _placed(array, blob, shape, origin)
+        except ValueError as error:
+            misfits.append(f"{name} {error}")
+            continue
+        values[path] = value
+        copied[path] = Copied(path, shape, name, array.shape, how)
+    return values, copied, misfits
+
+
+def _placed(
+    array: np.ndarray, blob: Blob, shape: tuple[int, ...], origin: Origin
+) -> tuple[np.ndarray, str]:
+    if array.dtype.kind != "f":
+        raise ValueError(f"holds {array.dtype}, not floating-point numbers")
+    if blob.role == "bias":
+        return kernels.bias(array, shape)
+    if blob.role == "upsampling":
+        return kernels.upsampling_kernel(array, shape)
+    connected = blob.layer.startswith(FULLY_CONNECTED)
+    value, how = kernels.kernel(array, shape, layout=origin.layout, connected=connected)
+    if not blob.inputs:
+        return value, how
+    value, folded = kernels.fold_input(
+        value, inputs=blob.inputs, colors=origin.colors, deviation=origin.deviation
+    )
+    return value, ", ".join(part for part in (how, folded) if part)
+
+
+def _fold_scales(
+    foreign: Foreign,
+    net: Net,
+    values: dict[str, np.ndarray],
+    copied: dict[str, Copied],
+    scales: Mapping[str, str],
+) -> dict[str, str]:
+    checked = {}
+    factors = dict(zip(SCORED[net.backbone], AT_ONCE_SCALES, strict=True))
+    for path, name in scales.items():
+        if path not in values:
+            checked[name] = "not needed: its score layer is not in the file"
+            continue
+        factor = factors[path.removeprefix("head.score_").removesuffix(".kernel")]
+        scale = _float32(foreign, name, foreign.arrays[name])
+        try:
+            values[path], checked[name] = kernels.fold_scale(
+                values[path], scale, factor
+            )
+        except ValueError as error:
+            raise WeightFileError(f"{foreign.path}: {name} {error}") from error
+    return checked
+
+
+def _check_upsampling(
+    foreign: Foreign,
+    values: dict[str, np.ndarray],
+    copied: Mapping[str, Copied],
+    blobs: Mapping[str, Blob],
+    checked: dict[str, str],
+    missing: Sequence[str],
+) -> bool:
+    """Drop upsampling kernels that are the fixed ones; keep all if one is not."""
+    own = [path for path in values if blobs[path].role == "upsampling"]
+    bilinear = {path: kernels.is_bilinear(values[path]) for path in own}
+    learned = not all(bilinear.values())
+    if learned and any(blobs[path].role == "upsampling" for path in missing):
+        raise WeightFileError(
+            f"{foreign.path}: some deconvolutions are learned and others are missing; a "
+            "net has all of its kernels or none"
+        )
+    for path in own:
+        same = "the bilinear kernel" if bilinear[path] else "not bilinear"
+        kept = "kept as a parameter" if learned else "fixed here too"
+        checked[copied[path].source] = f"{same}; {kept}"
+        if not learned:
+            del values[path]
+    return learned
+
+
+def _float32(foreign: Foreign, name: str, value: np.ndarray) -> np.ndarray:
+    """The array in float32 and C order, finite."""
+    with np.errstate(over="ignore"):
+        result = np.require(value, np.float32, ["C", "ALIGNED"])
+    # Of an array with a NaN both are NaN; no array of truth values is needed.
+    if not (np.isfinite(result.min()) and np.isfinite(result.max())):
+        wrong = result.size - int(np.count_nonzero(np.isfinite(result)))
+        raise WeightFileError(
+            f"{foreign.path}: {name} has {wrong} of {result.size} values that are not "
+            "finite float32 numbers; the file is damaged or its net diverged: take "
+            "another copy"
+        )
+    return result
+
+
+def _reason(name: str, origin: Origin, allow: Sequence[str]) -> str:
+    """Why an array without a place is no error; "" if it is one."""
+    if any(fnmatchcase(name, pattern) for pattern in origin.extras):
+        return "expected of this origin"
+    return "allowed" if _named(name, allow) else ""
+
+
+def _named(name: str, allow: Sequence[str]) -> bool:
+    layer = name.partition("[")[0]
+    # Names are compared too: "fc6[0]" as a pattern matches "fc60" alone.
+    return any(
+        part == p or fnmatchcase(part, p) for p in allow for part in (name, layer)
+    )
+
+
+def _idle(allow: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Allowances that allow nothing, which are spelling mistakes."""
+    return [
+        f"--allow={pattern} names nothing that is missing or left over"
+        for pattern in allow
+        if not any(_named(name, [pattern]) for name in names)
+    ]
+
+
+def _refuse(foreign: Foreign, problems: Sequence[str]) -> None:
+    if not problems:
+        return
+    shown = "; ".join(problems[:SHOWN])
+    more = len(problems) - SHOWN
+    rest = f"; and {more} more" if more > 0 else ""
+    raise WeightFileError(
+        f"{foreign.path} does not fit: {shown}{rest}; check --net, or name layers that "
+        "may be missing or left over with --allow=NAME,NAME"
+    )
