@@ -1,14 +1,14 @@
-"""Label maps of pictures: the Python API and the command line.
+"""Label maps and classes of pictures: the Python API and the command line.
 
-    from fcn_jax.predict import Segmenter
+    from fcn_jax.predict import Classifier, Segmenter
     labels = Segmenter.load("runs/quickstart").labels(image)["semantic"]
+    scores = Classifier.load("third_party_weights/vgg16").scores(image)
 
     python -m fcn_jax.predict --checkpoint=runs/quickstart --output=predictions photos/
 
 A checkpoint knows its network, preprocessing and classes: give raw RGB pixels.
 """
 
-import glob
 import io
 import os
 import sys
@@ -24,18 +24,26 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from fcn_jax import assembly, checkpoint
-from fcn_jax.assembly import Trained
-from fcn_jax.data.images import COLOR_FORMATS, read_color
+from fcn_jax import assembly, checkpoint, restored
+from fcn_jax.classify import Classifier, write_classes
+from fcn_jax.data.images import read_color
 from fcn_jax.data.labels import IGNORE, VOID_COLOR, Classes
 from fcn_jax.paths import unflatten
+from fcn_jax.pictures import (
+    checked_input,
+    find_pictures,
+    refuse_overwriting,
+    write_scores,
+    write_whole,
+)
 from fcn_jax.preprocessing import preprocess
 from fcn_jax.program import Parser, error_sentence, run, set_up_logging
 from fcn_jax.report.panels import overlay
-from fcn_jax.workdir import write_atomically
+from fcn_jax.restored import Trained
+
+__all__ = ["Classifier", "Segmenter"]
 
 CANVAS_MULTIPLE = 64
-SUFFIXES = (".jpg", ".jpeg", ".png")
 Picture = np.ndarray | Mapping[str, np.ndarray]
 
 
@@ -70,7 +78,8 @@ class Segmenter:
         """
         found = checkpoint.load(path)
         logging.info("predicting with %s", found.directory)
-        return cls(assembly.trained(found.record), unflatten(found.params))
+        own = restored.fcn(found.record, str(found.directory))
+        return cls(own, unflatten(found.params))
 
     def scores(self, image: Picture) -> dict[str, np.ndarray]:
         """Unnormalised scores of every pixel.
@@ -126,7 +135,7 @@ class Segmenter:
                 f"the network reads the inputs {sorted(self._records)}, but the image "
                 f"has {sorted(given)}"
             )
-        inputs = {name: _checked_input(name, value) for name, value in given.items()}
+        inputs = {name: checked_input(name, value) for name, value in given.items()}
         sizes = {name: value.shape[:2] for name, value in inputs.items()}
         if len(set(sizes.values())) > 1:
             raise ValueError(f"the inputs have different sizes: {sizes}")
@@ -134,53 +143,49 @@ class Segmenter:
         return inputs
 
 
-def _checked_input(name: str, value: np.ndarray) -> np.ndarray:
-    """One input as `[H, W, C]`, uint8 or, for depth, float32."""
-    value = np.asarray(value)
-    if name == "depth":
-        if value.ndim != 2 or 0 in value.shape:
-            raise ValueError(f"depth has shape {value.shape}; it must be [H, W]")
-        depth = value.astype(np.float32)
-        bad = int((~(np.isfinite(depth) & (depth > 0))).sum())
-        if bad:
-            raise ValueError(
-                f"depth has {bad} values that are not positive and finite, which have "
-                "no logarithm; fill the holes first"
-            )
-        return depth[:, :, None]
-    if value.ndim != 3 or value.shape[2] != 3 or 0 in value.shape:
-        raise ValueError(f"{name} has shape {value.shape}; it must be [H, W, 3] RGB")
-    if value.dtype != np.uint8:
-        raise ValueError(
-            f"{name} is {value.dtype}; it must be uint8, 0..255, without normalisation"
-        )
-    return value
-
-
 def main(arguments: list[str]) -> int:
     """The command line; returns the exit status."""
     options = _parser().parse_args(arguments)
     set_up_logging()
     files = find_pictures(options.images)
-    segmenter = Segmenter.load(options.checkpoint)
-    if segmenter.inputs != ("color",):
-        raise ValueError(
-            f"this network reads {segmenter.inputs}; the command line gives colour "
-            "only: call fcn_jax.predict.Segmenter from Python with all its inputs"
-        )
     output = Path(options.output)
-    _refuse_overwriting(files, output, segmenter, options.overlay)
+    act, verb = (_classify if options.classify else _label)(options, files, output)
     output.mkdir(parents=True, exist_ok=True)
     failed = []
     console = Console(stderr=True)
     bar = partial(track, console=console, disable=not console.is_terminal)
     for file in bar(files, description="predicting"):
         try:
-            image = read_color(file, where=str(file), rotate=True)
-            segmenter.refuse_small(image.shape[:2], str(file))
+            act(file, read_color(file, where=str(file), rotate=True))
         except (ValueError, OSError) as error:
             failed.append(error_sentence(error))
-            continue
+    print(f"{len(files) - len(failed)} of {len(files)} pictures {verb} in {output}")
+    for sentence in failed:
+        print(f"error: {sentence}", file=sys.stderr)
+    return 2 if failed else 0
+
+
+Act = Callable[[Path, np.ndarray], None]
+"""What is done with a picture: its file, and `[H, W, 3] uint8`."""
+
+
+def _label(options: Any, files: Sequence[Path], output: Path) -> tuple[Act, str]:
+    segmenter = Segmenter.load(options.checkpoint)
+    if segmenter.inputs != ("color",):
+        raise ValueError(
+            f"this network reads {segmenter.inputs}; the command line gives colour "
+            "only: call fcn_jax.predict.Segmenter from Python with all its inputs"
+        )
+    others = [f"_{name}" for name in list(segmenter.outputs)[1:]]
+    ends = [
+        f"{own}{end}.png"
+        for own in ("", *others)
+        for end in ("", "_overlay")[: 1 + options.overlay]
+    ]
+    refuse_overwriting(files, output, ends)
+
+    def act(file: Path, image: np.ndarray) -> None:
+        segmenter.refuse_small(image.shape[:2], str(file))
         write_prediction(
             segmenter,
             image,
@@ -189,42 +194,41 @@ def main(arguments: list[str]) -> int:
             overlays=options.overlay,
             scores=options.scores,
         )
-    print(f"{len(files) - len(failed)} of {len(files)} pictures labelled in {output}")
-    for sentence in failed:
-        print(f"error: {sentence}", file=sys.stderr)
-    return 2 if failed else 0
+
+    return act, "labelled"
 
 
-def _refuse_overwriting(
-    files: Sequence[Path], output: Path, segmenter: Segmenter, overlays: bool
-) -> None:
-    """Refuse label maps that would replace a picture, or one another."""
-    others = [f"_{name}" for name in list(segmenter.outputs)[1:]]
-    ends = [
-        f"{own}{o}" for own in ("", *others) for o in ("", "_overlay")[: 1 + overlays]
-    ]
-    sources = {file.resolve() for file in files}
-    targets: set[Path] = set()
-    for file in files:
-        for end in ends:
-            target = (output / f"{file.stem}{end}.png").resolve()
-            if target in sources or target in targets:
-                raise ValueError(
-                    f"the label map of {file} would overwrite {target}, a picture or "
-                    "the label map of one; give another --output directory, and "
-                    "pictures of equal names one each"
-                )
-            targets.add(target)
+def _classify(options: Any, files: Sequence[Path], output: Path) -> tuple[Act, str]:
+    if options.overlay:
+        raise ValueError("--overlay belongs to label maps; leave it out of --classify")
+    classifier = Classifier.load(options.checkpoint)
+    refuse_overwriting(files, output, ["_heat.png"])
+
+    def act(file: Path, image: np.ndarray) -> None:
+        classifier.refuse_small(image, str(file))
+        scores = classifier.scores(image)
+        lines = write_classes(classifier, image, scores, output, file.stem)
+        if options.scores:
+            write_scores(output / f"{file.stem}.npy", scores)
+        print("\n".join([f"{file}:", *lines]))
+
+    return act, "classified"
 
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="python -m fcn_jax.predict", description="Label every pixel of pictures."
+        prog="python -m fcn_jax.predict",
+        description="Label every pixel of pictures, or classify them.",
     )
     parser.add_argument(
         "--checkpoint", required=True, help="work directory or converted checkpoint"
     )
-    parser.add_argument("--output", required=True, help="directory for the label maps")
+    parser.add_argument("--output", required=True, help="directory for the results")
+    parser.add_argument(
+        "--classify",
+        action="store_true",
+        help="an ImageNet classifier: print the likeliest classes and draw where",
+    )
     parser.add_argument(
         "--overlay", action="store_true", help="also write <stem>_overlay.png"
     )
@@ -235,33 +239,6 @@ def _parser() -> Parser:
         "images", nargs="+", metavar="IMAGE", help="files, folders or globs"
     )
     return parser
-
-
-def find_pictures(names: Sequence[str]) -> list[Path]:
-    """The files that names, folders and globs stand for, each once, in order.
-
-    Raises:
-        ValueError: if a name stands for no picture.
-    """
-    found: dict[Path, None] = {}
-    for name in names:
-        path = Path(name)
-        if path.is_dir():
-            matches = [
-                p for p in sorted(path.iterdir()) if p.suffix.lower() in SUFFIXES
-            ]
-        elif path.is_file():
-            matches = [path]
-        else:
-            matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]
-            matches = [match for match in matches if match.is_file()]
-        if not matches:
-            raise ValueError(
-                f"{name} is no picture, and no folder or glob of pictures "
-                f"({', '.join(COLOR_FORMATS)})"
-            )
-        found.update(dict.fromkeys(matches))
-    return list(found)
 
 
 def write_prediction(
@@ -283,17 +260,15 @@ def write_prediction(
         classes = segmenter.outputs[name]
         labels = values.argmax(axis=-1).astype(np.uint8)
         own = stem if index == 0 else f"{stem}_{name}"
-        _write(output / f"{own}.png", partial(_save_labels, labels, classes))
+        write_whole(output / f"{own}.png", partial(_save_labels, labels, classes))
         if overlays:
             picture = Image.fromarray(overlay(image, labels, classes))
-            _write(output / f"{own}_overlay.png", partial(picture.save, format="PNG"))
+            write_whole(
+                output / f"{own}_overlay.png", partial(picture.save, format="PNG")
+            )
         if scores:
             own = stem if len(found) == 1 else f"{stem}_{name}"
-            _write(output / f"{own}.npy", partial(_save_scores, values))
-
-
-def _save_scores(scores: np.ndarray, file: io.BytesIO) -> None:
-    np.save(file, scores)
+            write_scores(output / f"{own}.npy", values)
 
 
 def _save_labels(labels: np.ndarray, classes: Classes, file: io.BytesIO) -> None:
@@ -303,13 +278,6 @@ def _save_labels(labels: np.ndarray, classes: Classes, file: io.BytesIO) -> None
     picture = Image.fromarray(labels)
     picture.putpalette(palette.tobytes())
     picture.save(file, format="PNG")
-
-
-def _write(path: Path, save: Callable[[io.BytesIO], None]) -> None:
-    """Write a whole file or none."""
-    content = io.BytesIO()
-    save(content)
-    write_atomically(path, content.getvalue())
 
 
 if __name__ == "__main__":

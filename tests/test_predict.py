@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn_jax import assembly
+from fcn_jax import assembly, restored
 from fcn_jax import config as configuration
 from fcn_jax.checkpoint import CheckpointStore
 from fcn_jax.data.labels import VOC, Classes
-from fcn_jax.predict import Segmenter, find_pictures
+from fcn_jax.pictures import find_pictures
+from fcn_jax.predict import Segmenter
 from fcn_jax.preprocessing import preprocess
 from fcn_jax.state import flat_arrays
 
@@ -198,12 +199,13 @@ def test_an_image_that_the_net_cannot_take_is_refused():
     config.model.padding = "same"
     config.model.width = 1 / 16
     records = assembly.preprocessing(config)
-    own = assembly.trained(
+    own = restored.fcn(
         {
             "config": configuration.to_dict(config),
             "outputs": {"semantic": CLASSES.to_dict()},
             "preprocessing": {n: r.to_dict() for n, r in records.items()},
-        }
+        },
+        "runs/x",
     )
     assert own.smallest_image == 29
     with pytest.raises(ValueError, match="20 x 40 pixels, this net needs at least 29"):

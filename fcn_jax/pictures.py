@@ -1,0 +1,99 @@
+"""Pictures that go into a network, and files that come out of it."""
+
+import glob
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fcn_jax.data.images import COLOR_FORMATS
+from fcn_jax.workdir import write_atomically
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def find_pictures(names: Sequence[str]) -> list[Path]:
+    """The files that names, folders and globs stand for, each once, in order.
+
+    Raises:
+        ValueError: if a name stands for no picture.
+    """
+    found: dict[Path, None] = {}
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            matches = [
+                p for p in sorted(path.iterdir()) if p.suffix.lower() in SUFFIXES
+            ]
+        elif path.is_file():
+            matches = [path]
+        else:
+            matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]
+            matches = [match for match in matches if match.is_file()]
+        if not matches:
+            raise ValueError(
+                f"{name} is no picture, and no folder or glob of pictures "
+                f"({', '.join(COLOR_FORMATS)})"
+            )
+        found.update(dict.fromkeys(matches))
+    return list(found)
+
+
+def checked_input(name: str, value: np.ndarray) -> np.ndarray:
+    """One input as `[H, W, C]`, uint8 or, for depth, float32."""
+    value = np.asarray(value)
+    if name == "depth":
+        if value.ndim != 2 or 0 in value.shape:
+            raise ValueError(f"depth has shape {value.shape}; it must be [H, W]")
+        depth = value.astype(np.float32)
+        bad = int((~(np.isfinite(depth) & (depth > 0))).sum())
+        if bad:
+            raise ValueError(
+                f"depth has {bad} values that are not positive and finite, which have "
+                "no logarithm; fill the holes first"
+            )
+        return depth[:, :, None]
+    if value.ndim != 3 or value.shape[2] != 3 or 0 in value.shape:
+        raise ValueError(f"{name} has shape {value.shape}; it must be [H, W, 3] RGB")
+    if value.dtype != np.uint8:
+        raise ValueError(
+            f"{name} is {value.dtype}; it must be uint8, 0..255, without normalisation"
+        )
+    return value
+
+
+def write_whole(path: Path, save: Callable[[io.BytesIO], None]) -> None:
+    """Write a whole file or none."""
+    content = io.BytesIO()
+    save(content)
+    write_atomically(path, content.getvalue())
+
+
+def write_scores(path: Path, scores: np.ndarray) -> None:
+    """Write an array as .npy, whole or not at all."""
+    write_whole(path, lambda file: np.save(file, scores))
+
+
+def refuse_overwriting(
+    files: Sequence[Path], output: Path, ends: Sequence[str]
+) -> None:
+    """Refuse results that would replace a picture, or one another.
+
+    Args:
+        files: the pictures.
+        output: directory of the results.
+        ends: what follows a picture's stem in the name of each of its results.
+    """
+    sources = {file.resolve() for file in files}
+    targets: set[Path] = set()
+    for file in files:
+        for end in ends:
+            target = (output / f"{file.stem}{end}").resolve()
+            if target in sources or target in targets:
+                raise ValueError(
+                    f"the result of {file} would overwrite {target}, a picture or "
+                    "the result of one; give another --output directory, and "
+                    "pictures of equal names one each"
+                )
+            targets.add(target)
