@@ -8,6 +8,7 @@ configuration is locked: a misspelt key fails at once. Only the programs (`train
 from typing import Any, TypeAlias
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import FieldReference
 
 Config: TypeAlias = Any
 """A locked ConfigDict of the keys below; Any, because they are attributes of it."""
@@ -17,6 +18,9 @@ ILSVRC_MEAN = (122.67891434, 116.66876762, 104.00698793)
 
 CAFFE_MULTIPLIERS = (("*.bias", 2.0, 0.0), ("*", 1.0, 1.0))
 """What the reference's VGG16 nets set: biases learn twice as fast, undecayed."""
+
+ADAPTATIONS = ("classes", "channels")
+"""Ways in which a stored parameter is made to fit; `convert.fitting` does it."""
 
 CHANGEABLE = (
     "checkpoint.*",
@@ -42,9 +46,15 @@ def base() -> Config:
     config.dtype = "float32"  # of the trunk's arithmetic: float32 or bfloat16
 
     config.recipe = "fine-tune"  # or "scratch": whether an untrained trunk is meant
-    config.init_from = ""  # checkpoint that gives the initial parameters, or ""
+    # Initial parameters: "", a checkpoint, or a tuple of checkpoints; one of a tuple may
+    # be (checkpoint, rules) with rules (pattern, new name) for its parameters' names.
+    config.init_from = FieldReference("", field_type=object)
     config.init_new = ()  # patterns of parameters that it does not give
     config.init_unused = ()  # patterns of its parameters that the net does not have
+    # (pattern, "classes"): a layer of the head, class by class; (pattern, "channels"):
+    # an input kernel for more channels or grey; first wins.
+    config.init_adapt = ()
+    config.init_preprocessing = "checked"  # against the checkpoint's; or "replace"
 
     config.model = ConfigDict(
         {
@@ -165,6 +175,7 @@ def validate(config: Config) -> None:
     )
     _require(config.seed >= 0, "seed", config.seed, "at least 0")
     _one_of("recipe", config.recipe, ("fine-tune", "scratch"))
+    _validate_start(config)
     _one_of("dtype", config.dtype, ("float32", "bfloat16"))
     _one_of("loss.reduction", config.loss.reduction, ("sum", "mean"))
     _one_of("data.order", config.data.order, ("replacement", "shuffle"))
@@ -196,6 +207,59 @@ def validate(config: Config) -> None:
             "data.canvas and data.crop are both set; a cropped batch has the size of "
             "the crop: leave data.canvas at (0, 0)"
         )
+
+
+def _validate_start(config: Config) -> None:
+    """Refuse initial parameters that are not written as they must be."""
+    start = config.init_from
+    several = _sequence(start) and start and all(map(_is_checkpoint, start))
+    allowed = (
+        '"", a directory, or a tuple of directories, each alone or with renaming rules: '
+        '("runs/a", ("runs/b", (("trunk.*", "hha.*"),)))'
+    )
+    _require(isinstance(start, str) or bool(several), "init_from", start, allowed)
+    for key in ("init_new", "init_unused"):
+        patterns = config[key]
+        _require(all(map(_is_name, patterns)), key, patterns, "a tuple of patterns")
+    adapt = config.init_adapt
+    known = _are_pairs(adapt) and all(how in ADAPTATIONS for _, how in adapt)
+    allowed = f"a tuple of (pattern, how) with how one of {', '.join(ADAPTATIONS)}"
+    _require(known, "init_adapt", adapt, allowed)
+    _one_of("init_preprocessing", config.init_preprocessing, ("checked", "replace"))
+
+
+def _sequence(value: Any) -> bool:
+    return isinstance(value, tuple | list)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _are_pairs(value: Any) -> bool:
+    """Whether it is a sequence of pairs of strings."""
+    return _sequence(value) and all(
+        _sequence(pair) and len(pair) == 2 and all(map(_is_name, pair))
+        for pair in value
+    )
+
+
+def _is_checkpoint(entry: Any) -> bool:
+    """Whether it is a directory, alone or with renaming rules."""
+    if not _sequence(entry):
+        return _is_name(entry)
+    return len(entry) == 2 and _is_name(entry[0]) and _are_pairs(entry[1])
+
+
+def initial_checkpoints(
+    config: Config,
+) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """Checkpoints that give the initial parameters, each with its renaming rules."""
+    start = config.init_from
+    if isinstance(start, str):
+        return ((start, ()),) if start else ()
+    entries = [(entry, ()) if isinstance(entry, str) else entry for entry in start]
+    return tuple((path, tuple(map(tuple, rules))) for path, rules in entries)
 
 
 def changeable_keys(config: Config) -> tuple[str, ...]:

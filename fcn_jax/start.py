@@ -6,7 +6,7 @@ nothing.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,27 @@ from absl import logging
 from fcn_jax import assembly, checkpoint, sanity, sharding
 from fcn_jax.assembly import Parts
 from fcn_jax.checkpoint import Checkpoint
-from fcn_jax.config import Config
+from fcn_jax.config import Config, initial_checkpoints
+from fcn_jax.convert.surgery import Rules, classes_of, new_names
 from fcn_jax.data.labels import IGNORE
 from fcn_jax.paths import flatten
-from fcn_jax.preprocessing import preprocess
-from fcn_jax.state import TrainState, create_state, fill, init_params, warm_start
+from fcn_jax.preprocessing import Preprocessing, preprocess
+from fcn_jax.state import (
+    Given,
+    TrainState,
+    create_state,
+    fill,
+    init_params,
+    warm_start,
+)
 
 INITIALISED = "initialised"
+FARTHEST_MEAN = 40.0
+"""Grey levels by which a mean may differ from that of a warm start."""
+FARTHEST_LOGARITHM = 1.0
+"""The same of logarithms, a factor of 2.7: metres are not millimetres."""
+SAME_MEAN = 5.0
+"""Grey levels within which two means are taken for the same, one of them reversed."""
 
 
 def initial_state(
@@ -50,7 +64,7 @@ def initial_state(
         )
     origins = dict.fromkeys(flatten(params), INITIALISED)
     if config.init_from:
-        params, origins = _warm(config, params)
+        params, origins = _warm(config, parts, params)
     if config.checks.untrained_trunk:
         sanity.check_trunk(config.recipe, origins)
     return create_state(params, optimizer, sharding=everywhere), origins
@@ -74,29 +88,104 @@ def _resumed(
     return jax.device_put(restored, everywhere), found.record["origins"]
 
 
-def _warm(config: Config, params: Any) -> tuple[Any, dict[str, str]]:
-    path = Path(config.init_from)
-    if not path.exists():
-        raise ValueError(missing_weights(config.init_from))
-    found = checkpoint.load(path)
-    params, origins = warm_start(
+def _warm(config: Config, parts: Parts, params: Any) -> tuple[Any, dict[str, str]]:
+    given = []
+    for path, rules in initial_checkpoints(config):
+        if not Path(path).exists():
+            raise ValueError(missing_weights(path))
+        found = checkpoint.load(path)
+        replace = config.init_preprocessing == "replace"
+        check_preprocessing(found, parts.records, replace=replace)
+        given.append(_given(found, rules))
+    outputs = {name: classes.names for name, classes in parts.outputs.items()}
+    counts = assembly.channels(parts.records)
+    return warm_start(
         params,
-        found.params,
-        source=str(found.directory),
+        given,
         new=config.init_new,
         unused=config.init_unused,
+        adapt=config.init_adapt,
+        classes=classes_of(flatten(params), outputs),
+        leading={name: counts[own[0]] for name, own in config.model.streams.items()},
     )
-    stored = found.record["preprocessing"]
-    own = {n: r.to_dict() for n, r in assembly.preprocessing(config).items()}
-    for name in own:
-        if name in stored and stored[name] != own[name]:
-            logging.warning(
-                "the preprocessing of %s changes from %s to %s",
-                name,
-                stored[name],
-                own[name],
+
+
+def _given(found: Checkpoint, rules: Rules) -> Given:
+    """What a checkpoint gives, under the names that it has in the net."""
+    outputs = found.record.get("outputs") or {}
+    classes = classes_of(
+        found.params, {name: stored["names"] for name, stored in outputs.items()}
+    )
+    try:
+        names = new_names(found.params, rules)
+    except ValueError as error:
+        raise ValueError(f"config.init_from, {found.directory}: {error}") from error
+    return Given(
+        source=str(found.directory),
+        params={names[path]: value for path, value in found.params.items()},
+        classes={names[path]: own for path, own in classes.items()},
+        missing=found.record.get("missing") or (),
+    )
+
+
+def check_preprocessing(
+    found: Checkpoint, records: Mapping[str, Preprocessing], *, replace: bool
+) -> None:
+    """The experiment's preprocessing may replace a checkpoint's mean, not its scale.
+
+    A data set's own mean moves the image by a few grey levels, and is logged. What
+    would hand the weights another kind of image is refused.
+
+    Args:
+        found: the checkpoint.
+        records: the experiment's, by input; inputs of other names are not compared.
+        replace: whether any change is meant; then it is only logged.
+
+    Raises:
+        ValueError: unless it is meant, if scale or logarithm differ, a mean is far off, or reversed.
+    """
+    for name in sorted(records.keys() & found.record["preprocessing"].keys()):
+        before = Preprocessing.from_dict(found.record["preprocessing"][name])
+        now = records[name]
+        problem = _other_kind(before, now)
+        if problem and not replace:
+            raise ValueError(
+                f"config.preprocessing.{name} does not suit the weights of "
+                f"{found.directory}: {problem}; take the checkpoint's preprocessing "
+                f"({before.to_dict()}), or insist with "
+                "--config.init_preprocessing=replace"
             )
-    return params, origins
+        if problem or before.mean != now.mean:
+            logging.warning(
+                "the preprocessing of %s replaces that of %s: mean %s instead of %s%s",
+                name,
+                found.directory,
+                now.mean,
+                before.mean,
+                f"; {problem}" if problem else "",
+            )
+
+
+def _other_kind(before: Preprocessing, now: Preprocessing) -> str:
+    """What makes it another kind of image than before; "" if nothing does."""
+    if before.logarithm != now.logarithm:
+        return f"logarithm is {now.logarithm} here, {before.logarithm} there"
+    if not math.isclose(before.scale, now.scale, rel_tol=1e-6):
+        return f"scale is {now.scale:g} here, {before.scale:g} there"
+    if len(before.mean) != len(now.mean):
+        return ""
+    means = f"the mean is {now.mean} here, {before.mean} there"
+    limit = FARTHEST_LOGARITHM if now.logarithm else FARTHEST_MEAN
+    if _distance(before.mean, now.mean) > limit:
+        return f"{means}, more than {limit:g} apart"
+    turned = _distance(before.mean, now.mean[::-1])
+    if turned < SAME_MEAN < _distance(before.mean, now.mean):
+        return f"{means}, which is the same in the order BGR; colours are RGB here"
+    return ""
+
+
+def _distance(one: Sequence[float], other: Sequence[float]) -> float:
+    return max(abs(a - b) for a, b in zip(one, other, strict=True))
 
 
 def missing_weights(init_from: str) -> str:
@@ -107,7 +196,7 @@ def missing_weights(init_from: str) -> str:
     elif parent == "third_party_weights":
         remedy = (
             "convert the pretrained weights into it, python -m fcn_jax.convert FILE "
-            f"{init_from} --net={name} (a command that this version does not have yet)"
+            f"{init_from} --net={name}; third_party_weights/README.md lists the files"
         )
     else:
         remedy = "check the path"

@@ -5,6 +5,7 @@ what a run starts from: its own checkpoint, else `init_from`, else nothing.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from jax import Array
 from jax.sharding import Sharding
 
 from fcn_jax import paths
+from fcn_jax.convert.fitting import Misfit, fit
 from fcn_jax.models.fcn import FCN
 
 
@@ -34,14 +36,19 @@ class TrainState:
     opt_state: Any
 
 
-def parameter_shapes(model: FCN, channels: Mapping[str, int]) -> dict[str, Any]:
+def parameter_shapes(
+    model: FCN, channels: Mapping[str, int], size: int = 64
+) -> dict[str, Any]:
     """Shapes of the parameters, without computing any.
 
     Args:
         model: the network.
         channels: channels of each input by name.
+        size: rows and columns of an image that the network takes.
     """
-    return jax.eval_shape(lambda: _init_params(model, channels, jax.random.key(0)))
+    return jax.eval_shape(
+        lambda: _init_params(model, channels, jax.random.key(0), size)
+    )
 
 
 def init_params(
@@ -54,9 +61,11 @@ def init_params(
     return init(jax.random.key(seed))
 
 
-def _init_params(model: FCN, channels: Mapping[str, int], key: Array) -> Any:
+def _init_params(
+    model: FCN, channels: Mapping[str, int], key: Array, size: int = 64
+) -> Any:
     inputs = {
-        name: jnp.zeros((1, 64, 64, count), jnp.float32)
+        name: jnp.zeros((1, size, size, count), jnp.float32)
         for name, count in channels.items()
     }
     return model.init(key, inputs, train=False)["params"]
@@ -101,67 +110,162 @@ def fill(tree: Any, arrays: Mapping[str, np.ndarray], what: str) -> Any:
     return jax.tree_util.tree_map_with_path(lambda path, _: arrays[_dotted(path)], tree)
 
 
+@dataclass(frozen=True)
+class Given:
+    """What one checkpoint gives to a net.
+
+    Attributes:
+        source: where it comes from, for the record.
+        params: by the names that they have in the net.
+        classes: class names of the parameters of its head, where they are known.
+        missing: parameters that it was converted without.
+    """
+
+    source: str
+    params: Mapping[str, np.ndarray]
+    classes: Mapping[str, tuple[str, ...]]
+    missing: Sequence[str] = ()
+
+
 def warm_start(
     params: Any,
-    stored: Mapping[str, np.ndarray],
+    given: Sequence[Given],
     *,
-    source: str,
     new: Sequence[str],
     unused: Sequence[str],
+    adapt: Sequence[tuple[str, str]],
+    classes: Mapping[str, tuple[str, ...]],
+    leading: Mapping[str, int],
 ) -> tuple[Any, dict[str, str]]:
-    """Overwrite freshly initialised parameters by another net's, strictly.
+    """Overwrite freshly initialised parameters by other nets', strictly.
 
     Args:
         params: the initialised parameters.
-        stored: the other net's, by dotted path.
-        source: where they come from, for the record.
+        given: the other nets'; each parameter comes from exactly one of them.
         new: patterns of parameters that keep their initial value.
         unused: patterns of stored parameters that may be left over.
+        adapt: ordered (pattern, how), first match wins: "classes" matches a layer of
+            the head class by class, "channels" fits an input kernel to other channels.
+        classes: class names of the parameters of this net's head.
+        leading: channels of the first input of each stream.
 
     Returns:
-        The parameters, and where each of them came from: `source`, or
-        "initialised".
+        The parameters, and where each of them came from: a source, with what was done
+        to it in brackets, or "initialised".
 
     Raises:
-        ValueError: if a parameter is neither stored nor new, has another shape, or
-            a stored one is left over; all of them are named.
+        ValueError: if a parameter is neither given nor new, or given twice, has another
+            shape or other classes, or a stored one is left over; all are named.
     """
-    origins, problems = {}, []
     own = flat_arrays(params)
-    for path, value in own.items():
+    hows, problems = _adaptations(own, new, adapt)
+    origins, values, remedies = {}, {}, []
+    for path, fresh in own.items():
         if paths.first_match(path, new) is not None:
             origins[path] = "initialised"
-        elif path not in stored:
-            problems.append(f"{path} is not in it")
-        elif stored[path].shape != value.shape:
-            problems.append(
-                f"{path} is {list(stored[path].shape)} there, {list(value.shape)} here"
+            continue
+        try:
+            donor = _only_donor(path, given)
+            values[path], how = fit(
+                path,
+                donor.params[path],
+                fresh,
+                there=donor.classes.get(path),
+                here=classes.get(path),
+                how=hows.get(path),
+                leading=leading.get(path.partition(".")[0], 0),
             )
+        except Misfit as error:
+            problems.append(str(error))
+            remedies.append(error.remedy)
         else:
-            origins[path] = source
-    problems += [
+            origins[path] = f"{donor.source} ({how})" if how else donor.source
+    problems += _left_over(own, given, [*unused, *new])
+    if problems:
+        _refuse(given, problems, remedies)
+
+    def choose(path: Any, value: Array) -> Array:
+        chosen = values.get(_dotted(path))
+        if chosen is None:
+            return value
+        return jax.device_put(chosen.astype(value.dtype), value.sharding)
+
+    return jax.tree_util.tree_map_with_path(choose, params), origins
+
+
+def _adaptations(
+    own: Mapping[str, Any], new: Sequence[str], adapt: Sequence[tuple[str, str]]
+) -> tuple[dict[str, str], list[str]]:
+    """How each parameter is adapted, and the patterns that match nothing."""
+    problems = [
         f"the pattern {pattern!r} of new parameters matches none"
         for pattern in new
         if not any(paths.first_match(path, [pattern]) for path in own)
     ]
-    taken = {path for path, origin in origins.items() if origin == source}
-    for path in stored:
-        if path not in taken and paths.first_match(path, [*unused, *new]) is None:
-            problems.append(f"{path} is left over")
-    if problems:
-        raise ValueError(
-            f"{source} does not initialise this net: {_list(problems)}; name "
-            "parameters that shall start afresh in config.init_new and stored ones "
-            "without a place in config.init_unused"
+    hows, used = {}, set()
+    for path in own:
+        if paths.first_match(path, new) is not None:
+            continue
+        for index, (pattern, how) in enumerate(adapt):
+            if paths.first_match(path, [pattern]):
+                hows[path] = how
+                used.add(index)
+                break
+    problems += [
+        f"the pattern {pattern!r} of config.init_adapt applies to no parameter"
+        for index, (pattern, _) in enumerate(adapt)
+        if index not in used
+    ]
+    return hows, problems
+
+
+def _only_donor(path: str, given: Sequence[Given]) -> Given:
+    """The one checkpoint that has a parameter."""
+    holders = [donor for donor in given if path in donor.params]
+    if len(holders) == 1:
+        return holders[0]
+    if holders:
+        raise Misfit(
+            f"{path} is in both {holders[0].source} and {holders[1].source}",
+            "a rule of config.init_from renames what one of two checkpoints shall not "
+            "give, ('head.*', 'left.head.*'), to be named in config.init_unused",
         )
+    raise Misfit(f"{path} is {'not in it' if len(given) == 1 else 'in none of them'}")
 
-    def choose(path: Any, value: Array) -> Array:
-        name = _dotted(path)
-        if origins[name] != source:
-            return value
-        return jax.device_put(stored[name].astype(value.dtype), value.sharding)
 
-    return jax.tree_util.tree_map_with_path(choose, params), origins
+def _left_over(
+    own: Mapping[str, Any], given: Sequence[Given], allowed: Sequence[str]
+) -> list[str]:
+    """Stored parameters without a place that are not allowed to be without."""
+    return [
+        f"{path}{f' of {donor.source}' if len(given) > 1 else ''} is left over"
+        for donor in given
+        for path in donor.params
+        if path not in own and paths.first_match(path, allowed) is None
+    ]
+
+
+def _refuse(
+    given: Sequence[Given], problems: Sequence[str], remedies: Sequence[str]
+) -> None:
+    """One sentence for all that does not fit.
+
+    Raises:
+        ValueError: always.
+    """
+    names = " and ".join(donor.source for donor in given)
+    partial = [
+        f"; {donor.source} is partial: it was converted without "
+        + ", ".join(donor.missing)
+        for donor in given
+        if donor.missing
+    ]
+    raise ValueError(
+        f"{names} {'does' if len(given) == 1 else 'do'} not initialise this net: "
+        f"{_list(problems)}{''.join(partial)}; name parameters that shall start afresh "
+        "in config.init_new and stored ones without a place in config.init_unused"
+        + "".join(f"; {remedy}" for remedy in dict.fromkeys(remedies) if remedy)
+    )
 
 
 def _dotted(path: Any) -> str:

@@ -227,6 +227,10 @@ MISTAKES = {
     "unknown backbone": (["--config.model.backbone=resnet"], "vgg16"),
     "untrained trunk": (["--config.recipe=fine-tune"], "checks.untrained_trunk"),
     "missing weights": (["--config.init_from=runs/nothing"], "runs/nothing"),
+    "weights not converted": (
+        ["--config.init_from=third_party_weights/vgg99"],
+        "python -m fcn_jax.convert FILE third_party_weights/vgg99 --net=vgg99",
+    ),
     "rate of a mean loss on a sum": (
         ["--config.loss.reduction=sum"],
         "checks.learning_rate",
