@@ -1,0 +1,291 @@
+"""A trained FCN as a state dictionary of PyTorch, named as wkentaro/pytorch-fcn does.
+
+Those names are Caffe's layer names: "conv1_1.weight" `[O, I, k, k]`, "score_fr.bias",
+"upscore2.weight" `[I, O, k, k]`. GoogLeNet's keep Caffe's "/", as in
+"inception_3a/1x1.weight", which `add_module` takes. The exported net reads what Caffe's
+read: colours in the order blue, green, red, minus their mean and in 0..255, so the first
+convolution is turned around and takes over the scale of the preprocessing. The factors
+of an at-once net stay in the program, as they do in FCN8sAtOnce.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fcn_jax import assembly, restored
+from fcn_jax.checkpoint import Checkpoint, load
+from fcn_jax.config import Config, from_dict
+from fcn_jax.convert.caffe_names import Blob, blob_of
+from fcn_jax.layers.upsample import bilinear_kernel
+from fcn_jax.models.build import AT_ONCE_SCALES, SCORED
+from fcn_jax.paths import flatten
+from fcn_jax.preprocessing import Preprocessing
+from fcn_jax.restored import Trained
+from fcn_jax.state import parameter_shapes
+
+Write = Callable[[Path, Mapping[str, np.ndarray], Mapping[str, str]], None]
+"""(file, float32 arrays by name, metadata): writes them."""
+
+
+def export_checkpoint(checkpoint: str | os.PathLike, file: str | os.PathLike) -> str:
+    """Write the best checkpoint of a run for PyTorch, whole or not at all.
+
+    Args:
+        checkpoint: a work directory or a directory of checkpoints; of a work directory
+            the best counts.
+        file: NAME.safetensors, with metadata, or NAME.pth, an OrderedDict of tensors
+            alone; must not exist.
+
+    Returns:
+        What was written, and what the program that loads it must do, in two lines.
+
+    Raises:
+        CheckpointError: if there is no checkpoint that can be trusted.
+        ValueError: for a classifier, a partial checkpoint, another suffix, a file that
+            exists, or where torch or safetensors is not installed.
+    """
+    path = Path(file).absolute()
+    write = _writer(path)
+    found = load(checkpoint)
+    own = restored.fcn(found.record, str(found.directory))
+    config = from_dict(found.record["config"])
+    metadata = _metadata(config, own, Path(checkpoint).absolute().name, found.step)
+    tensors = _tensors(found, own, config)
+    with _whole(path) as unfinished:
+        write(unfinished, tensors, metadata)
+    count = sum(array.size for array in tensors.values())
+    return (
+        f"{len(tensors)} arrays, {count:,} values of {metadata['net']} written to {path}"
+        f"\n{_use(config, own)}; its input is {metadata['input']}"
+    )
+
+
+def _writer(path: Path) -> Write:
+    """What writes such a file; refuses one that exists before anything is loaded."""
+    writers: dict[str, Callable[[], Write]] = {
+        ".safetensors": _safetensors_writer,
+        ".pth": _torch_writer,
+    }
+    if path.suffix not in writers:
+        raise ValueError(
+            f"{path} ends in {path.suffix or 'no suffix'!r}; a net is exported as "
+            f"NAME{' or NAME'.join(writers)}"
+        )
+    if os.path.lexists(path):
+        raise ValueError(f"{path} exists; give another name, or delete it")
+    return writers[path.suffix]()
+
+
+def _safetensors_writer() -> Write:
+    try:
+        from safetensors.numpy import save_file
+    except ImportError:
+        raise ValueError(
+            "writing .safetensors needs safetensors; pip install safetensors"
+        ) from None
+    return lambda path, tensors, metadata: save_file(
+        dict(tensors), path, metadata=dict(metadata)
+    )
+
+
+def _torch_writer() -> Write:
+    try:
+        import torch
+    except ImportError:
+        raise ValueError(
+            "writing .pth needs torch; pip install torch, or give NAME.safetensors"
+        ) from None
+
+    def write(path: Path, tensors: Mapping[str, np.ndarray], _: object) -> None:
+        shared = {name: torch.from_numpy(array) for name, array in tensors.items()}
+        torch.save(OrderedDict(shared), path)
+
+    return write
+
+
+def _tensors(found: Checkpoint, own: Trained, config: Config) -> dict[str, np.ndarray]:
+    """Every array by its name in torch; takes the parameters out of `found`.
+
+    Fixed upsampling kernels are no parameters here but are in pytorch-fcn, whose nets
+    are loaded strictly; so names and shapes are those of the net that learns them.
+    """
+    learning = config.copy_and_resolve_references().unlock()
+    learning.model.upsampling = "learned"
+    counts = {name: len(classes) for name, classes in own.outputs.items()}
+    model = assembly.network(learning, counts)
+    shapes = flatten(parameter_shapes(model, assembly.channels(own.records)))
+    streams = {stream.name: stream.inputs for stream in own.model.streams}
+    tensors = {}
+    for path in sorted(shapes, key=lambda path: path.startswith("head.")):
+        blob = blob_of(path, streams=streams, outputs=tuple(own.outputs))
+        name = f"{blob.layer}.{'bias' if blob.role == 'bias' else 'weight'}"
+        if blob.role == "upsampling" and path not in found.params:
+            size, _, _, channels = shapes[path].shape
+            value = bilinear_kernel(size, channels)
+        else:
+            value = found.params.pop(path)
+        tensors[name] = _as_torch(value, blob, own.records)
+    assert not found.params, f"parameters of no layer: {', '.join(found.params)}"
+    return tensors
+
+
+def _as_torch(
+    value: np.ndarray, blob: Blob, records: Mapping[str, Preprocessing]
+) -> np.ndarray:
+    """A parameter in torch's layout: a float32 array of its own, in C order."""
+    if blob.role == "weight":
+        if blob.inputs:
+            value = _reading_bgr(value, blob.inputs, records)
+        value = value.transpose(3, 2, 0, 1)
+    elif blob.role == "upsampling":
+        value = value.transpose(2, 3, 0, 1)
+    return np.array(value, np.float32, order="C")
+
+
+def _reading_bgr(
+    value: np.ndarray, inputs: tuple[str, ...], records: Mapping[str, Preprocessing]
+) -> np.ndarray:
+    """A first kernel `[k, k, I, O]` for BGR, with each input's scale folded in."""
+    parts, start = [], 0
+    for name in inputs:
+        end = start + len(records[name].mean)
+        part = value[:, :, start:end] * np.float32(records[name].scale)
+        parts.append(part[:, :, ::-1] if name == "color" else part)
+        start = end
+    return np.concatenate(parts, axis=2)
+
+
+def _metadata(config: Config, own: Trained, source: str, step: int) -> dict[str, str]:
+    """What a .safetensors file says of its net; values are text, most of them JSON."""
+    trunk: Any = own.model.streams[0].backbone()
+    maps = assembly.score_maps(own.model, own.records)
+    configuration = config.model.to_dict() | {
+        "dropout_rate": trunk.dropout_rate,
+        "factors": _factors(config),
+        "crops": {name: found.geometry.crops for name, found in maps.items()},
+        "dtype": own.dtype,
+    }
+    outputs = {name: classes.to_dict() for name, classes in own.outputs.items()}
+    preprocessing = {name: _as_read(name, own.records[name]) for name in own.records}
+    return {
+        "format": "pt",
+        "net": _description(config, own),
+        "input": _input(config, own, trunk.input_pad),
+        "preprocessing": json.dumps(preprocessing),
+        "classes": json.dumps(outputs),
+        "configuration": json.dumps(configuration),
+        "at_once": _at_once(config),
+        "source": f"{source}, step {step}",
+    }
+
+
+def _as_read(name: str, record: Preprocessing) -> dict[str, Any]:
+    """The preprocessing of an input of the exported net."""
+    color = name == "color"
+    return {
+        "order": "BGR" if color else "as stored",
+        "logarithm": record.logarithm,
+        "mean": list(record.mean[::-1] if color else record.mean),
+        "scale": 1.0,
+        "origin": record.origin,
+        "folded": f"the scale {record.scale:g} into the first convolution",
+    }
+
+
+def _input(config: Config, own: Trained, pad: int) -> str:
+    """What the exported net reads, in words."""
+    parts = []
+    names = [name for stream in own.model.streams for name in stream.inputs]
+    for name in dict.fromkeys(names):
+        record = _as_read(name, own.records[name])
+        order = "BGR" if name == "color" else f"{name} as stored"
+        unit = "0..255"
+        if record["logarithm"]:
+            unit = "its natural logarithm (the mean where it has none)"
+        mean = ", ".join(f"{value:.6g}" for value in record["mean"])
+        parts.append(f"{order}, {unit}, minus mean ({mean})")
+    layer = {"alexnet": "conv1", "googlenet": "conv1/7x7_s2"}
+    if config.model.backbone == "googlenet":
+        pad += 3
+    first = layer.get(config.model.backbone, "conv1_1")
+    return f"{'; '.join(parts)}, then zero padding {pad} in {first}"
+
+
+def _factors(config: Config) -> dict[str, float]:
+    """Fixed factor of each endpoint that is scored at once."""
+    if not config.model.at_once:
+        return {}
+    count = {16: 2, 8: 3}[config.model.stride]
+    endpoints = SCORED[config.model.backbone][1:count]
+    return dict(zip(endpoints, AT_ONCE_SCALES[1:count], strict=True))
+
+
+def _at_once(config: Config) -> str:
+    """Where the factors of an at-once net are."""
+    factors = _factors(config)
+    if not factors:
+        return "no factors"
+    rows = " and ".join(f"{name} by {factor:g}" for name, factor in factors.items())
+    return f"the program multiplies {rows}; the weights here are not scaled"
+
+
+def _description(config: Config, own: Trained) -> str:
+    model = config.model
+    net = f"FCN-{model.stride}s"
+    if model.score_at:
+        net = f"FCN at {model.score_at}"
+    if model.at_once:
+        net += " at-once"
+    width = "" if model.width == 1 else f" of width {model.width:g}"
+    classes = " and ".join(f"{len(own.outputs[name])} {name}" for name in own.outputs)
+    return f"{net} on {model.backbone}{width}, {classes} classes"
+
+
+def _use(config: Config, own: Trained) -> str:
+    """The class of pytorch-fcn that loads the file, or why there is none."""
+    model = config.model
+    channels = sum(len(record.mean) for record in own.records.values())
+    differences = {
+        f"{model.backbone}": model.backbone != "vgg16",
+        f"width {model.width:g}": model.width != 1,
+        f"padding {model.padding!r}": model.padding != "reference",
+        "max fusion": model.fusion == "max",
+        f"scores at {model.score_at}": bool(model.score_at),
+        "at-once of stride 16": model.at_once and model.stride == 16,
+        f"{len(own.outputs)} outputs": len(own.outputs) > 1,
+        f"{len(model.streams)} trunks": len(model.streams) > 1,
+        f"{channels} input channels": channels != 3,
+    }
+    found = [name for name, differs in differences.items() if differs]
+    if found:
+        return (
+            f"pytorch-fcn has no class of such a net ({', '.join(found)}): the program "
+            "that loads it must do the same"
+        )
+    (classes,) = own.outputs.values()
+    name = f"FCN{model.stride}s{'AtOnce' if model.at_once else ''}"
+    return f"torchfcn.models.{name}(n_class={len(classes)}) loads it strictly"
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A file of the same name elsewhere that takes its place when all has gone well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    unfinished = directory / path.name
+    try:
+        yield unfinished
+        with unfinished.open("rb") as written:
+            os.fsync(written.fileno())
+        unfinished.chmod(0o644)  # safetensors lets only the owner read it
+        unfinished.rename(path)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
