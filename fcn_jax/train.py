@@ -23,7 +23,7 @@ from jax.sharding import Mesh
 from fcn_jax import assembly, optim, runlog, sharding, start
 from fcn_jax.assembly import Parts
 from fcn_jax.checkpoint import CheckpointStore
-from fcn_jax.config import Config, changeable_keys, to_dict
+from fcn_jax.config import Config, changeable_keys, from_dict, to_dict
 from fcn_jax.data.pipeline import train_batches
 from fcn_jax.evaluate import (
     Evaluation,
@@ -242,7 +242,8 @@ def train(config: Config, workdir: Path) -> None:
         store = CheckpointStore(directory.checkpoints, keep=config.checkpoint.keep)
         found = store.newest()
         if found is not None:
-            stored = read_config(directory.path)
+            # Through from_dict, so that a key newer than the run has its default.
+            stored = to_dict(from_dict(read_config(directory.path)))
             check_resume(stored, to_dict(config), changeable_keys(config))
             if found.step >= config.steps:
                 logging.info("%s has %d updates; nothing to do", workdir, found.step)

@@ -135,16 +135,8 @@ def parse_caffemodel(path: Path, data: bytes | mmap.mmap) -> Foreign:
         if field.number == _NET_NAME:
             title = _text(wire, field, "the net's name")
         elif field.number in _GENERATIONS:
-            found = _GENERATIONS[field.number]
-            if generation not in (None, found):
-                raise wire.refusal(
-                    field.at,
-                    "the net",
-                    "it has layers of both generations, `layers` and `layer`, of which "
-                    "Caffe reads one; save it again from one definition",
-                )
-            generation = found
-            layer = _layer(wire, field, found)
+            generation = _same_generation(wire, field, generation)
+            layer = _layer(wire, field, generation)
             if layer.blobs:
                 _add(wire, layer, arrays, kinds)
     if generation is None or not arrays:
@@ -155,6 +147,21 @@ def parse_caffemodel(path: Path, data: bytes | mmap.mmap) -> Foreign:
             "trained net, not its definition, solver state or mean image",
         )
     return Foreign(path, generation.format, arrays, kinds, title)
+
+
+def _same_generation(
+    wire: Wire, field: Field, before: _Generation | None
+) -> _Generation:
+    """The generation of a layer, which is that of the layers before."""
+    generation = _GENERATIONS[field.number]
+    if before not in (None, generation):
+        raise wire.refusal(
+            field.at,
+            "the net",
+            "it has layers of both generations, `layers` and `layer`, of which Caffe "
+            "reads one; save it again from one definition",
+        )
+    return generation
 
 
 def _layer(wire: Wire, message: Field, generation: _Generation) -> _Layer:

@@ -26,6 +26,7 @@ class Foreign:
         kinds: type of the Caffe layer of a blob's layer name, {"fc6": "InnerProduct"};
             empty elsewhere.
         title: what the file calls its net; "" where it does not say.
+        metadata: what else a .safetensors file says of itself.
     """
 
     path: Path
@@ -33,3 +34,4 @@ class Foreign:
     arrays: Mapping[str, np.ndarray]
     kinds: Mapping[str, str] = field(default_factory=dict)
     title: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)

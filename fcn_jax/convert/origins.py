@@ -30,7 +30,7 @@ class Origin:
         colors: order of the first convolution's colour channels.
         mean: RGB mean in 0..255 that the net expects, where it is not the net's own.
         deviation: RGB divisor after the mean, in units of 0..255.
-        nets: names of nets that it has, or a prefix ending in "*".
+        nets: names of nets that it has; "*" is all.
         extras: patterns of arrays that its files are known to have beyond the net.
         note: what the report says of it.
     """

@@ -2,12 +2,15 @@
 
 import contextlib
 import difflib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from fcn_jax.checkpoint import CheckpointStore
 from fcn_jax.config import to_dict
@@ -22,6 +25,7 @@ from fcn_jax.data.imagenet import imagenet_classes
 from fcn_jax.data.labels import Classes
 from fcn_jax.models.classifier import OUTPUT, OWN_SIZE
 from fcn_jax.paths import flatten
+from fcn_jax.preprocessing import Preprocessing
 from fcn_jax.restored import CLASSIFIER
 from fcn_jax.state import parameter_shapes
 
@@ -103,7 +107,8 @@ def convert_file(
         unused=converted.unused,
         missing=converted.missing,
     )
-    record = _record(chosen, ORIGINS[own], width, outputs, classes, converted, report)
+    records = _preprocessing(foreign, chosen, ORIGINS[own])
+    record = _record(chosen, records, width, outputs, classes, converted, report)
     with _whole(directory) as unfinished:
         CheckpointStore(unfinished).save(
             0, params=converted.params, optimizer={}, record=record
@@ -189,9 +194,40 @@ def _counts(net: Net, classes: Classes | None) -> dict[str, int]:
     return {name: len(own) for name, own in _outputs(net, classes).items()}
 
 
+def _preprocessing(
+    foreign: Foreign, net: Net, origin: Origin
+) -> dict[str, Preprocessing]:
+    """What the net's inputs need: as published, or as the file itself says.
+
+    A file of this package's export has the means with which the net was trained.
+    """
+    records = dict(net.preprocessing)
+    if origin.mean is not None:
+        records["color"] = replace(
+            records["color"], mean=origin.mean, origin=origin.note
+        )
+    try:
+        stated = json.loads(foreign.metadata.get("preprocessing", "{}"))
+        for name in records.keys() & stated.keys():
+            mean = tuple(float(value) for value in stated[name]["mean"])
+            if stated[name]["order"] == "BGR":
+                mean = mean[::-1]
+            if len(mean) != len(records[name].mean) or not np.isfinite(mean).all():
+                raise ValueError(f"{mean} is no mean of {name}")
+            records[name] = replace(
+                records[name], mean=mean, origin=f"metadata of {foreign.path.name}"
+            )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise WeightFileError(
+            f"{foreign.path}: the preprocessing in its metadata cannot be read "
+            f"({error}); export the net again, or take the entry out"
+        ) from error
+    return records
+
+
 def _record(
     net: Net,
-    origin: Origin,
+    records: Mapping[str, Preprocessing],
     width: float,
     outputs: Mapping[str, Classes],
     classes: Classes | None,
@@ -199,11 +235,6 @@ def _record(
     report: Report,
 ) -> dict[str, object]:
     """What a checkpoint tells of its net; see `train.py` for that of a run."""
-    records = dict(net.preprocessing)
-    if origin.mean is not None:
-        records["color"] = replace(
-            records["color"], mean=origin.mean, origin=origin.note
-        )
     upsampling = "learned" if converted.learned_upsampling else "fixed"
     config = replace(net, preprocessing=records).configuration(
         width=width, upsampling=upsampling

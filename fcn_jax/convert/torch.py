@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any
+from zipfile import ZipInfo
 
 import ml_dtypes
 import numpy as np
@@ -141,8 +142,8 @@ def read_safetensors(path: Path) -> Foreign:
         ) from None
     try:
         with safe_open(path, framework="numpy") as file:
-            names = file.keys()
-            arrays = {name: file.get_tensor(name) for name in names}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = dict(file.metadata() or {})
     except Exception as error:
         raise damaged(path, error) from None
     for name, array in arrays.items():
@@ -156,7 +157,7 @@ def read_safetensors(path: Path) -> Foreign:
         array.flags.writeable = False
     if not arrays:
         raise WeightFileError(f"{path}: holds no weights; it has no tensors")
-    return Foreign(path, "safetensors", arrays)
+    return Foreign(path, "safetensors", arrays, metadata=metadata)
 
 
 def _state_dictionary(path: Path, content: Any) -> Mapping[str, _Tensor]:
@@ -190,19 +191,7 @@ def _read_archive(path: Path) -> tuple[Any, Loader]:
     if len(pickles) != 1:
         raise WeightFileError(f"{path}: has {len(pickles)} data.pkl; torch writes one")
     root = pickles[0].removesuffix("data.pkl")
-    for name, info in members.items():
-        if info.compress_type:
-            raise WeightFileError(
-                f"{path}, {name!r}: is compressed, which torch.save never does; save "
-                "the state dictionary again"
-            )
-    if f"{root}byteorder" in members:
-        order = read_member(path, f"{root}byteorder")
-        if order != b"little":
-            raise WeightFileError(
-                f"{path}: has the byte order {order[:10]!r}; save it on a "
-                "little-endian machine"
-            )
+    _check_archive(path, members, root)
 
     def load(storage: _Storage) -> np.ndarray:
         name = f"{root}data/{storage.key}"
@@ -223,6 +212,23 @@ def _read_archive(path: Path) -> tuple[Any, Loader]:
         data.write(pickle)
         data.seek(0)
         return read_pickle(data, f"{path}, {pickles[0]!r}", _MAKERS, _reference), load
+
+
+def _check_archive(path: Path, members: Mapping[str, ZipInfo], root: str) -> None:
+    """Refuses what torch.save does not write."""
+    for name, info in members.items():
+        if info.compress_type:
+            raise WeightFileError(
+                f"{path}, {name!r}: is compressed, which torch.save never does; save "
+                "the state dictionary again"
+            )
+    if f"{root}byteorder" in members:
+        order = read_member(path, f"{root}byteorder")
+        if order != b"little":
+            raise WeightFileError(
+                f"{path}: has the byte order {order[:10]!r}; save it on a "
+                "little-endian machine"
+            )
 
 
 def _read_legacy(path: Path) -> tuple[Any, Loader]:

@@ -310,6 +310,23 @@ def test_the_way_back_is_bit_for_bit(net, tmp_path):
     assert first == second
 
 
+def test_the_mean_comes_back_from_the_metadata(tmp_path):
+    """Oracle: the mean of the run, which is not the reference's; nonsense is refused."""
+    own = {"mean": (10.0, 20.0, 30.0), "scale": 1.0, "logarithm": False, "origin": ""}
+    save(tmp_path / "run", stride=8, records={"color": own})
+    file = tmp_path / "net.safetensors"
+    export_checkpoint(tmp_path / "run", file)
+    arguments = {"net": "voc-fcn8s", "width": 1 / 16, "classes": CLASSES}
+    convert_file(file, tmp_path / "back", **arguments)
+    record = checkpoint.load(tmp_path / "back").record
+    assert record["preprocessing"]["color"]["mean"] == [10.0, 20.0, 30.0]
+    content = file.read_bytes()
+    assert content.count(b"[30.0, 20.0, 10.0]") == 1
+    file.write_bytes(content.replace(b"[30.0, 20.0, 10.0]", b"[30.0, 20.0      ]"))
+    with pytest.raises(ValueError, match="preprocessing in its metadata"):
+        convert_file(file, tmp_path / "broken", **arguments)
+
+
 def _metadata(file: Path) -> dict[str, str]:
     """The header of a .safetensors file, read by hand."""
     with file.open("rb") as opened:
