@@ -1,0 +1,1 @@
+"""Speed beside named peers; results are ratios of interleaved runs."""
