@@ -17,9 +17,11 @@ from jax.sharding import Mesh
 
 from fcn_jax import optim, sharding
 from fcn_jax.config import Config, validate
+from fcn_jax.data.buckets import Canvas, choose_canvases, waste
 from fcn_jax.data.labels import Classes
-from fcn_jax.data.pipeline import Augmentation, canvas_for
+from fcn_jax.data.pipeline import Augmentation
 from fcn_jax.data.sources import Source, open_source
+from fcn_jax.data.subset import subset
 from fcn_jax.data.synthetic import SyntheticSpec
 from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.models.build import build_fcn
@@ -38,7 +40,7 @@ class Parts:
         outputs: classes of each output.
         records: preprocessing of each input.
         model: the network.
-        canvas: rows and columns of a training batch.
+        canvases: rows and columns of training batches, one compiled program each.
         fill: pixel that augmentation exposes, of each input: its mean.
     """
 
@@ -48,7 +50,7 @@ class Parts:
     outputs: Mapping[str, Classes]
     records: Mapping[str, Preprocessing]
     model: FCN
-    canvas: tuple[int, int]
+    canvases: tuple[Canvas, ...]
     fill: dict[str, tuple[int, ...]]
 
 
@@ -67,7 +69,8 @@ def assemble(config: Config) -> Parts:
         sharding.check_divisible(size, mesh, key)
     records = preprocessing(config)
     train_source = source(config, config.data.train_split)
-    eval_source = source(config, config.data.eval_split)
+    eval_source = evaluation_source(config)
+    check_disjoint(config, train_source, eval_source)
     outputs = train_source.outputs
     if dict(outputs) != dict(eval_source.outputs):
         raise ValueError(
@@ -83,7 +86,7 @@ def assemble(config: Config) -> Parts:
         outputs=outputs,
         records=records,
         model=model,
-        canvas=canvas(config, train_source, train=True),
+        canvases=canvases(config, train_source, train=True),
         fill={name: record.mean_pixel for name, record in records.items()},
     )
     _check_geometry(parts, augmentation(config))
@@ -171,9 +174,14 @@ def network(config: Config, outputs: Mapping[str, int]) -> FCN:
     )
 
 
+def input_names(config: Config) -> set[str]:
+    """The inputs that the network reads."""
+    return {name for inputs in config.model.streams.values() for name in inputs}
+
+
 def preprocessing(config: Config) -> dict[str, Preprocessing]:
     """The record of each input that the network reads."""
-    names = {name for inputs in config.model.streams.values() for name in inputs}
+    names = input_names(config)
     missing = sorted(names - set(config.preprocessing))
     if missing:
         raise ValueError(
@@ -196,13 +204,20 @@ def channels(records: Mapping[str, Preprocessing]) -> dict[str, int]:
     return {name: len(record.mean) for name, record in records.items()}
 
 
-def source(config: Config, split: str) -> Source:
-    """A split of the data set; `split` is config.data.train_split or eval_split."""
-    return open_source(
-        config.data.name,
+def source(config: Config, split: str, *, name: str = "") -> Source:
+    """A split of a data set, with the inputs and classes that the run wants.
+
+    Args:
+        config: the experiment.
+        split: config.data.train_split or eval_split.
+        name: of the data set; "" is config.data.name.
+    """
+    whole = open_source(
+        name or config.data.name,
         split,
         folder=config.data.folder,
         data_dir=config.data.data_dir,
+        inputs=tuple(sorted(input_names(config))),
         synthetic=SyntheticSpec(
             num_classes=config.synthetic.classes,
             num_train=config.synthetic.train_length,
@@ -212,6 +227,32 @@ def source(config: Config, split: str) -> Source:
             seed=config.synthetic.seed,
         ),
     )
+    if not config.data.classes:
+        return whole
+    return subset(whole, config.data.classes, config.data.rest)
+
+
+def evaluation_source(config: Config) -> Source:
+    """The split that scores a run, of its own data set or of config.data.eval_name."""
+    return source(config, config.data.eval_split, name=config.data.eval_name)
+
+
+def check_disjoint(config: Config, train: Source, evaluation: Source) -> None:
+    """Refuse to score on images that were learnt from.
+
+    Raises:
+        ValueError: if splits share names of images, unless config.data.allow_overlap.
+    """
+    learnt = {train.name(index) for index in range(len(train))}
+    names = [evaluation.name(index) for index in range(len(evaluation))]
+    shared = [name for name in names if name in learnt]
+    if shared and not config.data.allow_overlap:
+        raise ValueError(
+            f"{len(shared)} of the {len(names)} images of the evaluation split are in "
+            f"the training split too ({', '.join(shared[:3])}, ...), so scores would "
+            "say nothing; choose other splits, or insist with "
+            "--config.data.allow_overlap=True"
+        )
 
 
 def augmentation(config: Config) -> Augmentation:
@@ -224,8 +265,8 @@ def augmentation(config: Config) -> Augmentation:
     )
 
 
-def canvas(config: Config, source: Source, *, train: bool) -> tuple[int, int]:
-    """Rows and columns of a batch: of the crop, as configured, or the largest image's.
+def canvases(config: Config, source: Source, *, train: bool) -> tuple[Canvas, ...]:
+    """Rows and columns of batches: of the crop, as configured, or of the images.
 
     Args:
         config: the experiment.
@@ -235,8 +276,20 @@ def canvas(config: Config, source: Source, *, train: bool) -> tuple[int, int]:
     fixed = (0, 0)
     if train:
         fixed = config.data.crop if any(config.data.crop) else config.data.canvas
-    height, width = canvas_for(source)
-    return fixed[0] or height, fixed[1] or width
+    sizes = source.sizes()
+    height, width = (int(length) for length in sizes.max(axis=0))
+    if any(fixed):
+        return ((fixed[0] or height, fixed[1] or width),)
+    chosen = choose_canvases(sizes, config.data.canvases)
+    logging.info(
+        "%d canvases (height x width) for %d images: %s; padding is %.1f %% of the "
+        "pixels of single images",
+        len(chosen),
+        len(sizes),
+        ", ".join(f"{rows}x{columns}" for rows, columns in chosen),
+        100 * waste(sizes, chosen),
+    )
+    return chosen
 
 
 def schedule(config: Config) -> optim.Schedule:

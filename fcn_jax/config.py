@@ -19,7 +19,7 @@ ILSVRC_MEAN = (122.67891434, 116.66876762, 104.00698793)
 CAFFE_MULTIPLIERS = (("*.bias", 2.0, 0.0), ("*", 1.0, 1.0))
 """What the reference's VGG16 nets set: biases learn twice as fast, undecayed."""
 
-ADAPTATIONS = ("classes", "channels")
+ADAPTATIONS = ("classes", "channels", "reversed")
 """Ways in which a stored parameter is made to fit; `convert.fitting` does it."""
 
 CHANGEABLE = (
@@ -52,7 +52,8 @@ def base() -> Config:
     config.init_new = ()  # patterns of parameters that it does not give
     config.init_unused = ()  # patterns of its parameters that the net does not have
     # (pattern, "classes"): a layer of the head, class by class; (pattern, "channels"):
-    # an input kernel for more channels or grey; first wins.
+    # an input kernel for more channels or grey; (pattern, "reversed"): its channels in
+    # Caffe's order, blue first; first wins.
     config.init_adapt = ()
     config.init_preprocessing = "checked"  # against the checkpoint's; or "replace"
 
@@ -87,10 +88,15 @@ def base() -> Config:
             "name": "voc_reference",  # synthetic, folder, camvid, voc_reference, ...
             "folder": "",  # of the folder data set
             "data_dir": "",  # prepared data sets; "" is TFDS's own convention
+            "classes": (),  # keep these of its classes, in this order; () is all
+            "rest": "background",  # what the others become; or "ignore"
+            "eval_name": "",  # data set of eval_split, if it is another
+            "allow_overlap": False,  # evaluate images that were trained on
             "train_split": "train",
             "eval_split": "val",
             "order": "replacement",  # the reference's sampling, or "shuffle"
             "canvas": (0, 0),  # rows, columns of a batch; 0 is the largest image's
+            "canvases": 1,  # at most so many sizes of batches, one program each
             "crop": (0, 0),  # random window in training; 0 is the whole image
             "mirror": False,  # flip half of the images left to right
             "jitter": 0,  # pixels of random shift along each axis
@@ -282,7 +288,9 @@ def from_dict(stored: dict[str, Any]) -> Config:
     """A stored configuration, with defaults for keys that are newer than it."""
     config = base().unlock()
     for section, value in stored.items():
-        if isinstance(value, dict) and isinstance(config.get(section), ConfigDict):
+        # The inputs of another net are no defaults of this one.
+        merged = section != "preprocessing" and isinstance(value, dict)
+        if merged and isinstance(config.get(section), ConfigDict):
             for key, inner in value.items():
                 config[section][key] = _tuples(inner)
         else:

@@ -169,7 +169,7 @@ def split_batches(config: Config, source: Source) -> Iterable[Batch]:
     return evaluation_batches(
         source,
         batch_size=config.evaluation.batch_size,
-        canvas=assembly.canvas(config, source, train=False),
+        canvases=assembly.canvases(config, source, train=False),
         workers=config.data.workers,
         threads=config.data.threads,
         prefetch=config.data.prefetch,
@@ -192,7 +192,7 @@ def evaluate(config: Config, workdir: Path, stored: Path, split: str) -> None:
     found = checkpoint.load(stored)
     workdir.mkdir(parents=True, exist_ok=True)
     own = restored.fcn(found.record, str(found.directory))
-    source = assembly.source(config, split)
+    source = assembly.source(config, split, name=config.data.eval_name)
     check_outputs(own.outputs, source.outputs, str(found.directory))
     assembly.refuse_small_images(source, own.smallest_image)
     mesh = sharding.make_mesh(assembly.devices(config))

@@ -288,7 +288,7 @@ def _loop(
         batch_size=config.batch_size,
         accumulation=config.accumulation,
         order=config.data.order,
-        canvas=parts.canvas,
+        canvases=parts.canvases,
         augmentation=assembly.augmentation(config),
         fill=parts.fill,
         workers=config.data.workers,

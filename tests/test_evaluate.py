@@ -7,7 +7,7 @@ import pytest
 
 from fcn_jax import sharding
 from fcn_jax.data.labels import Classes
-from fcn_jax.data.pipeline import canvas_for, evaluation_batches
+from fcn_jax.data.pipeline import evaluation_batches
 from fcn_jax.data.synthetic import SyntheticSource, SyntheticSpec
 from fcn_jax.evaluate import (
     check_outputs,
@@ -81,7 +81,7 @@ def test_counts_do_not_depend_on_batches_or_devices(
     batches = evaluation_batches(
         source,
         batch_size=batch_size,
-        canvas=canvas_for(source),
+        canvases=(tuple(source.sizes().max(0).tolist()),),
         threads=1,
         prefetch=1,
     )

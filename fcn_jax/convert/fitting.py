@@ -47,9 +47,11 @@ def fit(
         Misfit: if it does not fit.
     """
     same_classes = here is None or there is None or tuple(here) == tuple(there)
-    if stored.shape == fresh.shape and same_classes:
+    if stored.shape == fresh.shape and same_classes and how != "reversed":
         return stored, ""
     try:
+        if how == "reversed":
+            return _reversed(stored, fresh)
         if how == "classes":
             return _by_class(path, stored, fresh, there, here)
         if how == "channels":
@@ -97,6 +99,16 @@ def _by_channel(
             "stored ones would meet others; name colour first in config.model.streams"
         )
     return surgery.widen_input(stored, fresh.shape[2])
+
+
+def _reversed(stored: np.ndarray, fresh: np.ndarray) -> tuple[np.ndarray, str]:
+    """An input kernel with its channels as Caffe has them (reference nyud-fcn32s-hha)."""
+    if stored.ndim != 4 or stored.shape != fresh.shape:
+        raise ValueError(
+            f"{list(stored.shape)} there and {list(fresh.shape)} here; only the channels "
+            "of a kernel of the same shape can be reversed"
+        )
+    return stored[:, :, ::-1], "channels reversed"
 
 
 def _differ_in_channels(stored: np.ndarray, fresh: np.ndarray) -> bool:

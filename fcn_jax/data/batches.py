@@ -5,6 +5,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from fcn_jax.data.buckets import Canvas, smallest_canvas
 from fcn_jax.data.examples import DataError, Example, Source
 from fcn_jax.data.labels import IGNORE
 from fcn_jax.data.order import draw_index
@@ -17,8 +18,8 @@ class Batch(TypedDict):
     Pixels of `inputs` outside `sizes` are 0 and mean nothing; labels are 255 there.
     """
 
-    inputs: dict[str, np.ndarray]  # "color": uint8 [..., H, W, 3]
-    labels: dict[str, np.ndarray]  # "semantic": uint8 [..., H, W]
+    inputs: dict[str, np.ndarray]  # by key, [..., H, W, C]
+    labels: dict[str, np.ndarray]  # by key, uint8 [..., H, W]
     sizes: np.ndarray  # int32 [..., 2], (height, width) of each image
     index: np.ndarray  # int32 [...], position in the run, or example index, or -1
 
@@ -32,7 +33,7 @@ class TrainBatch:
     batch_size: int
     accumulation: int
     order: str
-    canvas: tuple[int, int]
+    canvases: tuple[Canvas, ...]
     augmentation: Augmentation
     fill: dict[str, tuple[int, ...]]
     process_index: int
@@ -50,7 +51,7 @@ class TrainBatch:
             np.int32,
         )
         examples = [self._sample(int(position)) for position in positions.flat]
-        batch = _padded(examples, self.canvas)
+        batch = _padded(examples, self._canvas(first))
         lead = positions.shape
         return Batch(
             inputs={
@@ -63,10 +64,25 @@ class TrainBatch:
             index=positions,
         )
 
-    def _sample(self, position: int) -> Example:
-        index = draw_index(
+    def _canvas(self, first: int) -> Canvas:
+        """That of a step whose first position is given: all processes' images fit."""
+        if len(self.canvases) == 1:
+            return self.canvases[0]
+        count = self.accumulation * self.batch_size
+        sizes = self.source.sizes()[
+            [self._index(position) for position in range(first, first + count)]
+        ]
+        if self.augmentation.crop is not None:
+            sizes = np.minimum(sizes, self.augmentation.crop)
+        return smallest_canvas(sizes, self.canvases)
+
+    def _index(self, position: int) -> int:
+        return draw_index(
             position, count=len(self.source), seed=self.seed, order=self.order
         )
+
+    def _sample(self, position: int) -> Example:
+        index = self._index(position)
         rng = np.random.default_rng((self.seed, 1, position))
         return augment(
             self.source[index],
@@ -82,7 +98,7 @@ class EvaluationBatch:
 
     source: Source
     batch_size: int
-    canvas: tuple[int, int]
+    canvases: tuple[Canvas, ...]
     process_index: int
     process_count: int
 
@@ -93,7 +109,10 @@ class EvaluationBatch:
         present = [index for index in indices if index < len(self.source)]
         # A process without a row of its own still learns shapes and dtypes from one.
         examples = [self.source[index] for index in present or [0]]
-        batch = _padded(examples, self.canvas, count=len(indices))
+        first = number * self.batch_size
+        sizes = self.source.sizes()[first : first + self.batch_size]
+        canvas = smallest_canvas(sizes, self.canvases)
+        batch = _padded(examples, canvas, count=len(indices))
         for labels in batch["labels"].values():
             labels[len(present) :] = IGNORE
         batch["sizes"][len(present) :] = 1

@@ -12,6 +12,7 @@ import numpy as np
 
 from fcn_jax.data.batches import Batch as Batch
 from fcn_jax.data.batches import EvaluationBatch, TrainBatch, too_large
+from fcn_jax.data.buckets import Canvas
 from fcn_jax.data.examples import Source
 from fcn_jax.data.order import ORDERS
 from fcn_jax.data.order import draw_index as draw_index
@@ -28,7 +29,7 @@ def train_batches(
     batch_size: int,
     accumulation: int,
     order: str,
-    canvas: tuple[int, int],
+    canvases: tuple[Canvas, ...],
     augmentation: Augmentation,
     fill: Mapping[str, tuple[int, ...]],
     process_index: int = 0,
@@ -47,7 +48,8 @@ def train_batches(
       batch_size: images of an accumulation step over all processes.
       accumulation: accumulation steps of an update.
       order: "shuffle" or "replacement", see `draw_index`.
-      canvas: (height, width) every image is padded to, at the bottom and right.
+      canvases: (height, width) to which images are padded, at the bottom and right; a
+        step takes the first that holds all of its images.
       augmentation: what is varied at random.
       fill: for each input key, channel values where jitter exposes no image.
       process_index: this process builds its own contiguous rows of every batch.
@@ -76,14 +78,14 @@ def train_batches(
         raise ValueError(f"order is {order!r}; allowed are {', '.join(ORDERS)}")
     if augmentation.jitter:
         _check_fill(fill, source)
-    _check_canvas(source, canvas, augmentation.crop)
+    _check_canvas(source, canvases, augmentation.crop)
     build = TrainBatch(
         source=source,
         seed=seed,
         batch_size=batch_size,
         accumulation=accumulation,
         order=order,
-        canvas=canvas,
+        canvases=canvases,
         augmentation=augmentation,
         fill=dict(fill),
         process_index=process_index,
@@ -98,7 +100,7 @@ def evaluation_batches(
     source: Source,
     *,
     batch_size: int,
-    canvas: tuple[int, int],
+    canvases: tuple[Canvas, ...],
     process_index: int = 0,
     process_count: int = 1,
     workers: int = 0,
@@ -110,7 +112,8 @@ def evaluation_batches(
     Args:
       source: the split.
       batch_size: images of a batch over all processes.
-      canvas: (height, width) every image is padded to, at the bottom and right.
+      canvases: (height, width) to which images are padded, at the bottom and right; a
+        batch takes the first that holds all of its images.
       process_index: this process builds its own contiguous rows of every batch.
       process_count: processes that evaluate together; all get as many batches.
       workers: processes that read; 0 reads in this one.
@@ -126,23 +129,12 @@ def evaluation_batches(
       DataError: as `train_batches`.
     """
     _check_counts(batch_size, process_index, process_count, threads, workers, prefetch)
-    _check_canvas(source, canvas, None)
-    build = EvaluationBatch(source, batch_size, canvas, process_index, process_count)
+    _check_canvas(source, canvases, None)
+    build = EvaluationBatch(source, batch_size, canvases, process_index, process_count)
     stop = -(-len(source) // batch_size)
     return run_ahead(
         build, 0, stop, workers=workers, threads=threads, prefetch=prefetch
     )
-
-
-def canvas_for(*sources: Source, multiple: int = 1) -> tuple[int, int]:
-    """The least (height, width) that holds every image of the sources.
-
-    Args:
-      *sources: splits that share the canvas.
-      multiple: each side is rounded up to a multiple of it, in pixels.
-    """
-    height, width = np.concatenate([source.sizes() for source in sources]).max(0)
-    return -(-int(height) // multiple) * multiple, -(-int(width) // multiple) * multiple
 
 
 def _check_counts(
@@ -178,18 +170,20 @@ def _check_fill(fill: Mapping[str, tuple[int, ...]], source: Source) -> None:
                 f"{sorted(fill)}"
             )
     for key, levels in fill.items():
-        if not all(0 <= level <= 255 for level in levels):
-            raise ValueError(f"fill of {key} is {levels}; levels are 0..255")
+        highest = int(np.iinfo(source[0].inputs[key].dtype).max)
+        if not all(0 <= level <= highest for level in levels):
+            raise ValueError(f"fill of {key} is {levels}; levels are 0..{highest}")
 
 
 def _check_canvas(
-    source: Source, canvas: tuple[int, int], crop: tuple[int, int] | None
+    source: Source, canvases: tuple[Canvas, ...], crop: tuple[int, int] | None
 ) -> None:
-    """Refuses a canvas too small for some image, before the first step."""
+    """Refuses canvases too small for some image, before the first step."""
     sizes = source.sizes()
     if crop is not None:
         sizes = np.minimum(sizes, crop)
-    outside = (sizes > canvas).any(axis=1)
+    largest = canvases[-1]
+    outside = (sizes > largest).any(axis=1)
     if outside.any():
         index = int(np.argmax(outside))
-        raise too_large(source.name(index), sizes[index], canvas)
+        raise too_large(source.name(index), sizes[index], largest)

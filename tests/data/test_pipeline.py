@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from fcn_jax.data.buckets import choose_canvases
 from fcn_jax.data.examples import DataError, Example
 from fcn_jax.data.labels import Classes
 from fcn_jax.data.order import draw_index
 from fcn_jax.data.pipeline import (
     Augmentation,
-    canvas_for,
     evaluation_batches,
     train_batches,
 )
@@ -38,7 +38,7 @@ def training(start=0, stop=4, source=TRAIN, **changes):
         "batch_size": 4,
         "accumulation": 2,
         "order": "shuffle",
-        "canvas": CANVAS,
+        "canvases": (CANVAS,),
         "augmentation": AUGMENTATION,
         "fill": {"color": (9, 8, 7)},
     }
@@ -164,7 +164,7 @@ def test_shuffled_training_visits_every_example_once_an_epoch():
         source=_Numbered(12),
         stop=12,
         augmentation=Augmentation(),
-        canvas=(1, 1),
+        canvases=((1, 1),),
     )
     seen = np.concatenate([b["inputs"]["color"][..., 0].ravel() for b in batches])
     for epoch in seen.reshape(8, 12):
@@ -186,7 +186,7 @@ def test_workers_change_nothing(workers):
 
 def test_workers_and_threads_change_nothing_in_evaluation():
     """Oracle: the batches built in this process; more workers than batches."""
-    arguments = {"batch_size": 4, "canvas": CANVAS}
+    arguments = {"batch_size": 4, "canvases": (CANVAS,)}
     expected = list(evaluation_batches(VAL, **arguments, **READING))
     actual = evaluation_batches(VAL, **arguments, workers=3, threads=2, prefetch=2)
     assert_equal(list(actual), expected)
@@ -223,7 +223,7 @@ def test_seeds_give_other_batches():
 
 def test_cropped_images_fit_a_smaller_canvas():
     """Oracle: sizes at most the window, with images larger than the canvas."""
-    batches = training(canvas=(24, 24))
+    batches = training(canvases=((24, 24),))
     sizes = np.concatenate([batch["sizes"].reshape(-1, 2) for batch in batches])
     assert (sizes <= 24).all()
     assert (TRAIN.sizes() > 24).any()
@@ -231,7 +231,7 @@ def test_cropped_images_fit_a_smaller_canvas():
 
 def test_evaluation_holds_every_example_once_in_order():
     """Oracle: the source; the last batch filled up with index -1, size 1, label 255."""
-    batches = list(evaluation_batches(VAL, batch_size=4, canvas=CANVAS, **READING))
+    batches = list(evaluation_batches(VAL, batch_size=4, canvases=(CANVAS,), **READING))
     assert [batch["index"].tolist() for batch in batches] == [
         [0, 1, 2, 3],
         [4, -1, -1, -1],
@@ -255,7 +255,7 @@ def test_evaluation_holds_every_example_once_in_order():
 
 def test_evaluation_processes_hold_slices_and_as_many_batches():
     """Oracle: one process; one of four has no example of its own in the last batch."""
-    arguments = {"batch_size": 4, "canvas": CANVAS, **READING}
+    arguments = {"batch_size": 4, "canvases": (CANVAS,), **READING}
     whole = list(evaluation_batches(VAL, **arguments))
     parts = [
         list(evaluation_batches(VAL, process_index=p, process_count=4, **arguments))
@@ -271,13 +271,30 @@ def test_evaluation_processes_hold_slices_and_as_many_batches():
             np.testing.assert_array_equal(joined, array)
 
 
-def test_canvas_holds_every_image():
-    """Oracle: the greatest height and width of both splits, and multiples of 16."""
-    sizes = np.concatenate([TRAIN.sizes(), VAL.sizes()])
-    assert canvas_for(TRAIN, VAL) == tuple(sizes.max(0))
-    height, width = canvas_for(TRAIN, VAL, multiple=16)
-    assert height % 16 == width % 16 == 0
-    assert 0 <= height - sizes[:, 0].max() < 16
+def test_batches_take_the_smallest_canvas():
+    """Oracle: the sizes of the images of each batch, and the batches on one canvas."""
+    evaluation = {"batch_size": 1, **READING}
+    for source, make in (
+        (TRAIN, lambda c: training(canvases=c, batch_size=1, accumulation=1)),
+        (VAL, lambda c: list(evaluation_batches(VAL, canvases=c, **evaluation))),
+    ):
+        canvases = choose_canvases(source.sizes(), 6)
+        few, one = make(canvases), make((canvases[-1],))
+        shapes = [batch["labels"]["semantic"].shape[-2:] for batch in few]
+        assert len(set(shapes)) > 1
+        for shape, batch, whole in zip(shapes, few, one, strict=True):
+            least = batch["sizes"].reshape(-1, 2).max(axis=0)
+            fitting = [c for c in canvases if (least <= c).all()]
+            assert shape == fitting[0]
+            rows, columns = shape
+            for key in ("inputs", "labels"):
+                for name, array in batch[key].items():
+                    full = whole[key][name]
+                    window = (slice(rows), slice(columns))
+                    channels = (slice(None),) if key == "inputs" else ()
+                    kept = full[(..., *window, *channels)]
+                    np.testing.assert_array_equal(array, kept)
+            np.testing.assert_array_equal(batch["sizes"], whole["sizes"])
 
 
 def test_an_image_larger_than_the_canvas_is_named_before_the_first_step():
@@ -292,13 +309,13 @@ def test_an_image_larger_than_the_canvas_is_named_before_the_first_step():
             batch_size=1,
             accumulation=1,
             order="shuffle",
-            canvas=(20, 40),
+            canvases=((20, 40),),
             augmentation=Augmentation(),
             fill={},
             **READING,
         )
     with pytest.raises(DataError, match="larger than the canvas 8x8"):
-        evaluation_batches(VAL, batch_size=1, canvas=(8, 8), **READING)
+        evaluation_batches(VAL, batch_size=1, canvases=((8, 8),), **READING)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -308,7 +325,7 @@ def test_a_refused_example_ends_the_batches_with_its_sentence(workers):
         training(
             source=_Failing(5),
             augmentation=Augmentation(),
-            canvas=(1, 1),
+            canvases=((1, 1),),
             workers=workers,
             threads=1,
             prefetch=1,

@@ -20,7 +20,7 @@ if __name__ == "__main__":
                          max_size=(16, 16), seed=0)
     batches = train_batches(
         SyntheticSource(spec, "train"), seed=0, start=0, stop=10**6, batch_size=1,
-        accumulation=1, order="shuffle", canvas=(16, 16), augmentation=Augmentation(),
+        accumulation=1, order="shuffle", canvases=((16, 16),), augmentation=Augmentation(),
         fill={}, workers=2, threads=1, prefetch=1)
     next(batches)
     next(batches)

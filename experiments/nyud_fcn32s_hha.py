@@ -1,0 +1,29 @@
+"""FCN-32s VGG16 on the HHA encoding of NYUDv2's depth.
+
+Paper row: PAMI Table 5, FCN-32s HHA: pixel accuracy 58.3, mean accuracy 35.7, mean IU
+25.2, frequency-weighted IU 41.7 (reference net nyud-fcn32s-hha). Expected time: 100,000
+images.
+
+    python -m fcn_jax.main --config=experiments/nyud_fcn32s_hha.py
+
+Starts from third_party_weights/vgg16. The reference copies the first kernels as Caffe
+has them, blue first, onto disparity, height and angle; hence the reversed channels.
+"""
+
+from ml_collections import ConfigDict
+
+from fcn_jax.convert.nets import NETS
+
+
+def get_config() -> ConfigDict:
+    config = NETS["nyud-fcn32s-hha"].configuration(width=1.0, upsampling="fixed")
+    config.data.name = "nyud_v2"
+    config.data.train_split = "trainval"
+    config.data.eval_split = "test"
+    config.evaluation.every = 2000
+    config.checkpoint.every = 2000
+    config.init_from = "third_party_weights/vgg16"
+    config.init_new = ("head.*",)
+    config.init_unused = ("*fc8*",)
+    config.init_adapt = (("trunk.conv1_1.kernel", "reversed"),)
+    return config

@@ -1,0 +1,25 @@
+"""FCN-16s VGG16 on PASCAL-Context: 59 classes and the background.
+
+Paper row: PAMI Table 7, FCN-16s: pixel accuracy 66.9, mean accuracy 51.3, mean IU
+38.4, frequency-weighted IU 52.3
+on the 5,105 validation images (reference net pascalcontext-fcn16s; its 59-class
+scores leave the background out, which is trained). Expected time: 400,000 images.
+
+    python -m fcn_jax.main --config=experiments/pascal_context_fcn16s.py
+
+Starts from runs/pascal_context_fcn32s.
+"""
+
+from ml_collections import ConfigDict
+
+from fcn_jax.convert.nets import NETS
+
+
+def get_config() -> ConfigDict:
+    config = NETS["pascalcontext-fcn16s"].configuration(width=1.0, upsampling="fixed")
+    config.steps = 400_000
+    config.data.name = "pascal_context"
+    config.init_from = "runs/pascal_context_fcn32s"
+    config.init_new = ("head.score_pool4.*",)
+    config.optimizer.learning_rate = 1e-12
+    return config

@@ -1,0 +1,86 @@
+"""From a configuration to data: splits that must not meet, fewer classes, canvases."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fcn_jax import assembly, checkpoint
+from fcn_jax.start import initial_state
+from fcn_jax.train import train
+from tests import tiny
+
+
+class _Named:
+    """As much of a source as its names."""
+
+    def __init__(self, names):
+        self._names = names
+
+    def __len__(self):
+        return len(self._names)
+
+    def name(self, index):
+        return self._names[index]
+
+
+def test_splits_that_share_images_are_refused():
+    """Oracle: two of three names, counted by hand; and the flag that insists."""
+    train_split = _Named(["2007_000032", "2007_000039", "2007_000063"])
+    evaluation = _Named(["2008_000001", "2007_000063", "2007_000032"])
+    config = tiny.get_config()
+    with pytest.raises(ValueError, match="2 of the 3 .*2007_000063, 2007_000032"):
+        assembly.check_disjoint(config, train_split, evaluation)
+    assembly.check_disjoint(config, train_split, _Named(["2008_000001"]))
+    config.data.allow_overlap = True
+    assembly.check_disjoint(config, train_split, evaluation)
+
+
+def _losses(workdir):
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    return [row["loss"] for row in rows if row["split"] == "train"]
+
+
+@pytest.mark.slow
+def test_several_canvases_change_no_loss(tmp_path):
+    """Oracle: the same run on one canvas, whose padding is masked exactly."""
+    for count in (1, 4):
+        config = tiny.get_config()
+        config.batch_size = config.accumulation = 1
+        config.steps = 8
+        config.model.dropout_rate = 0.0
+        config.data.canvases = count
+        config.evaluation.batch_size = 1
+        config.evaluation.pictures = 0
+        parts = assembly.assemble(config)
+        assert len(parts.canvases) == count
+        train(config, tmp_path / str(count))
+    one, several = _losses(tmp_path / "1"), _losses(tmp_path / "4")
+    assert len(one) == 8
+    np.testing.assert_allclose(several, one, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_subset_of_the_classes_trains_and_grows(tmp_path):
+    """Oracle: names and sizes of the heads; the kept classes' kernels, bit for bit."""
+    config = tiny.get_config()
+    config.steps = 2
+    whole = assembly.source(config, "train").outputs["semantic"].names
+    config.data.classes = whole[2:]
+    train(config, tmp_path / "few")
+    few = checkpoint.load(tmp_path / "few", which="newest")
+    assert few.record["outputs"]["semantic"]["names"] == [whole[0], *whole[2:]]
+    kernel = few.params["head.score_fr.kernel"]
+    assert kernel.shape[-1] == len(whole) - 1
+
+    config.data.classes = ()
+    config.recipe = "fine-tune"
+    config.init_from = str(tmp_path / "few")
+    config.init_adapt = (("head.*", "classes"),)
+    parts = assembly.assemble(config)
+    assert parts.outputs["semantic"].names == whole
+    grown, _ = initial_state(config, parts, None)
+    found = np.asarray(grown.params["head"]["score_fr"]["kernel"])
+    np.testing.assert_array_equal(found[..., [0, *range(2, len(whole))]], kernel)
+    np.testing.assert_array_equal(found[..., 1], 0)
