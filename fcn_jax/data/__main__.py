@@ -1,20 +1,45 @@
-"""Preparing published data sets and checking one's own.
+"""Preparing published data sets, checking data sets, and their statistics.
 
-python -m fcn_jax.data prepare camvid --source=DIR [--data_dir=DIR]
+python -m fcn_jax.data prepare camvid --source=DIR [--lists=DIR] [--data_dir=DIR]
+python -m fcn_jax.data check camvid [--split=val] [--data_dir=DIR]
 python -m fcn_jax.data check --folder=DIR
+python -m fcn_jax.data stats camvid [--split=train] [--data_dir=DIR] [--output=DIR]
+python -m fcn_jax.data stats --folder=DIR
 
 `check` ends with status 0 where nothing is wrong with the data, 1 where something is.
 """
 
 import argparse
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
 
 from rich.console import Console
+from rich.progress import Progress
 
+from fcn_jax.data import scan
 from fcn_jax.data.check import check_folder, print_report
+from fcn_jax.data.check_splits import check_splits, print_splits
+from fcn_jax.data.prepared import prepared_root, recorded_counts
+from fcn_jax.data.sources import PREPARED, Source, open_source, published
+from fcn_jax.data.statistics import measure
+from fcn_jax.data.statistics_tables import print_statistics
+from fcn_jax.data.synthetic import SPLITS, SyntheticSpec
 from fcn_jax.program import Parser, run, set_up_logging
+from fcn_jax.workdir import write_atomically
 
-PREPARABLE = ("camvid",)
 EXIT_PROBLEMS = 1
+
+# The procedural data set of the configuration that experiments start from.
+SYNTHETIC = SyntheticSpec(
+    num_classes=6,
+    num_train=2000,
+    num_val=64,
+    min_size=(64, 64),
+    max_size=(96, 96),
+    seed=0,
+)
 
 
 def main(argv: list[str]) -> int:
@@ -24,20 +49,124 @@ def main(argv: list[str]) -> int:
       argv: the command and its flags.
 
     Raises:
-      ValueError: for wrong usage, a missing directory, or a source that is not as
-        published.
+      ValueError: for wrong usage, a missing directory, a data set that is not prepared,
+        or a source that is not as published.
     """
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
     set_up_logging()
     if arguments.command == "prepare":
-        # TFDS takes a second to import, which `check` should not pay.
-        from fcn_jax.data.builders.camvid import prepare_camvid
+        return _prepare(arguments)
+    if bool(arguments.name) == bool(arguments.folder):
+        parser.error(f"{arguments.command} needs either a data set's name or --folder")
+    return _check(arguments) if arguments.command == "check" else _stats(arguments)
 
-        print(prepare_camvid(source=arguments.source, data_dir=arguments.data_dir))
-        return 0
-    report = check_folder(arguments.folder)
-    print_report(report, Console())
-    return EXIT_PROBLEMS if report.problems else 0
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    # TFDS takes a second to import, which `check` should not pay.
+    from fcn_jax.data.builders.dataset import prepare
+
+    with _progress(arguments.name) as report:
+        sentence = prepare(
+            published(arguments.name),
+            source=arguments.source,
+            lists=arguments.lists,
+            data_dir=arguments.data_dir,
+            report=report,
+        )
+    print(sentence)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    name = arguments.name
+    if arguments.folder:
+        if arguments.split:
+            raise ValueError("check --folder reads all splits; leave --split out")
+        with _progress(arguments.folder) as report:
+            found = check_folder(arguments.folder, report)
+        print_report(found, Console())
+        return EXIT_PROBLEMS if found.problems else 0
+    counts = published(name).counts if name in PREPARED else {}
+    wanted = arguments.split or _splits(name, arguments.data_dir)
+    sources = {split: _open(arguments, split) for split in wanted}
+    with _progress(name) as report:
+        found = check_splits(sources, counts, report)
+    print_splits(found, Console())
+    return EXIT_PROBLEMS if found.problems else 0
+
+
+def _splits(name: str, data_dir: str) -> tuple[str, ...]:
+    """The splits of a data set, those published first."""
+    if name == "synthetic":
+        return SPLITS
+    dataset = published(name)
+    directory = prepared_root(data_dir) / name / dataset.version
+    if not directory.is_dir():
+        return tuple(dataset.counts)  # opening the first says what to do
+    there = recorded_counts(directory)
+    return tuple(sorted(there, key=[*dataset.counts, *there].index))
+
+
+def _stats(arguments: argparse.Namespace) -> int:
+    for flag in ("limit", "pictures"):
+        if getattr(arguments, flag) < 0:
+            raise ValueError(
+                f"--{flag} is {getattr(arguments, flag)}; it must be at least 0"
+            )
+    source = _open(arguments, arguments.split)
+    title = f"{arguments.name or arguments.folder}, split {arguments.split}"
+    indices = scan.spread(len(source), arguments.limit or len(source))
+    with _progress(title) as report:
+        statistics = measure(source, indices, report)
+    if arguments.output:
+        output = Path(arguments.output)
+        output.mkdir(parents=True, exist_ok=True)
+        record = {
+            "data": arguments.name or "folder",
+            "split": arguments.split,
+            **statistics.to_dict(),
+        }
+        content = json.dumps(record, indent=2) + "\n"
+        write_atomically(output / "stats.json", content.encode())
+        if arguments.pictures:
+            _draw_sheet(source, title, arguments.pictures, output / "sheet.png")
+    print_statistics(statistics, title, Console())
+    return 0
+
+
+def _draw_sheet(source: Source, title: str, wanted: int, path: Path) -> None:
+    from PIL import Image
+
+    from fcn_jax.report.sheet import contact_sheet
+
+    indices = scan.spread(len(source), wanted)
+    examples = [source[index] for index in indices]
+    sheet = contact_sheet(
+        [(own.name, own.inputs, own.labels) for own in examples],
+        source.outputs,
+        title=f"{title}: {len(indices)} of {len(source)} images",
+    )
+    Image.fromarray(sheet).save(path)
+
+
+def _open(arguments: argparse.Namespace, split: str) -> Source:
+    return open_source(
+        arguments.name or "folder",
+        split,
+        folder=arguments.folder,
+        data_dir=arguments.data_dir,
+        synthetic=SYNTHETIC,
+    )
+
+
+@contextlib.contextmanager
+def _progress(title: str) -> Iterator[scan.Progress]:
+    """A bar on a terminal, on standard error; nothing elsewhere."""
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,16 +174,54 @@ def _parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     commands = parser.add_subparsers(dest="command", required=True)
     prepare = commands.add_parser("prepare", help="write a data set as array_record")
-    prepare.add_argument("name", choices=PREPARABLE, help="the data set")
+    prepare.add_argument("name", choices=PREPARED, help="the data set")
     prepare.add_argument("--source", required=True, help="its published tree")
     prepare.add_argument(
-        "--data_dir",
-        default="",
-        help="where to write; else $TFDS_DATA_DIR, else ~/tensorflow_datasets",
+        "--lists", default="", help="directory of split lists; the source if empty"
     )
-    check = commands.add_parser("check", help="read every pair of a folder data set")
-    check.add_argument("--folder", required=True, help="has images/ and labels/")
+    check = commands.add_parser("check", help="read every example of a data set")
+    _add_choice(check)
+    check.add_argument(
+        "--split", action="append", help="one of its splits, may be repeated; else all"
+    )
+    stats = commands.add_parser("stats", help="count what a split consists of")
+    _add_choice(stats)
+    _add_extent(stats)
+    for command in (prepare, check, stats):
+        command.add_argument(
+            "--data_dir",
+            default="",
+            help="of prepared data; else $TFDS_DATA_DIR, else ~/tensorflow_datasets",
+        )
     return parser
+
+
+def _add_choice(command: argparse.ArgumentParser) -> None:
+    """Flags that say which data set is read."""
+    names = ("synthetic", *PREPARED)
+    command.add_argument(
+        "name", nargs="?", choices=names, help="the data set, if it is no folder"
+    )
+    command.add_argument(
+        "--folder", default="", help="has images/, labels/ and classes.txt"
+    )
+
+
+def _add_extent(stats: argparse.ArgumentParser) -> None:
+    """Flags that say how much is read and written."""
+    stats.add_argument("--split", default="train", help="one of its splits")
+    stats.add_argument(
+        "--output", default="", help="directory for stats.json and sheet.png"
+    )
+    stats.add_argument(
+        "--limit",
+        type=int,
+        default=0,
+        help="read only so many images, spread over the split; 0 is all",
+    )
+    stats.add_argument(
+        "--pictures", type=int, default=12, help="how many sheet.png shows; 0 is none"
+    )
 
 
 if __name__ == "__main__":

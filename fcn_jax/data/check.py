@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from fcn_jax.data import folder_layout as layout
 from fcn_jax.data.examples import DataError, label_problems
 from fcn_jax.data.images import read_color, read_label
 from fcn_jax.data.labels import IGNORE, Classes, Color
+from fcn_jax.data.scan import Progress, scan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,11 +55,12 @@ class _Pair:
     pixels: dict[int, int]
 
 
-def check_folder(folder: str | Path) -> Report:
+def check_folder(folder: str | Path, report: Progress | None = None) -> Report:
     """Reads every image and label of a folder data set.
 
     Args:
       folder: the directory, see `open_folder`.
+      report: called after each pair.
 
     Raises:
       DataError: where it is no directory; everything else is in the report.
@@ -78,10 +79,9 @@ def check_folder(folder: str | Path) -> Report:
     problems += layout.overlap_problems(splits)
 
     stems = sorted(set(images) & set(labels))
-    with ThreadPoolExecutor() as pool:  # decoding leaves Python's lock
-        read = list(
-            pool.map(lambda s: _read(images[s], labels[s], classes, colors), stems)
-        )
+    read = list(
+        scan(lambda s: _read(images[s], labels[s], classes, colors), stems, report)
+    )
     for pair in read:
         problems += pair.problems
     lists = splits or layout.default_splits(list(images))

@@ -151,11 +151,16 @@ def test_folders_too_small_are_problems(tmp_path, count, message):
     ("arguments", "message"),
     [
         ((), "arguments are required: command"),
-        (("check",), "required: --folder"),
+        (("check",), "check needs either a data set's name or --folder"),
+        (("stats",), "stats needs either a data set's name or --folder"),
+        (("stats", "camvid", "--folder=/"), "needs either a data set's name or"),
+        (("check", "--folder=/", "--split=val"), "leave --split out"),
+        (("check", "vok"), "'vok' (choose from 'synthetic', 'camvid'"),
+        (("stats", "--folder=/nowhere"), "/nowhere is not a directory"),
         (("check", "--folder=/nowhere"), "/nowhere is not a directory"),
-        (("prepare", "voc", "--source=/"), "'voc' (choose from 'camvid')"),
+        (("prepare", "voc", "--source=/"), "'voc' (choose from 'camvid', 'voc2011'"),
         (("prepare", "camvid"), "required: --source"),
-        (("prepare", "camvid", "--source=/nowhere"), "/nowhere is not a directory"),
+        (("prepare", "camvid", "--source=/nowhere"), "/nowhere is no directory"),
     ],
 )
 def test_wrong_usage_is_one_line_with_status_2(arguments, message):
@@ -180,7 +185,7 @@ def test_prepare_writes_where_tfds_would(tmp_path):
     assert done.returncode == 2
     assert "lacks train.txt" in done.stderr
     assert done.stderr.count("\n") == 1
-    assert not list(tmp_path.glob("data/camvid/1.0.0"))
+    assert not list(tmp_path.glob("data/camvid/*.*.*"))
 
 
 def test_help_names_the_commands():
@@ -189,3 +194,4 @@ def test_help_names_the_commands():
     assert done.returncode == 0
     assert "prepare camvid --source=DIR" in done.stdout
     assert "check --folder=DIR" in done.stdout
+    assert "stats camvid" in done.stdout
