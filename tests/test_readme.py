@@ -92,7 +92,9 @@ def test_every_command_runs(tmp_path):
             text=True,
             timeout=500,
         )
-        assert result.returncode == 0, f"{words}: {result.stderr}"
+        # The miniature tree has not the published counts, which is a finding.
+        found = 1 if words[1:4] == ["fcn_jax.data", "check", "camvid"] else 0
+        assert result.returncode == found, f"{words}: {result.stdout}{result.stderr}"
     assert (tmp_path / "predictions" / "red.png").exists()
     assert (tmp_path / "predictions" / "red_overlay.png").exists()
     assert (tmp_path / "predictions" / "red_heat.png").exists()

@@ -25,7 +25,8 @@ class Example:
 
     Attributes:
       name: unique in its split.
-      inputs: input key to `[H, W, 3] uint8`, RGB; `{"color": ...}`.
+      inputs: input key to pixels, "color" (RGB) and "hha" `[H, W, 3] uint8`, "depth"
+        `[H, W, 1] uint16` in millimetres.
       labels: output key to `[H, W] uint8`, ids 0..K-1 or 255; `{"semantic": ...}`.
     """
 

@@ -126,6 +126,36 @@ def read_label(
         )
 
 
+def read_depth(source: Path | bytes, *, where: str) -> np.ndarray:
+    """Reads a 16-bit PNG of distances.
+
+    Args:
+      source: a file or its bytes.
+      where: names the picture in messages.
+
+    Returns:
+      `[H, W, 1] uint16`, millimetres, all above 0.
+
+    Raises:
+      DataError: for other formats and depths, a damaged file, or pixels without a
+        distance, which have no logarithm; with their number.
+    """
+    with _opened(source, LABEL_FORMATS, where, MAX_PIXELS) as (image, depth):
+        if depth != 16 or not image.mode.startswith("I"):
+            raise DataError(
+                f"{where}: {depth} bits a pixel, mode {image.mode}; depth is a grey PNG of "
+                "16 bits, in millimetres"
+            )
+        pixels = np.asarray(image).astype(np.uint16)
+    holes = int((pixels == 0).sum())
+    if holes:
+        raise DataError(
+            f"{where}: {holes} of {pixels.size} pixels are 0, which have no logarithm; "
+            "take the in-painted depth, or fill the holes first"
+        )
+    return pixels[:, :, None]
+
+
 def image_size(
     source: Path | bytes, *, where: str, max_pixels: int = MAX_PIXELS
 ) -> tuple[int, int]:

@@ -1,7 +1,6 @@
 """Reading a data set that a builder of this package has prepared as array_record.
 
-TFDS hands over the files' own bytes (`SkipDecoding`), which `images` decodes with its
-own checks. Names, sizes and digests come from the builder's metadata, in the order of
+TFDS hands over the files' own bytes, which `images` decodes with its own checks. Names, sizes and digests come from the builder's metadata, in the order of
 the published lists.
 """
 
@@ -21,7 +20,7 @@ from fcn_jax.data.examples import (
     checked_example,
     digest,
 )
-from fcn_jax.data.images import read_color, read_label
+from fcn_jax.data.images import read_color, read_depth, read_label
 from fcn_jax.data.labels import IGNORE, Classes
 
 
@@ -33,8 +32,9 @@ class PreparedSource:
       directory: the version directory that holds the array_record files.
       dataset: name of the data set, for messages.
       split: name of the split.
-      classes: classes of the label maps.
-      void: id in the files that is read as 255.
+      outputs: classes of each label map.
+      inputs: keys of the inputs.
+      void: id in the label files that is read as 255, besides 255 itself; or None.
       names: names of the examples.
       shapes: (height, width) of each.
       content: digest of the encoded files of the split.
@@ -43,21 +43,18 @@ class PreparedSource:
     directory: str
     dataset: str
     split: str
-    classes: Classes
-    void: int
+    outputs: Mapping[str, Classes]
+    inputs: tuple[str, ...]
+    void: int | None
     names: tuple[str, ...]
     shapes: tuple[tuple[int, int], ...]
     content: str
 
     @property
-    def outputs(self) -> Mapping[str, Classes]:
-        """The classes, under "semantic"."""
-        return {"semantic": self.classes}
-
-    @property
     def fingerprint(self) -> str:
         """Digest of the classes and of the encoded files."""
-        return digest([self.dataset, self.split, self.classes.to_dict(), self.content])
+        classes = {key: own.to_dict() for key, own in self.outputs.items()}
+        return digest([self.dataset, self.split, classes, self.inputs, self.content])
 
     def __len__(self) -> int:
         return len(self.names)
@@ -66,17 +63,30 @@ class PreparedSource:
         check_index(index, len(self), f"split {self.split} of {self.dataset}")
         name = self.names[index]
         where = f"data set {self.dataset}, split {self.split}, example {name}"
-        record = self._records[int(index)]
+        try:
+            record = self._records[int(index)]
+        except RuntimeError as error:  # array_record's word for damaged files
+            raise DataError(
+                f"{where}: the files in {self.directory} are damaged ({error}); delete "
+                "that directory and prepare the data set again"
+            ) from error
         if record["name"] != name.encode():  # TFDS gives texts as bytes
             raise DataError(
                 f"{where}: the record is of {record['name']!r}; the files in "
                 f"{self.directory} do not belong together, so delete that directory "
                 "and prepare the data set again"
             )
-        color = read_color(record["image"], where=f"{where}, image")
-        labels = read_label(record["label"], where=f"{where}, label")
-        labels[labels == self.void] = IGNORE
-        example = Example(name, {"color": color}, {"semantic": labels})
+        inputs = {
+            key: decode_input(key, record[key], where=f"{where}, {key}")
+            for key in self.inputs
+        }
+        labels = {
+            key: decode_label(
+                record[key], void=self.void, where=f"{where}, {key} label"
+            )
+            for key in self.outputs
+        }
+        example = Example(name, inputs, labels)
         return checked_example(example, outputs=self.outputs, where=where)
 
     def name(self, index: int) -> str:
@@ -95,11 +105,38 @@ class PreparedSource:
     def _records(self) -> Any:
         import tensorflow_datasets as tfds
 
-        skip = tfds.decode.SkipDecoding()
         builder: Any = tfds.builder_from_directory(self.directory)
-        return builder.as_data_source(
-            split=self.split, decoders={"image": skip, "label": skip}
-        )
+        return builder.as_data_source(split=self.split)
+
+
+def decode_input(key: str, data: bytes, *, where: str) -> np.ndarray:
+    """An input from its encoded file.
+
+    Returns:
+      `[H, W, 3] uint8`; of "depth" `[H, W, 1] uint16`, millimetres.
+
+    Raises:
+      DataError: see `read_color` and `read_depth`.
+    """
+    if key == "depth":
+        return read_depth(data, where=where)
+    return read_color(data, where=where)
+
+
+def decode_label(data: bytes, *, void: int | None, where: str) -> np.ndarray:
+    """A label map from its encoded file, with 255 for the void id."""
+    labels = read_label(data, where=where)
+    if void is not None:
+        labels[labels == void] = IGNORE
+    return labels
+
+
+def recorded_counts(directory: Path) -> dict[str, int]:
+    """Number of examples of each split in a version directory."""
+    import tensorflow_datasets as tfds
+
+    metadata: Any = tfds.builder_from_directory(str(directory)).info.metadata
+    return {split: len(entry["names"]) for split, entry in metadata["splits"].items()}
 
 
 def prepared_root(data_dir: str) -> Path:
@@ -113,18 +150,20 @@ def open_prepared(
     split: str,
     *,
     version: str,
-    classes: Classes,
-    void: int,
+    outputs: Mapping[str, Classes],
+    inputs: tuple[str, ...],
+    void: int | None,
     data_dir: str,
 ) -> PreparedSource:
     """Opens a split of a data set that `python -m fcn_jax.data prepare` has made.
 
     Args:
-      dataset: name of the builder.
+      dataset: its name.
       split: one of its splits.
       version: of the builder, as "1.0.0".
-      classes: classes of the label maps.
-      void: id in the files that is read as 255.
+      outputs: classes of each label map.
+      inputs: keys of the inputs wanted, of those that it has.
+      void: id in the label files that is read as 255, besides 255 itself; or None.
       data_dir: directory of prepared data sets; "" for TFDS's convention.
 
     Raises:
@@ -154,7 +193,8 @@ def open_prepared(
         directory=str(directory),
         dataset=dataset,
         split=split,
-        classes=classes,
+        outputs=outputs,
+        inputs=inputs,
         void=void,
         names=tuple(entry["names"]),
         shapes=tuple((int(h), int(w)) for h, w in entry["sizes"]),

@@ -1,12 +1,38 @@
 """From the name of a data set and a split to its source."""
 
+import importlib
+from typing import Any
+
 from fcn_jax.data.examples import DataError as DataError
 from fcn_jax.data.examples import Example as Example
 from fcn_jax.data.examples import Source as Source
 from fcn_jax.data.folder import open_folder
+from fcn_jax.data.prepared import open_prepared
 from fcn_jax.data.synthetic import SyntheticSource, SyntheticSpec
 
-NAMES = ("synthetic", "folder", "camvid", "voc_reference", "voc2011")
+PREPARED = {
+    "camvid": ("camvid", "DATASET"),
+    "voc2011": ("voc", "VOC2011"),
+    "voc2012": ("voc", "VOC2012"),
+    "sbd": ("sbd", "DATASET"),
+    "voc_aug": ("voc_unions", "VOC_AUG"),
+    "voc_reference": ("voc_unions", "VOC_REFERENCE"),
+    "nyud_v2": ("nyud", "DATASET"),
+    "sift_flow": ("sift_flow", "DATASET"),
+    "pascal_context": ("pascal_context", "DATASET"),
+}
+"""Module of `builders` and its record, for each data set that is prepared once."""
+
+NAMES = ("synthetic", "folder", *PREPARED)
+
+
+def published(name: str) -> Any:
+    """The `Dataset` of a name, see `builders.dataset`.
+
+    TFDS takes a second to import, which only its data sets should pay.
+    """
+    module, record = PREPARED[name]
+    return getattr(importlib.import_module(f"fcn_jax.data.builders.{module}"), record)
 
 
 def open_source(
@@ -16,6 +42,7 @@ def open_source(
     folder: str = "",
     data_dir: str = "",
     synthetic: SyntheticSpec | None = None,
+    inputs: tuple[str, ...] = (),
 ) -> Source:
     """Opens one split of a data set.
 
@@ -27,6 +54,7 @@ def open_source(
       data_dir: directory of prepared data sets; "" is `$TFDS_DATA_DIR`, else
         `~/tensorflow_datasets`.
       synthetic: what the procedural data set consists of; needed by "synthetic".
+      inputs: keys of the inputs wanted, for a data set that has more; () is all.
 
     Raises:
       ValueError: for an unknown name, or "synthetic" without its specification.
@@ -47,16 +75,15 @@ def open_source(
         return source
     if name == "folder":
         return open_folder(folder, split)
-    if name == "camvid":
-        # TFDS takes a second to import, which only its data sets should pay.
-        from fcn_jax.data.builders.camvid import open_camvid
-
-        return open_camvid(split, data_dir=data_dir)
-    if name in NAMES:
-        raise DataError(
-            f"this version has no builder for the data set {name!r}; give PASCAL VOC "
-            "as a folder data set, --config.data.name=folder "
-            "--config.data.folder=DIR with images/, labels/, splits/train.txt, "
-            "splits/val.txt and classes.txt"
+    if name in PREPARED:
+        dataset = published(name)
+        return open_prepared(
+            name,
+            split,
+            version=dataset.version,
+            outputs=dataset.outputs,
+            inputs=inputs or dataset.inputs,
+            void=dataset.void,
+            data_dir=data_dir,
         )
     raise ValueError(f"data set {name!r} is unknown; allowed are {', '.join(NAMES)}")

@@ -41,28 +41,21 @@ def test_unknown_names_are_refused_with_the_known():
         open_source("cityscapes", "train")
 
 
-@pytest.mark.parametrize("name", ["voc_reference", "voc2011"])
-def test_voc_says_how_to_give_it_as_a_folder(name):
-    """Oracle: the flags of the folder data set."""
-    with pytest.raises(DataError, match=f"{name!r}.*--config.data.name=folder"):
-        open_source(name, "train")
-
-
 def test_camvid_says_how_to_prepare_it(tmp_path, monkeypatch):
     """Oracle: the command and the directory looked in, given or TFDS's own."""
     with pytest.raises(DataError) as error:
         open_source("camvid", "train", data_dir=str(tmp_path))
-    assert f"{tmp_path}/camvid/1.0.0" in str(error.value)
+    assert f"{tmp_path}/camvid/2.0.0" in str(error.value)
     assert (
         f"python -m fcn_jax.data prepare camvid --source=DIR --data_dir={tmp_path}"
         in str(error.value)
     )
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "own"))
-    with pytest.raises(DataError, match="own/camvid/1.0.0"):
+    with pytest.raises(DataError, match="own/camvid/2.0.0"):
         open_source("camvid", "train")
     monkeypatch.delenv("TFDS_DATA_DIR")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    with pytest.raises(DataError, match="home/tensorflow_datasets/camvid/1.0.0"):
+    with pytest.raises(DataError, match="home/tensorflow_datasets/camvid/2.0.0"):
         open_source("camvid", "train")
 
 

@@ -1,0 +1,122 @@
+"""The papers' experiments, narrow, on miniature trees in the official layouts.
+
+Each is prepared by its builder and trained from a converted VGG16 through its stages.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fcn_jax import assembly
+from fcn_jax.convert.target import convert_file
+from fcn_jax.data.builders.dataset import prepare
+from fcn_jax.data.sources import published
+from fcn_jax.train import train
+from tests.convert.narrow_vgg16 import WIDTH, vgg16_caffemodel
+from tests.data import paper_trees, voc_trees
+from tests.test_experiments import EXPERIMENTS, load
+
+SIFT_FLOW = {"trainval": ["coast_1", "forest_2", "tall_3"], "test": ["coast_4"]}
+CONTEXT = {"train": ["2008_000001", "2008_000002"], "val": ["2009_000003"]}
+NYUD = {"train": ["5003"], "val": ["5004", "5005"], "test": ["5001"]}
+CHAINS = {
+    "voc_reference": (
+        ("fcn32s", "fcn16s", "fcn8s"),
+        ("fcn8s_atonce",),
+        ("voc_person_cat",),
+    ),
+    "sift_flow": (("siftflow_fcn32s", "siftflow_fcn16s", "siftflow_fcn8s"),),
+    "pascal_context": (
+        ("pascal_context_fcn32s", "pascal_context_fcn16s", "pascal_context_fcn8s"),
+    ),
+    "nyud_v2": (
+        ("nyud_fcn32s_color", "nyud_fcn32s_hha", "nyud_fcn32s_color_hha"),
+        ("nyud_fcn32s_color_d",),
+    ),
+}
+CASES = [(data, chain) for data, chains in CHAINS.items() for chain in chains]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Path:
+    """Every data set, prepared from its tree; and a converted trunk."""
+    folder = tmp_path_factory.mktemp("papers")
+    tree = folder / "voc"
+    voc_trees.write_sbd(
+        tree / "benchmark_RELEASE" / "dataset",
+        {"train": ["2008_000007", "2008_000008"], "val": ["2008_000009"]},
+    )
+    voc_trees.write_voc(
+        tree / "TrainVal" / "VOCdevkit" / "VOC2011",
+        {"train": ["2007_000032"], "val": ["2007_000033", "2008_000008"]},
+    )
+    paper_trees.write_sift_flow(folder / "sift", SIFT_FLOW)
+    paper_trees.write_pascal_context(folder / "context", CONTEXT)
+    paper_trees.write_nyud(folder / "nyud", NYUD)
+    for name, source in (
+        ("voc_reference", "voc"),
+        ("sift_flow", "sift"),
+        ("pascal_context", "context"),
+        ("nyud_v2", "nyud"),
+    ):
+        prepare(
+            published(name),
+            source=str(folder / source),
+            lists="",
+            data_dir=str(folder / "tfds"),
+        )
+    (folder / "vgg16.caffemodel").write_bytes(vgg16_caffemodel())
+    convert_file(
+        folder / "vgg16.caffemodel", folder / "vgg16", net="vgg16", width=WIDTH
+    )
+    return folder
+
+
+def _narrow(name: str, prepared: Path, runs: Path) -> Any:
+    """An experiment as it stands, but narrow, of one update, in other directories."""
+    config = load(EXPERIMENTS / f"{name}.py")
+    config.steps = 1
+    config.model.width = WIDTH
+    config.model.dropout_rate = 0.0
+    config.data.data_dir = str(prepared / "tfds")
+    config.evaluation.pictures = 0
+    config.devices = 1
+    config.log.every = 1
+    # Of so few pixels the published rates move nothing, which the check would refuse.
+    config.checks.learning_rate = False
+    if config.init_from == "third_party_weights/vgg16":
+        config.init_from = str(prepared / "vgg16")
+    elif isinstance(config.init_from, str):
+        config.init_from = str(runs / Path(config.init_from).name)
+    else:
+        config.init_from = tuple(
+            (str(runs / Path(path).name), rules) for path, rules in config.init_from
+        )
+    return config
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("data", "chain"), CASES, ids=lambda value: str(value)[:60])
+def test_an_experiment_of_the_papers_trains(data, chain, prepared, tmp_path):
+    """Oracle: ln K a valid pixel for each output, since scores start at zero.
+
+    A later stage starts from the scores of one update at the published rate, which
+    on so few pixels differ from zero by little.
+    """
+    for stage, name in enumerate(chain):
+        config = _narrow(name, prepared, tmp_path)
+        assert config.data.name == data
+        train(config, tmp_path / name)
+        lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        rows = [json.loads(line) for line in lines]
+        (row,) = [row for row in rows if row["split"] == "train"]
+        parts = assembly.assemble(config)
+        expected = sum(math.log(len(own)) for own in parts.outputs.values())
+        near = 0.01 if stage else 1e-5
+        assert row["loss_per_pixel"] == pytest.approx(expected, rel=near)
+        scores = json.loads((tmp_path / name / "scores.json").read_text())
+        assert 0 <= scores["pixel_accuracy"] <= 1
+        assert math.isfinite(scores["loss"])
