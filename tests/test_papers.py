@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fcn_jax import assembly
@@ -15,6 +16,7 @@ from fcn_jax.convert.target import convert_file
 from fcn_jax.data.builders.dataset import prepare
 from fcn_jax.data.sources import published
 from fcn_jax.train import train
+from tests.convert.caffemodel_writer import caffemodel
 from tests.convert.narrow_vgg16 import WIDTH, vgg16_caffemodel
 from tests.data import paper_trees, voc_trees
 from tests.test_experiments import EXPERIMENTS, load
@@ -58,6 +60,7 @@ def prepared(tmp_path_factory) -> Path:
     paper_trees.write_nyud(folder / "nyud", NYUD)
     for name, source in (
         ("voc_reference", "voc"),
+        ("voc2011", "voc"),
         ("sift_flow", "sift"),
         ("pascal_context", "context"),
         ("nyud_v2", "nyud"),
@@ -87,10 +90,9 @@ def _narrow(name: str, prepared: Path, runs: Path) -> Any:
     config.log.every = 1
     # Of so few pixels the published rates move nothing, which the check would refuse.
     config.checks.learning_rate = False
-    if config.init_from == "third_party_weights/vgg16":
-        config.init_from = str(prepared / "vgg16")
-    elif isinstance(config.init_from, str):
-        config.init_from = str(runs / Path(config.init_from).name)
+    if isinstance(config.init_from, str):
+        folder, own = Path(config.init_from).parent.name, Path(config.init_from).name
+        config.init_from = str((runs if folder == "runs" else prepared) / own)
     else:
         config.init_from = tuple(
             (str(runs / Path(path).name), rules) for path, rules in config.init_from
@@ -109,14 +111,44 @@ def test_an_experiment_of_the_papers_trains(data, chain, prepared, tmp_path):
     for stage, name in enumerate(chain):
         config = _narrow(name, prepared, tmp_path)
         assert config.data.name == data
-        train(config, tmp_path / name)
-        lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
-        rows = [json.loads(line) for line in lines]
-        (row,) = [row for row in rows if row["split"] == "train"]
-        parts = assembly.assemble(config)
-        expected = sum(math.log(len(own)) for own in parts.outputs.values())
-        near = 0.01 if stage else 1e-5
-        assert row["loss_per_pixel"] == pytest.approx(expected, rel=near)
-        scores = json.loads((tmp_path / name / "scores.json").read_text())
-        assert 0 <= scores["pixel_accuracy"] <= 1
-        assert math.isfinite(scores["loss"])
+        _check_first_update(config, tmp_path / name, near=0.01 if stage else 1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "trunk", "data"),
+    [
+        ("fcn_alexnet", "caffenet", "voc_reference"),
+        ("fcn_googlenet", "googlenet", "voc2011"),
+    ],
+)
+def test_the_other_trunks_train(name, trunk, data, prepared, tmp_path):
+    """Oracle: ln 21 a valid pixel; the trunks are narrow nets written by torch."""
+    caffe_nets = pytest.importorskip(
+        "tests.convert.caffe_nets", reason="torch draws the weights"
+    )
+    net = caffe_nets.CaffeNet(4)
+    size = (caffe_nets.OWN_SIZE[trunk],) * 2
+    image = np.random.default_rng(5).integers(0, 256, (*size, 3), dtype=np.uint8)
+    caffe_nets.CLASSIFIERS[trunk](net, {"color": image})
+    file = tmp_path / "net.caffemodel"
+    file.write_bytes(caffemodel(net.blobs, net.kinds))
+    convert_file(file, tmp_path / trunk, net=trunk, width=WIDTH)
+    config = _narrow(name, prepared, tmp_path)
+    config.init_from = str(tmp_path / trunk)
+    assert config.data.name == data
+    _check_first_update(config, tmp_path / "run", near=1e-5)
+
+
+def _check_first_update(config: Any, workdir: Path, *, near: float) -> None:
+    train(config, workdir)
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    (row,) = [row for row in rows if row["split"] == "train"]
+    parts = assembly.assemble(config)
+    expected = sum(math.log(len(own)) for own in parts.outputs.values())
+    found = row.get("loss_per_pixel", row["loss"])
+    assert found == pytest.approx(expected, rel=near)
+    scores = json.loads((workdir / "scores.json").read_text())
+    assert 0 <= scores["pixel_accuracy"] <= 1
+    assert math.isfinite(scores["loss"])
