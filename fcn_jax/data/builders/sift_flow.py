@@ -33,7 +33,7 @@ ORIGIN = (
 )
 LISTS_ORIGIN = (
     "https://github.com/shelhamer/fcn.berkeleyvision.org, data/sift-flow/ "
-    "(no licence stated for them)"
+    "(BSD-2-Clause)"
 )
 SCENES = "spatial_envelope_256x256_static_8outdoorcategories"
 FOLDERS = {
