@@ -1,188 +1,256 @@
-"""NYUDv2 from the official nyu_depth_v2_labeled.mat, a MATLAB 7.3 (HDF5) file.
+"""NYUDv2's official file, nyu_depth_v2_labeled.mat: MATLAB 7.3, which is HDF5.
 
-MATLAB's axes come reversed. The pictures are cut as Gupta's cvpr13 code cuts them,
-rows 45..469 and columns 40..599, and the 894 raw classes become 40 by the table of
-ankurhanda/nyuv2-meta-data, classMapping40.mat.
+HDF5 has MATLAB's axes reversed: images are (number, channel, column, row). Pictures are
+cut as Gupta, Arbelaez and Malik cut them, MATLAB's (46:470, 41:600). Depth is the
+in-painted one (depths, in metres; rawDepths has holes), rounded to millimetres. 894 raw
+classes become 40 by classMapping40.mat, 0 being void; splits.mat counts from 1.
 """
 
 import functools
+import hashlib
 import io
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from absl import logging
 from PIL import Image
 
-from fcn_jax.data.builders.dataset import Item
+from fcn_jax.data.builders.archives import Archive, verify
+from fcn_jax.data.builders.dataset import Encoded, Item
 from fcn_jax.data.builders.mat5 import read_array
-from fcn_jax.data.examples import DataError
-from fcn_jax.data.hha import NYUD as CAMERA
+from fcn_jax.data.examples import DataError, describe_counts
 from fcn_jax.data.labels import IGNORE
 
 FILE = "nyu_depth_v2_labeled.mat"
-ORIGIN = "https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html"
-META = "https://github.com/ankurhanda/nyuv2-meta-data"
+PUBLISHED = Archive(
+    file=FILE,
+    bytes=2_972_037_809,
+    md5="520609c519fba3ba5ac58c8fefcc3530",
+    sha256="2d724b0c0ab358aa1ce5df855e5bd14a2279ab7202efe22f32a30d612dcb86aa",
+    url="https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html",
+    licence="no licence stated",
+    root=FILE,
+    limit=0,  # there is nothing to extract
+)
+ORIGIN = f"{FILE} of {PUBLISHED.url} ({PUBLISHED.licence})"
+META_ORIGIN = "https://github.com/ankurhanda/nyuv2-meta-data (no licence stated for it)"
+META_DIGESTS = {
+    "splits.mat": ("md5", "08e3c3aea27130ac7c01ffd739a4535f"),
+    "classMapping40.mat": (
+        "sha256",
+        "ff177194cce9a2163517f1e1e6f1c64c50987162f542dedddc04bbf6ebe6d851",
+    ),
+}
+COUNT = 1449
+FIELDS = {
+    "images": ((3, 640, 480), "u1"),
+    "depths": ((640, 480), "f4"),
+    "labels": ((640, 480), "u2"),
+}
+"""(shape, number type) of one image in HDF5."""
 ROWS, COLUMNS = slice(45, 470), slice(40, 600)
 FIRST_ID = 5000
 CLASSES = 40
-OWN_CLASS = 37  # ids up to it are one raw class each
+MAX_METRES = 65.535  # what 16 bits of millimetres hold; a Kinect sees 10
+MAX_CHUNK = 256 * 2**20  # bytes that HDF5 inflates at once
 
 
-def read_labeled(
-    path: Path,
-    places: Sequence[Path],
-    ids: Mapping[str, Sequence[str]],
-    with_hha: Callable[..., bytes],
-) -> dict[str, list[Item]]:
-    """The examples of the labeled file.
+def read_meta(
+    path: Path, places: Sequence[Path]
+) -> tuple[int, np.ndarray, dict[str, list[str]]]:
+    """What the file and those beside it say, without reading pictures.
 
     Args:
-        path: of the file.
+        path: the labeled file.
         places: directories that may hold splits.mat and classMapping40.mat.
-        ids: the lists of train, val and test, where there are any.
-        with_hha: encodes an encoded depth map.
+
+    Returns:
+        The number of images; id here of each raw class, `[895] uint8`; the names of
+        the images of "trainval" and "test".
 
     Raises:
-        DataError: for files or fields that are missing or do not belong together.
+        DataError: for a file that is missing, damaged, or other than the published one
+            beside 1,449 images, or an image that does not exist or is of both splits.
     """
     count = _check(path)
-    table = _table(_meta(places, "classMapping40.mat"))
-    splits = _meta(places, "splits.mat")
-    found = {
-        split: [str(FIRST_ID + n) for n in _indices(splits, field, count)]
-        for split, field in (("trainval", "trainNdxs"), ("test", "testNdxs"))
+    mapping = _meta(places, "classMapping40.mat", count)
+    splits = _meta(places, "splits.mat", count)
+    table = _table(mapping)
+    numbers = {
+        "trainval": _numbers(splits, "trainNdxs", count),
+        "test": _numbers(splits, "testNdxs", count),
     }
-    if ids:
-        both = sorted([*ids["train"], *ids["val"]])
-        if both != sorted(found["trainval"]) or sorted(ids["test"]) != sorted(
-            found["test"]
-        ):
-            raise DataError(
-                "train.txt, val.txt and test.txt do not name the images of splits.mat; "
-                "take them from one origin"
-            )
-        found = {"train": list(ids["train"]), "val": list(ids["val"]), **found}
-    else:
-        logging.info("without train.txt and val.txt there are only trainval and test")
-    return {
-        split: [_item(path, name, table, with_hha) for name in names]
-        for split, names in found.items()
-    }
+    shared = set(numbers["trainval"]) & set(numbers["test"])
+    if shared:
+        raise DataError(
+            f"{splits}: {len(shared)} images are in both trainNdxs and testNdxs; take "
+            f"the file of {META_ORIGIN}"
+        )
+    ids = {split: [str(FIRST_ID + n) for n in own] for split, own in numbers.items()}
+    return count, table, ids
+
+
+def verify_published(path: Path, count: int) -> None:
+    """Compares a file of all 1,449 images with the published one.
+
+    Raises:
+        DataError: for another size or checksum.
+    """
+    if count == COUNT:
+        verify(path, PUBLISHED, lambda done: None)
 
 
 def _check(path: Path) -> int:
-    """Number of images; refuses a file without the fields that are needed."""
+    """Number of images; refuses fields that are not as published."""
+    counts = {}
     with _opened(path) as file:
-        shapes = {}
-        for field, axes in (("images", 4), ("depths", 3), ("labels", 3)):
-            if field not in file or file[field].ndim != axes:
-                raise DataError(
-                    f"{path} has no {field} of {axes} axes; get it again from {ORIGIN}"
+        for field, (shape, kind) in FIELDS.items():
+            link = file.get(field, getlink=True)
+            data: Any = file.get(field) if isinstance(link, h5py.HardLink) else None
+            if not isinstance(data, h5py.Dataset):
+                raise _refusal(path, f"has no array {field}")
+            if data.external is not None or data.is_virtual:
+                raise _refusal(path, f"has the values of {field} in another file")
+            if data.shape[1:] != shape or data.dtype.str[1:] != kind:
+                raise _refusal(
+                    path,
+                    f"has {field} of the shape {data.shape} and type {data.dtype}; it "
+                    f"must be (number, {', '.join(map(str, shape))}) of {kind}",
                 )
-            shapes[field] = file[field].shape
-        counts = {shape[0] for shape in shapes.values()}
-        if len(counts) != 1 or shapes["labels"][1:] != (640, 480):
-            raise DataError(
-                f"{path} has the shapes {shapes}, which are not of pictures of 640 x "
-                f"480; get it again from {ORIGIN}"
-            )
-        return int(counts.pop())
+            if math.prod(data.chunks or ()) * data.dtype.itemsize > MAX_CHUNK:
+                raise _refusal(path, f"has {field} in chunks above {MAX_CHUNK} bytes")
+            counts[field] = data.shape[0]
+    if len(set(counts.values())) > 1:
+        raise _refusal(path, f"has {counts} images")
+    return counts["images"]
 
 
 def _opened(path: Path) -> Any:
     try:
         return h5py.File(path, "r")
     except OSError as error:
+        raise _refusal(path, f"is no readable HDF5 file ({error})") from error
+
+
+def _refusal(path: Path, what: str) -> DataError:
+    return DataError(f"{path} {what}; get {ORIGIN} again")
+
+
+def _meta(places: Sequence[Path], name: str, count: int) -> Path:
+    paths = [place / name for place in places]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
         raise DataError(
-            f"{path} cannot be read ({error}); get it again from {ORIGIN}"
-        ) from error
-
-
-def _meta(places: Sequence[Path], name: str) -> Path:
-    for place in places:
-        if (place / name).is_file():
-            return place / name
-    raise DataError(
-        f"{places[0] / name} is missing; put {name} of {META} there, or name its "
-        "directory with --lists"
-    )
-
-
-def _indices(path: Path, field: str, count: int) -> list[int]:
-    remedy = f"take it from {META}"
-    found = read_array(path, field, remedy=remedy).astype(int).ravel().tolist()
-    outside = [n for n in found if not 1 <= n <= count]
-    if outside or len(set(found)) != len(found) or not found:
-        raise DataError(
-            f"{path}: {field} names {len(found)} images, {len(outside)} of them outside "
-            f"1..{count} or some twice; {remedy}"
+            f"{paths[0]} is missing; {FILE} has no splits and 894 classes, so put {name} "
+            f"of {META_ORIGIN} there, or name its directory with --lists"
         )
-    return sorted(found)
+    kind, published = META_DIGESTS[name]
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, kind).hexdigest()
+    if count == COUNT and digest != published:
+        raise DataError(
+            f"{path} has the {kind.upper()} {digest}, and the published file {published}"
+            f"; take the file of {META_ORIGIN}"
+        )
+    return path
+
+
+def _numbers(path: Path, field: str, count: int) -> list[int]:
+    """Numbers of the images of a split, from 1, sorted as they are published."""
+    remedy = f"take the file of {META_ORIGIN}"
+    numbers = read_array(path, field, remedy=remedy).ravel().tolist()
+    wrong = [n for n in numbers if n not in range(1, count + 1)]
+    if wrong or len(set(numbers)) < len(numbers) or not numbers:
+        raise DataError(
+            f"{path}: {field} names {len(numbers)} images, {len(set(numbers))} different "
+            f"ones, {len(wrong)} of them outside 1..{count}: {remedy}"
+        )
+    return sorted(int(n) for n in numbers)
 
 
 def _table(path: Path) -> np.ndarray:
-    """`[raw classes + 1] uint8`: the id here of every raw label, 0 being none."""
-    remedy = f"take it from {META}"
-    mapped = read_array(path, "mapClass", remedy=remedy).astype(int).ravel()
-    counts = np.bincount(mapped[mapped > 0], minlength=CLASSES + 1)
-    one_each = (counts[1 : OWN_CLASS + 1] == 1).all() and (counts[1:] > 0).all()
-    if mapped.min() < 1 or mapped.max() > CLASSES or not one_each:
+    """`[raw classes + 1] uint8`: the id of each raw class here, 0 being void."""
+    remedy = f"take the file of {META_ORIGIN}"
+    classes = read_array(path, "mapClass", remedy=remedy).ravel()
+    if not classes.size or not np.isin(classes, np.arange(1, CLASSES + 1)).all():
         raise DataError(
-            f"{path}: mapClass is not the table of {CLASSES} classes, of which the first "
-            f"{OWN_CLASS} are one raw class each; {remedy}"
+            f"{path}: mapClass has {classes.size} classes, and others than 1..{CLASSES} "
+            f"among them: {remedy}"
         )
-    return np.concatenate([[IGNORE], mapped - 1]).astype(np.uint8)
+    return np.concatenate([[IGNORE], classes - 1]).astype(np.uint8)
 
 
-def _item(
-    path: Path, name: str, table: np.ndarray, with_hha: Callable[..., bytes]
+def item(
+    path: Path,
+    name: str,
+    table: np.ndarray,
+    hha_png: Callable[[Encoded, str], bytes],
 ) -> Item:
-    index = int(name) - FIRST_ID - 1
-    depth = functools.partial(_depth, path, index)
-    camera = CAMERA.cropped(ROWS.start, COLUMNS.start)
+    """An example of the file.
+
+    Args:
+        path: the labeled file.
+        name: of the image, its number plus 5000.
+        table: id here of each raw class.
+        hha_png: from the encoded depth, and its name in messages, to HHA.
+    """
+    number = int(name) - FIRST_ID
+    depth = functools.partial(_depth, path, number)
     return Item(
         name=name,
         inputs={
-            "color": functools.partial(_color, path, index),
+            "color": functools.partial(_color, path, number),
             "depth": depth,
-            "hha": functools.partial(with_hha, depth, camera, f"image {name}"),
+            "hha": functools.partial(hha_png, depth, f"{path}, image {number}"),
         },
-        labels={"semantic": functools.partial(_label, path, index, table)},
-        files=f"{path.name}, image {index + 1}",
+        labels={"semantic": functools.partial(_labels, path, number, table)},
+        files=f"{path.name}, image {number}",
     )
 
 
-def _color(path: Path, index: int) -> bytes:
-    with _opened(path) as file:
-        return _png(file["images"][index].transpose(2, 1, 0))
+def _read(path: Path, field: str, number: int) -> np.ndarray:
+    """An image of a field, cut, with MATLAB's axes."""
+    try:
+        with _opened(path) as file:
+            return file[field][number - 1, ..., COLUMNS, ROWS].T
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise _refusal(path, f"is damaged in {field} {number} ({error})") from error
 
 
-def _depth(path: Path, index: int) -> bytes:
-    with _opened(path) as file:
-        metres = file["depths"][index].T
-    if not np.isfinite(metres).all() or metres.max() > 65:
-        raise DataError(
-            f"{path}, image {index + 1}: depths are not metres below 65; get the file "
-            f"again from {ORIGIN}"
+def _color(path: Path, number: int) -> bytes:
+    return _png(_read(path, "images", number))
+
+
+def _depth(path: Path, number: int) -> bytes:
+    metres = _read(path, "depths", number)
+    millimetres = np.round(metres.astype(np.float64) * 1000)
+    good = (millimetres >= 1) & (millimetres <= MAX_METRES * 1000)
+    if not good.all():
+        raise _refusal(
+            path,
+            f"has {int((~good).sum())} of {good.size} pixels of depths {number} outside "
+            f"0.001..{MAX_METRES} m",
         )
-    return _png(np.round(metres * 1000).astype(np.uint16))
+    return _png(millimetres.astype(np.uint16))
 
 
-def _label(path: Path, index: int, table: np.ndarray) -> bytes:
-    with _opened(path) as file:
-        raw = file["labels"][index].T
+def _labels(path: Path, number: int, table: np.ndarray) -> bytes:
+    raw = _read(path, "labels", number)
     if raw.max() >= len(table):
-        raise DataError(
-            f"{path}, image {index + 1}: the label {int(raw.max())} is beyond the "
-            f"{len(table) - 1} classes of classMapping40.mat; take both from one origin"
+        ids, pixels = np.unique(raw[raw >= len(table)], return_counts=True)
+        counts = dict(zip(ids.tolist(), pixels.tolist(), strict=True))
+        raise _refusal(
+            path,
+            f"has in labels {number} the ids {describe_counts(counts)} beyond the "
+            f"{len(table) - 1} raw classes",
         )
     return _png(table[raw])
 
 
 def _png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels[ROWS, COLUMNS])).save(buffer, "PNG")
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG")
     return buffer.getvalue()
