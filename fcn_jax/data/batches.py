@@ -1,6 +1,7 @@
 """Padded batches, each built from its number alone."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, TypedDict
 
 import numpy as np
@@ -66,15 +67,10 @@ class TrainBatch:
 
     def _canvas(self, first: int) -> Canvas:
         """That of a step whose first position is given: all processes' images fit."""
-        if len(self.canvases) == 1:
-            return self.canvases[0]
-        count = self.accumulation * self.batch_size
-        sizes = self.source.sizes()[
-            [self._index(position) for position in range(first, first + count)]
-        ]
-        if self.augmentation.crop is not None:
-            sizes = np.minimum(sizes, self.augmentation.crop)
-        return smallest_canvas(sizes, self.canvases)
+        stop = first + self.accumulation * self.batch_size
+        indices = (self._index(position) for position in range(first, stop))
+        crop = self.augmentation.crop
+        return _canvas_for(self.source, indices, self.canvases, crop)
 
     def _index(self, position: int) -> int:
         return draw_index(
@@ -110,14 +106,27 @@ class EvaluationBatch:
         # A process without a row of its own still learns shapes and dtypes from one.
         examples = [self.source[index] for index in present or [0]]
         first = number * self.batch_size
-        sizes = self.source.sizes()[first : first + self.batch_size]
-        canvas = smallest_canvas(sizes, self.canvases)
+        every = range(first, min(first + self.batch_size, len(self.source)))
+        canvas = _canvas_for(self.source, every, self.canvases, None)
         batch = _padded(examples, canvas, count=len(indices))
         for labels in batch["labels"].values():
             labels[len(present) :] = IGNORE
         batch["sizes"][len(present) :] = 1
         batch["index"][: len(present)] = present
         return batch
+
+
+def _canvas_for(
+    source: Source,
+    indices: Iterable[int],
+    canvases: tuple[Canvas, ...],
+    crop: tuple[int, int] | None,
+) -> Canvas:
+    """The smallest canvas for some examples; with one canvas, sizes are not asked."""
+    if len(canvases) == 1:
+        return canvases[0]
+    sizes = source.sizes()[list(indices)]
+    return smallest_canvas(sizes if crop is None else np.minimum(sizes, crop), canvases)
 
 
 def _padded(
