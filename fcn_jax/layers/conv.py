@@ -1,14 +1,23 @@
-"""Convolution and transposed convolution with Caffe's semantics, channels last.
+"""Convolution with Caffe's semantics, channels last.
 
 Caffe's "convolution" is a cross-correlation with symmetric zero padding, optional
-groups and dilation; its "deconvolution" is the transpose of that, of size
-`stride * (size - 1) + kernel - 2 * pad`. Kernels are stored height, width, input
-channels (per group), output channels.
+groups and dilation. Kernels are stored height, width, input channels (per group),
+output channels.
+
+On a CPU, values and gradients are computed by the forms of `layers.cpu.convolution`;
+other platforms have the library's (`layers.direct`), which defines them all. The price
+of own gradients is that jax cannot differentiate forwards (`jax.jvp`) through them;
+reverse mode of any order works.
 """
 
+from functools import partial
+
+import jax
 from jax import Array, lax
 
-LAYOUT = ("NHWC", "HWIO", "NHWC")
+from fcn_jax.layers import direct
+from fcn_jax.layers.cpu import convolution as cpu
+from fcn_jax.layers.direct import Sliding
 
 
 def convolution(
@@ -36,41 +45,39 @@ def convolution(
     Returns:
         `[N, (H + 2 pad - dilation (k - 1) - 1) // stride + 1, ..., D]`.
     """
-    y = lax.conv_general_dilated(
-        x,
-        kernel,
-        window_strides=(stride, stride),
-        padding=((pad, pad), (pad, pad)),
-        rhs_dilation=(dilation, dilation),
-        dimension_numbers=LAYOUT,
-        feature_group_count=groups,
-    )
+    how = Sliding(stride, pad, dilation, groups)
+    if cpu.has_form(x, kernel, how):
+        y = _by_platform(x, kernel, how)
+    else:
+        y = direct.convolve(x, kernel, how)
     return y if bias is None else y + bias[None, None, None, :]
 
 
-def transposed_convolution(
-    x: Array, kernel: Array, *, stride: int, pad: int = 0
-) -> Array:
-    """Caffe's Deconvolution layer (group 1, no bias), the dense form.
-
-    Every input pixel adds its `[k, k]` kernel, times its value, to the output at
-    `stride * position`: `y[s i + u, s j + v, d] += x[i, j, c] kernel[u, v, c, d]`.
-
-    Args:
-        x: `[N, H, W, C]`.
-        kernel: `[k, k, C, D]`, not flipped.
-        stride: upsampling factor.
-        pad: pixels removed from each of the four sides of the output.
-
-    Returns:
-        `[N, stride * (H - 1) + k - 2 pad, ..., D]`.
-    """
-    edge = kernel.shape[0] - 1 - pad
-    return lax.conv_general_dilated(
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _by_platform(x: Array, kernel: Array, how: Sliding) -> Array:
+    return lax.platform_dependent(
         x,
-        lax.rev(kernel, (0, 1)),
-        window_strides=(1, 1),
-        padding=((edge, edge), (edge, edge)),
-        lhs_dilation=(stride, stride),
-        dimension_numbers=LAYOUT,
+        kernel,
+        cpu=partial(cpu.convolve, how=how),
+        default=partial(direct.convolve, how=how),
     )
+
+
+def _forward(
+    x: Array, kernel: Array, how: Sliding
+) -> tuple[Array, tuple[Array, Array]]:
+    return _by_platform(x, kernel, how), (x, kernel)
+
+
+def _backward(
+    how: Sliding, saved: tuple[Array, Array], grad: Array
+) -> tuple[Array, Array]:
+    return lax.platform_dependent(
+        *saved,
+        grad,
+        cpu=partial(cpu.gradients, how=how),
+        default=partial(direct.gradients, how=how),
+    )
+
+
+_by_platform.defvjp(_forward, _backward)

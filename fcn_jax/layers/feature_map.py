@@ -13,11 +13,14 @@ outside the image adds nothing.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
+from fcn_jax.layers import conv, pool
 from fcn_jax.layers.geometry import IMAGE, Geometry, Window
 
 
@@ -77,6 +80,42 @@ class FeatureMap(struct.PyTreeNode):
                 "pixels is empty; use the reference padding or a larger image"
             )
         return self.replace(values=values, geometry=geometry).masked()
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self.values.shape[-1]
+
+    @property
+    def dtype(self) -> Any:
+        """Of the values."""
+        return self.values.dtype
+
+    def convolved(
+        self,
+        kernel: Array,
+        bias: Array,
+        *,
+        stride: int = 1,
+        pad: int = 0,
+        groups: int = 1,
+        relu: bool = True,
+    ) -> "FeatureMap":
+        """The map after a convolution with bias and, unless told otherwise, ReLU."""
+        y = conv.convolution(
+            self.values, kernel, bias, stride=stride, pad=pad, groups=groups
+        )
+        window = Window("convolution", kernel.shape[0], stride, pad)
+        return self.after(window, jax.nn.relu(y) if relu else y)
+
+    def max_pooled(self, *, kernel: int, stride: int, pad: int = 0) -> "FeatureMap":
+        """The map after Caffe's max pooling, ceil mode."""
+        values = pool.max_pool(self.values, kernel=kernel, stride=stride, pad=pad)
+        return self.after(Window("pooling", kernel, stride, pad), values)
+
+    def whole(self) -> "FeatureMap":
+        """The map itself; `frame.FramedMap` is one in two parts."""
+        return self
 
     def map(self, function: Callable[[Array], Array]) -> "FeatureMap":
         """Apply a function that treats every pixel alone."""

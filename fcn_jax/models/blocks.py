@@ -7,19 +7,22 @@ image; parameters are kept in float32.
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from fcn_jax.layers import conv, lrn, pool
+from fcn_jax.layers import lrn, pool
 from fcn_jax.layers.dropout import dropout as drop
 from fcn_jax.layers.feature_map import FeatureMap
+from fcn_jax.layers.frame import FramedMap
 from fcn_jax.layers.geometry import Window
 
 Initializer = nn.initializers.Initializer
-Steps = Iterable[tuple[str, Callable[[FeatureMap], FeatureMap]]]
+Map = FeatureMap | FramedMap
+Steps = Iterable[tuple[str, Callable[[Any], Map]]]
 
 
 def scaled(channels: int, width: float) -> int:
@@ -27,7 +30,7 @@ def scaled(channels: int, width: float) -> int:
     return channels if width == 1 else max(2, 2 * round(channels * width / 2))
 
 
-def run_until(steps: Steps, x: FeatureMap, last: str) -> dict[str, FeatureMap]:
+def run_until(steps: Steps, x: Map, last: str) -> dict[str, FeatureMap]:
     """Run the layers of a backbone up to the endpoint `last`, which ends it.
 
     Args:
@@ -43,7 +46,8 @@ def run_until(steps: Steps, x: FeatureMap, last: str) -> dict[str, FeatureMap]:
     """
     endpoints = {}
     for name, layer in steps:
-        x = endpoints[name] = layer(x)
+        x = layer(x)
+        endpoints[name] = x.whole()
         if name == last:
             return endpoints
     raise ValueError(
@@ -74,30 +78,25 @@ class Convolution(nn.Module):
     kernel_init: Initializer = nn.initializers.he_normal()
 
     @nn.compact
-    def __call__(self, x: FeatureMap) -> FeatureMap:
+    def __call__(self, x: Map) -> Map:
         """`[N, H, W, C]` to `[N, H', W', features]`."""
-        channels = x.values.shape[-1] // self.groups
+        channels = x.channels // self.groups
         shape = (self.kernel, self.kernel, channels, self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        dtype = x.values.dtype
-        y = conv.convolution(
-            x.values,
-            kernel.astype(dtype),
-            bias.astype(dtype),
+        return x.convolved(
+            kernel.astype(x.dtype),
+            bias.astype(x.dtype),
             stride=self.stride,
             pad=self.pad,
             groups=self.groups,
+            relu=self.relu,
         )
-        window = Window("convolution", self.kernel, self.stride, self.pad)
-        return x.after(window, jax.nn.relu(y) if self.relu else y)
 
 
-def max_pool(x: FeatureMap, *, kernel: int, stride: int, pad: int = 0) -> FeatureMap:
+def max_pool(x: Map, *, kernel: int, stride: int, pad: int = 0) -> Map:
     """Caffe's max pooling, ceil mode."""
-    window = Window("pooling", kernel, stride, pad)
-    values = pool.max_pool(x.values, kernel=kernel, stride=stride, pad=pad)
-    return x.after(window, values)
+    return x.max_pooled(kernel=kernel, stride=stride, pad=pad)
 
 
 def average_pool(

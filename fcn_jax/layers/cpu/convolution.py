@@ -1,0 +1,124 @@
+"""Which form of a convolution is fastest on a CPU, by its shape.
+
+The library is good at the forward pass and at the input's gradient, poor at the
+kernel's gradient (a convolution whose window is as large as the map) and at groups.
+So: `winograd` for large 3 x 3 layers, `columns` for windows with very many values
+(fc6), matrix products for 1 x 1 layers and for the kernel's gradient everywhere, and
+groups one by one. The limits were measured on two cores (`benchmarks/`).
+"""
+
+import math
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from fcn_jax.layers import direct
+from fcn_jax.layers.cpu import columns, winograd
+from fcn_jax.layers.direct import Sliding
+
+WINOGRAD_CHANNELS = 128 * 256
+"""Product of the channels from which on saved multiplications outweigh transforms."""
+WINOGRAD_WORK = 1.0e9
+"""Multiplications from which on they outweigh the compilation of 36 products, too."""
+WIDE_WINDOW = 4096
+"""Values in a window from which on one product of matrices is the best form."""
+NARROW_WINDOW = 512
+"""Values in a window up to which its columns take little memory."""
+
+Form = Literal["pixels", "winograd", "columns", "library"]
+
+
+def has_form(x: Array, kernel: Array, how: Sliding) -> bool:
+    """Whether there is another form than the library's for these arguments."""
+    precise = x.dtype == kernel.dtype and x.dtype in (np.float32, np.float64)
+    return precise and how.dilation == 1 and 0 not in x.shape
+
+
+def convolve(x: Array, kernel: Array, how: Sliding) -> Array:
+    """`direct.convolve` in the form that suits the shapes."""
+    if how.groups > 1:
+        parts = zip(*_groups(how, x, kernel), strict=True)
+        own = how._replace(groups=1)
+        return jnp.concatenate([convolve(a, b, own) for a, b in parts], axis=-1)
+    match _form(x, kernel, how):
+        case "pixels":
+            return x @ kernel[0, 0]
+        case "winograd":
+            return winograd.convolve(x, kernel, how.pad)
+        case "columns":
+            return columns.convolve(x, kernel, how.pad)
+        case "library":
+            return direct.convolve(x, kernel, how)
+
+
+def gradients(
+    x: Array, kernel: Array, grad: Array, how: Sliding
+) -> tuple[Array, Array]:
+    """`direct.gradients` in the form that suits the shapes."""
+    if how.groups > 1:
+        return _gradients_by_group(x, kernel, grad, how)
+    size = kernel.shape[0]
+    match _form(x, kernel, how):
+        case "pixels":
+            flat = x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1])
+            return grad @ kernel[0, 0].T, (flat[0].T @ flat[1])[None, None]
+        case "winograd":
+            return winograd.gradients(x, kernel, grad, how.pad)
+        case "columns":
+            for_input = columns.input_gradient(grad, kernel, how.pad)
+            return for_input, columns.kernel_gradient(x, grad, size, how.pad)
+        case "library":
+            for_input, _ = direct.gradients(x, kernel, grad, how)
+            return for_input, _kernel_gradient(x, kernel, grad, how)
+
+
+def _form(x: Array, kernel: Array, how: Sliding) -> Form:
+    size, _, channels, features = kernel.shape
+    if how.stride > 1:
+        return "library"
+    if size == 1 and how.pad == 0:
+        return "pixels"
+    work = math.prod(x.shape[:3]) * math.prod(kernel.shape)
+    wide = channels * features >= WINOGRAD_CHANNELS
+    if size == winograd.TAPS and wide and work >= WINOGRAD_WORK:
+        return "winograd"
+    if size * size * channels >= WIDE_WINDOW and size > winograd.TAPS:
+        return "columns"
+    return "library"
+
+
+def _kernel_gradient(x: Array, kernel: Array, grad: Array, how: Sliding) -> Array:
+    """The kernel's gradient as matrix products, over blocks where there is a stride."""
+    if how.stride > 1:
+        x = columns.blocks(x, how.stride, how.pad, kernel.shape[0])
+        by_blocks, pull = jax.vjp(
+            lambda kernel: columns.block_kernel(kernel, how.stride), kernel
+        )
+        own = Sliding()
+        return pull(_kernel_gradient(x, by_blocks, grad, own))[0]
+    size, _, channels, features = kernel.shape
+    if size * size * channels <= NARROW_WINDOW:
+        return columns.kernel_gradient(x, grad, size, how.pad)
+    work = math.prod(grad.shape) * size * size * channels
+    if size == winograd.TAPS and work >= WINOGRAD_WORK:
+        return winograd.gradients(x, kernel, grad, how.pad)[1]
+    return columns.kernel_gradient_by_taps(x, grad, size, how.pad)
+
+
+def _gradients_by_group(
+    x: Array, kernel: Array, grad: Array, how: Sliding
+) -> tuple[Array, Array]:
+    xs, kernels = _groups(how, x, kernel)
+    grads = jnp.split(grad, how.groups, axis=-1)
+    own = how._replace(groups=1)
+    parts = [gradients(*arrays, own) for arrays in zip(xs, kernels, grads, strict=True)]
+    for_input, for_kernel = zip(*parts, strict=True)
+    return jnp.concatenate(for_input, axis=-1), jnp.concatenate(for_kernel, axis=-1)
+
+
+def _groups(how: Sliding, x: Array, kernel: Array) -> tuple[list[Array], list[Array]]:
+    """Input and kernel of each channel group."""
+    return jnp.split(x, how.groups, axis=-1), jnp.split(kernel, how.groups, axis=-1)

@@ -1,0 +1,281 @@
+"""An image in a wide frame of zeros, without computing the frame.
+
+The reference pads VGG16's input by 100 pixels on each side, and most of what a net then
+computes is blank. A map over a framed image is the sum of two parts:
+
+- the *blank* map, which the frame alone would give. Far from its borders it is one
+  constant per channel, c; near them the zero padding of convolutions and the clipped
+  windows of pooling leave a profile. Neither depends on the image, so a frame of a few
+  cells (as many as give the borders and one constant row and column, of the same
+  remainder by the scale, for pooling rounds up) has all of it.
+- the *deviation* z from c, which is zero outside a window around the image that grows
+  by a pixel with every convolution.
+
+As long as that window has not reached the borders' profile, with K = b + sum w c,
+
+    c' = relu(K),    z' = relu(w * z + K) - relu(K),    max pooling: c' = c, z' = max z
+
+where the window's zero padding is exact, because a deviation of zero is what lies there.
+The sum equals the padded map's values and gradients in exact arithmetic; in floating
+point its rounding errors are those of one addition more. Images of different sizes in a
+batch have frames of different sizes: each brings its own blank map, and the deviation
+is zero outside an image by itself.
+
+At 500 x 500 pixels VGG16's stages 1 to 4 take 0.65 of the multiplications.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax import Array, lax
+
+from fcn_jax.layers import conv, pool
+from fcn_jax.layers.feature_map import FeatureMap
+from fcn_jax.layers.geometry import IMAGE, Geometry, Size, Window
+
+BLANK_CELLS = 8
+"""Rows and columns of the blank map at the coarsest scale."""
+
+EXACT = lax.Precision.HIGHEST
+
+
+class FramedMap(struct.PyTreeNode):
+    """A feature map as a blank map and a window of deviations from it.
+
+    Attributes:
+        deviation: `[N, h, w, C]`, from the constant, in the window.
+        constant: `[C]`, float32 or better, the blank map far from its borders.
+        blank: the map of a small blank frame, `[1 or N, s, s, C]`.
+        image: the image alone, for its sizes and the canvas.
+        geometry: where the whole map lies over the image.
+        start: first row and column of the window in the whole map.
+        margin: rows of frame on each side of the image.
+        scale: coarsest scale at which the map is kept in this form.
+    """
+
+    deviation: Array
+    constant: Array
+    blank: FeatureMap
+    image: FeatureMap
+    geometry: Geometry = struct.field(pytree_node=False)
+    start: int = struct.field(pytree_node=False)
+    margin: int = struct.field(pytree_node=False)
+    scale: int = struct.field(pytree_node=False)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self.deviation.shape[-1]
+
+    @property
+    def dtype(self) -> Any:
+        """Of the values."""
+        return self.deviation.dtype
+
+    def convolved(
+        self,
+        kernel: Array,
+        bias: Array,
+        *,
+        stride: int = 1,
+        pad: int = 0,
+        groups: int = 1,
+        relu: bool = True,
+    ) -> "FramedMap | FeatureMap":
+        """The map after a convolution with bias; see `FeatureMap.convolved`."""
+        size = kernel.shape[0]
+        inner = pad - self.margin if self.geometry == IMAGE else pad
+        after = self.geometry.after(Window("convolution", size, stride, pad))
+        same = stride == groups == 1 and size == 2 * inner + 1
+        if not (same and self._holds(after)):
+            return self.whole().convolved(
+                kernel, bias, stride=stride, pad=pad, groups=groups, relu=relu
+            )
+        precise = self.constant.dtype
+        blank = bias.astype(precise) + jnp.einsum(
+            "c,uvcd->d", self.constant, kernel.astype(precise), precision=EXACT
+        )
+        constant = jax.nn.relu(blank) if relu else blank
+        sums = conv.convolution(self.deviation, kernel, pad=2 * inner).astype(precise)
+        values = sums + blank[None, None, None, :]
+        values = jax.nn.relu(values) if relu else values
+        deviation = values - constant[None, None, None, :]
+        return self.replace(
+            deviation=deviation.astype(self.deviation.dtype),
+            constant=constant,
+            blank=self.blank.convolved(kernel, bias, pad=inner, relu=relu),
+            geometry=after,
+            start=self.start - inner,
+        )
+
+    def max_pooled(
+        self, *, kernel: int, stride: int, pad: int = 0
+    ) -> "FramedMap | FeatureMap":
+        """The map after max pooling; see `FeatureMap.max_pooled`."""
+        after = self.geometry.after(Window("pooling", kernel, stride, pad))
+        if (kernel, stride, pad) != (2, 2, 0) or not self._holds(after):
+            return self.whole().max_pooled(kernel=kernel, stride=stride, pad=pad)
+        before = self.start % 2
+        height, width = (before + length for length in self.deviation.shape[1:3])
+        around = ((0, 0), (before, height % 2), (before, width % 2), (0, 0))
+        return self.replace(
+            deviation=pool.max_pool(
+                jnp.pad(self.deviation, around), kernel=2, stride=2
+            ),
+            blank=self.blank.max_pooled(kernel=2, stride=2),
+            geometry=after,
+            start=self.start // 2,
+        )
+
+    def whole(self) -> FeatureMap:
+        """The map itself: the blank map enlarged, plus the deviation."""
+        if self.geometry == IMAGE:
+            return self.image
+        border = next(sides(self.geometry, self.margin, self.scale)).before
+        height, width = (self.geometry.size(n) for n in self.image.values.shape[1:3])
+        rows, columns = (
+            self._source(axis, length, border)
+            for axis, length in enumerate((height, width))
+        )
+        # One-hot matrices: exact, and their transposes are the gradients.
+        whole = jnp.einsum("nys,nstc->nytc", rows, self.blank.values, precision=EXACT)
+        whole = jnp.einsum("nxt,nytc->nyxc", columns, whole, precision=EXACT)
+        below, right = (
+            length - self.start - inner
+            for length, inner in zip(
+                (height, width), self.deviation.shape[1:3], strict=True
+            )
+        )
+        around = ((0, 0), (self.start, below), (self.start, right), (0, 0))
+        return self.image.placed(self.geometry, whole + jnp.pad(self.deviation, around))
+
+    def _source(self, axis: int, length: int, border: int) -> Array:
+        """`[1 or N, length, s]`: which row of the blank map each row of the map is."""
+        if self.image.image_sizes is None:
+            images = jnp.asarray([self.image.values.shape[1 + axis]])
+        else:
+            images = self.image.image_sizes[:, axis]
+        frame = images + 2 * self.margin
+        size = self.geometry.size(images)
+        kept = self.blank.geometry.size(_blank_extent(frame, self.scale))
+        row = jnp.arange(length, dtype=images.dtype)[None, :]
+        from_end = row - (size - kept)[:, None]
+        source = jnp.minimum(row, jnp.maximum(border, from_end))
+        cells = jnp.arange(self.blank.values.shape[1 + axis], dtype=images.dtype)
+        return (source[:, :, None] == cells[None, None, :]).astype(self.deviation.dtype)
+
+    def _holds(self, geometry: Geometry) -> bool:
+        """Whether the window has not reached the borders' profile, for any image."""
+        return geometry.scale <= self.scale and all(
+            side.before <= side.start
+            and side.stop <= side.size - side.after
+            and side.before + side.after < side.blank <= side.size
+            for side in sides(geometry, self.margin, self.scale)
+        )
+
+
+def framed(image: FeatureMap, margin: int, *, scale: int) -> FramedMap | FeatureMap:
+    """An image whose first convolution pads it by `margin` more than it has to.
+
+    Args:
+        image: `[N, H, W, C]`, zero outside each image.
+        margin: rows of zeros on each side.
+        scale: coarsest scale up to which layers skip the frame, where they can: the
+            product of the strides of their pooling.
+
+    Returns:
+        The map in two parts; the image itself if the frame is too narrow to matter.
+    """
+    if 2 * margin < BLANK_CELLS * scale:
+        return image
+    channels, dtype = image.values.shape[-1], image.values.dtype
+    precise = np.promote_types(dtype, np.float32)
+    if image.image_sizes is None:
+        count, sizes = 1, None
+        rows, columns = (
+            _blank_extent(length + 2 * margin, scale)
+            for length in image.values.shape[1:3]
+        )
+    else:
+        count, rows = image.values.shape[0], BLANK_CELLS * scale
+        columns = rows
+        sizes = _blank_extent(image.image_sizes + 2 * margin, scale)
+    return FramedMap(
+        deviation=image.values,
+        constant=jnp.zeros((channels,), precise),
+        blank=FeatureMap(jnp.zeros((count, rows, columns, channels), dtype), sizes),
+        image=image,
+        geometry=IMAGE,
+        start=margin,
+        margin=margin,
+        scale=scale,
+    )
+
+
+def _blank_extent(frame: Size, scale: int) -> Size:
+    """Extent of the blank frame: a few cells, of the same remainder as the frame."""
+    return scale * (BLANK_CELLS - 1) + (frame - 1) % scale + 1
+
+
+class _Side(NamedTuple):
+    """One axis of a whole map: its extent and what begins where.
+
+    Attributes:
+        size: extent.
+        before: pixels of the border's profile at the beginning.
+        after: pixels of it at the end.
+        start: first pixel of the window.
+        stop: pixel after the last of the window.
+        blank: extent of the blank map.
+    """
+
+    size: int
+    before: int
+    after: int
+    start: int
+    stop: int
+    blank: int
+
+
+def sides(geometry: Geometry, margin: int, scale: int) -> Iterator[_Side]:
+    """The axis of a map for images of 1, 2, ... pixels, as many as can differ.
+
+    A larger image has the remainder of one of these, and shifts the end by as much as
+    it grows.
+    """
+    for image in range(1, scale + 1):
+        frame = image + 2 * margin
+        side = _Side(frame, 0, 0, margin, margin + image, _blank_extent(frame, scale))
+        for index, step in enumerate(geometry.steps):
+            assert isinstance(step, Window), "a framed image passes through windows"
+            if step.kind == "pooling":
+                side = _pooled(side)
+            else:
+                # Zeros around a frame of zeros are no border.
+                reach = step.kernel // 2
+                profile = reach if index else 0
+                side = side._replace(
+                    before=side.before + profile,
+                    after=side.after + profile,
+                    start=side.start - reach,
+                    stop=side.stop + reach,
+                )
+        yield side
+
+
+def _pooled(side: _Side) -> _Side:
+    """After max pooling 2 x 2 of stride 2, the last window clipped."""
+    size = -(-side.size // 2)
+    after = size - (side.size - side.after) // 2 if side.after else 0
+    return _Side(
+        size=size,
+        before=-(-side.before // 2),
+        after=after,
+        start=side.start // 2,
+        stop=-(-side.stop // 2),
+        blank=-(-side.blank // 2),
+    )

@@ -1,0 +1,155 @@
+"""Every CPU form of a convolution, and the choice among them, against the library's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from fcn_jax.layers import direct
+from fcn_jax.layers.conv import convolution
+from fcn_jax.layers.cpu import columns
+from fcn_jax.layers.cpu import convolution as cpu
+from fcn_jax.layers.direct import Sliding
+
+LAYERS = {
+    # height, width, channels, features, kernel, how
+    "pixels": (5, 3, 7, 4, 1, Sliding()),
+    "winograd": (62, 57, 128, 256, 3, Sliding(pad=1)),
+    "columns": (9, 8, 84, 3, 7, Sliding()),
+    "columns padded": (6, 7, 84, 3, 7, Sliding(pad=3)),
+    "taps": (9, 13, 60, 5, 3, Sliding(pad=1)),
+    "narrow window": (11, 6, 3, 8, 3, Sliding(pad=2)),
+    "winograd for the kernel": (160, 171, 64, 64, 3, Sliding(pad=1)),
+    "first layer of AlexNet": (40, 37, 3, 6, 11, Sliding(stride=4, pad=5)),
+    "first layer of GoogLeNet": (21, 24, 3, 6, 7, Sliding(stride=2, pad=3)),
+    "stride beyond the kernel": (11, 14, 3, 4, 2, Sliding(stride=3)),
+    "groups": (9, 10, 96, 8, 5, Sliding(pad=2, groups=2)),
+    "grouped and strided": (9, 11, 6, 4, 3, Sliding(stride=2, pad=1, groups=2)),
+}
+
+
+def _draw(layer, images, dtype=np.float64):
+    height, width, channels, features, size, how = layer
+    rng = np.random.default_rng(height)
+    x = rng.normal(size=(images, height, width, channels))
+    kernel = rng.normal(size=(size, size, channels // how.groups, features))
+    return jnp.asarray(x, dtype), jnp.asarray(kernel, dtype)
+
+
+@pytest.mark.parametrize("images", [1, 3])
+@pytest.mark.parametrize("name", [n for n in LAYERS if "winograd" not in n])
+def test_values_and_gradients(name, images):
+    """Oracle: the library's convolution and its automatic gradients, float64."""
+    layer = LAYERS[name]
+    _compare(layer, images)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in LAYERS if "winograd" in n])
+def test_values_and_gradients_of_large_layers(name):
+    """Oracle: as above; the sizes at which Winograd's form is chosen."""
+    _compare(LAYERS[name], 1)
+
+
+def _compare(layer, images):
+    how = layer[-1]
+    with jax.enable_x64(True):
+        x, kernel = _draw(layer, images)
+        assert cpu.has_form(x, kernel, how)
+        expected = direct.convolve(x, kernel, how)
+        grad = jnp.sin(jnp.arange(expected.size, dtype=x.dtype)).reshape(expected.shape)
+        expected_gradients = jax.jit(direct.gradients, static_argnums=3)(
+            x, kernel, grad, how
+        )
+
+        @jax.jit
+        def own(x, kernel):
+            y, pull = jax.vjp(
+                lambda x, k: convolution(x, k, **how._asdict()), x, kernel
+            )
+            return y, pull(grad)
+
+        y, gradients = own(x, kernel)
+        np.testing.assert_allclose(y, expected, rtol=0, atol=1e-10)
+        for mine, theirs in zip(gradients, expected_gradients, strict=True):
+            assert mine.shape == theirs.shape
+            scale = float(theirs.std())
+            np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-11 * scale + 1e-12)
+
+
+def test_the_forms_of_the_reference_nets():
+    """Oracle: the measured choice for the layers of a 500 x 500 image."""
+    layers = {
+        "conv1_2": ((1, 502, 502, 64), (3, 3, 64, 64), Sliding(pad=2), "library"),
+        "conv4_3": ((1, 66, 66, 512), (3, 3, 512, 512), Sliding(pad=2), "winograd"),
+        "fc6": ((1, 22, 22, 512), (7, 7, 512, 4096), Sliding(), "columns"),
+        "fc7": ((1, 16, 16, 4096), (1, 1, 4096, 4096), Sliding(), "pixels"),
+        "conv1": ((1, 500, 500, 3), (11, 11, 3, 96), Sliding(4, 100), "library"),
+    }
+    for shape, kernel, how, form in layers.values():
+        x, kernel = jnp.broadcast_to(0.0, shape), jnp.broadcast_to(0.0, kernel)
+        assert cpu._form(x, kernel, how) == form
+
+
+@pytest.mark.parametrize("pad", [0, 1, 4])
+def test_columns_and_taps(pad):
+    """Oracle: the library's convolution and gradients, float64."""
+    how = Sliding(pad=pad)
+    with jax.enable_x64(True):
+        x, kernel = _draw((8, 9, 3, 4, 5, how), 2)
+        expected = direct.convolve(x, kernel, how)
+        for_x, for_kernel = direct.gradients(x, kernel, expected, how)
+        close = {"rtol": 0, "atol": 1e-10}
+        np.testing.assert_allclose(columns.convolve(x, kernel, pad), expected, **close)
+        by_columns = columns.kernel_gradient(x, expected, 5, pad)
+        np.testing.assert_allclose(by_columns, for_kernel, **close)
+        by_taps = columns.kernel_gradient_by_taps(x, expected, 5, pad)
+        np.testing.assert_allclose(by_taps, for_kernel, **close)
+        back = columns.input_gradient(expected, kernel, pad)
+        np.testing.assert_allclose(back, for_x, **close)
+
+
+def test_other_dtypes_and_dilation_keep_the_library():
+    """Oracle: the library's result, bit for bit."""
+    x, kernel = _draw(LAYERS["taps"], 2, np.float32)
+    low = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
+    assert not cpu.has_form(*low, Sliding())
+    assert not cpu.has_form(x, kernel, Sliding(dilation=2))
+    own = convolution(x, kernel, dilation=2)
+    np.testing.assert_array_equal(own, direct.convolve(x, kernel, Sliding(dilation=2)))
+
+
+def test_second_derivatives():
+    """Oracle: the library's convolution, differentiated in reverse twice."""
+    with jax.enable_x64(True):
+        x, kernel = _draw(LAYERS["taps"], 1)
+
+        def twice(function):
+            inner = jax.grad(lambda x: jnp.sum(function(x) ** 3))
+            return jax.grad(lambda x: jnp.sum(inner(x) ** 2))(x)
+
+        own = twice(lambda x: convolution(x, kernel, pad=1))
+        expected = twice(lambda x: direct.convolve(x, kernel, Sliding(pad=1)))
+        np.testing.assert_allclose(own, expected, rtol=1e-9)
+
+
+def test_split_over_devices():
+    """Oracle: one device; the gradient of the kernel is summed over all images."""
+    mesh = Mesh(np.array(jax.devices()), ("data",))
+    split = NamedSharding(mesh, PartitionSpec("data"))
+    whole = NamedSharding(mesh, PartitionSpec())
+    with jax.enable_x64(True):
+        x, kernel = _draw(LAYERS["taps"], 8)
+
+        def both(x, kernel):
+            y, pull = jax.vjp(lambda x, k: convolution(x, k, pad=1), x, kernel)
+            return y, pull(y)
+
+        alone = both(x, kernel)
+        split_up = jax.jit(both)(
+            jax.device_put(x, split), jax.device_put(kernel, whole)
+        )
+        assert split_up[0].sharding.is_equivalent_to(split, 4)
+        for mine, theirs in zip(*map(jax.tree.leaves, (split_up, alone)), strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-9)

@@ -1,0 +1,85 @@
+"""Winograd's convolution against its algebra, the library's and NumPy's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fcn_jax.layers import direct
+from fcn_jax.layers.cpu import winograd
+from fcn_jax.layers.direct import Sliding
+
+CASES = [
+    # images, height, width, channels, features, pad
+    (1, 1, 1, 2, 3, 1),
+    (2, 4, 4, 3, 5, 1),
+    (3, 5, 11, 4, 2, 2),
+    (1, 9, 6, 5, 3, 0),
+    (2, 13, 7, 2, 4, 3),
+]
+
+
+def _draw(case, dtype):
+    images, height, width, channels, features, pad = case
+    rng = np.random.default_rng(sum(case))
+    x = rng.normal(size=(images, height, width, channels))
+    kernel = rng.normal(size=(3, 3, channels, features))
+    rows, columns = height + 2 * pad - 2, width + 2 * pad - 2
+    grad = rng.normal(size=(images, rows, columns, features))
+    return tuple(jnp.asarray(a, dtype) for a in (x, kernel, grad))
+
+
+def test_four_values_of_a_filter_of_three_taps():
+    """Oracle: the filter's definition, y_i = sum_u d_{i + u} g_u."""
+    rng = np.random.default_rng(0)
+    d, g = rng.normal(size=6), rng.normal(size=3)
+    own = winograd.AT @ ((winograd.G @ g) * (winograd.BT @ d))
+    expected = [d[i : i + 3] @ g for i in range(4)]
+    np.testing.assert_allclose(own, expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_values_and_gradients_in_double_precision(case):
+    """Oracle: the library's convolution and its automatic gradients."""
+    pad = case[-1]
+    with jax.enable_x64(True):
+        x, kernel, grad = _draw(case, np.float64)
+        expected = direct.convolve(x, kernel, Sliding(pad=pad))
+        expected_gradients = direct.gradients(x, kernel, grad, Sliding(pad=pad))
+        own = winograd.convolve(x, kernel, pad)
+        gradients = winograd.gradients(x, kernel, grad, pad)
+    np.testing.assert_allclose(own, expected, rtol=0, atol=1e-12)
+    for mine, theirs in zip(gradients, expected_gradients, strict=True):
+        assert mine.shape == theirs.shape
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-12)
+
+
+def test_rounding_in_single_precision_with_many_channels():
+    """Oracle: the library in float64; the bound of the module's docstring."""
+    case = (1, 18, 21, 512, 64, 1)
+    with jax.enable_x64(True):
+        x, kernel, grad = _draw(case, np.float64)
+        x = jax.nn.relu(x)
+        exact = (
+            direct.convolve(x, kernel, Sliding(pad=1)),
+            *direct.gradients(x, kernel, grad, Sliding(pad=1)),
+        )
+        x, kernel, grad = (a.astype(jnp.float32) for a in (x, kernel, grad))
+        own = (
+            winograd.convolve(x, kernel, 1),
+            *winograd.gradients(x, kernel, grad, 1),
+        )
+        for mine, theirs in zip(own, exact, strict=True):
+            assert mine.dtype == jnp.float32
+            error = np.abs(np.asarray(mine, np.float64) - theirs).max()
+            assert error < 3e-5 * theirs.std()
+
+
+def test_transposed_gradients_are_adjoint():
+    """Oracle: <conv(x, k), g> is linear in x and in k: both inner products agree."""
+    with jax.enable_x64(True):
+        x, kernel, grad = _draw((2, 7, 10, 3, 4, 1), np.float64)
+        value = jnp.vdot(winograd.convolve(x, kernel, 1), grad)
+        for_x, for_kernel = winograd.gradients(x, kernel, grad, 1)
+        np.testing.assert_allclose(jnp.vdot(for_x, x), value, rtol=1e-12)
+        np.testing.assert_allclose(jnp.vdot(for_kernel, kernel), value, rtol=1e-12)
