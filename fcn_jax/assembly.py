@@ -4,7 +4,7 @@ Training, evaluation and prediction build their parts here, so that they cannot
 differ; nothing below sees a configuration.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +15,15 @@ import optax
 from absl import logging
 from jax.sharding import Mesh
 
-from fcn_jax import optim, sharding
+from fcn_jax import compilation, optim, sharding
 from fcn_jax.config import Config, validate
+from fcn_jax.data.batches import Batch
 from fcn_jax.data.buckets import Canvas, choose_canvases, waste
 from fcn_jax.data.labels import Classes
-from fcn_jax.data.pipeline import Augmentation
 from fcn_jax.data.sources import Source, open_source
 from fcn_jax.data.subset import subset
 from fcn_jax.data.synthetic import SyntheticSpec
+from fcn_jax.data.transforms import Augmentation
 from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.models.build import build_fcn
 from fcn_jax.models.fcn import FCN
@@ -292,6 +293,30 @@ def canvases(config: Config, source: Source, *, train: bool) -> tuple[Canvas, ..
     return chosen
 
 
+def unpadded(
+    batches: Iterator[Batch],
+    source: Source,
+    canvases: Sequence[Canvas],
+    crop: tuple[int, int] | None = None,
+) -> Iterator[Mapping[str, Any]]:
+    """The batches of a split, without sizes if every image fills its canvas.
+
+    Nothing is padding then, and a network that is not told sizes masks nothing.
+
+    Args:
+        batches: of the split.
+        source: the split.
+        canvases: of the batches.
+        crop: that training takes, if any.
+    """
+    sizes = source.sizes()
+    if crop is not None:
+        sizes = np.minimum(sizes, crop)
+    if len(canvases) > 1 or (sizes != canvases[0]).any():
+        return iter(batches)
+    return ({**batch, "sizes": None} for batch in batches)
+
+
 def schedule(config: Config) -> optim.Schedule:
     """Learning rate by number of completed updates."""
     return optim.make_schedule(
@@ -333,12 +358,23 @@ def class_weights(config: Config, outputs: Mapping[str, Classes]) -> np.ndarray 
 
 
 def devices(config: Config) -> Sequence[Any]:
-    """The devices of a run."""
+    """The devices of a run.
+
+    Raises:
+        ValueError: for a number that there is not, or GPUs that were started without
+            the flag that config.deterministic needs.
+    """
     available = jax.devices()
     count = config.devices or len(available)
     if not 1 <= count <= len(available):
         raise ValueError(
             f"config.devices is {count}, but this machine has {len(available)} "
             f"{available[0].platform} devices; 0 uses all of them"
+        )
+    gpu = available[0].platform == "gpu"
+    if config.deterministic and gpu and not compilation.is_deterministic():
+        raise ValueError(
+            "config.deterministic is set, but JAX was started without the flag that it "
+            f"needs; set XLA_FLAGS={compilation.DETERMINISTIC} in the environment"
         )
     return available[:count]

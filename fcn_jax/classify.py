@@ -70,9 +70,13 @@ class Classifier:
         Raises:
             ValueError: if the picture is smaller, or has another type or shape.
         """
+        return np.asarray(self.begin(image), np.float32)
+
+    def begin(self, image: np.ndarray) -> jax.Array:
+        """Queue a picture on the device, and return at once; see `scores`."""
         image = checked_input("color", image)
         self.refuse_small(image, "the image")
-        return np.asarray(self._forward(self._params, image[None]), np.float32)
+        return self._forward(self._params, image[None])
 
     def refuse_small(self, image: np.ndarray, name: str) -> None:
         """Refuse a picture smaller than the net's own size."""

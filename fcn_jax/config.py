@@ -44,6 +44,10 @@ def base() -> Config:
     config.accumulation = 1  # batches per update (Caffe's iter_size)
     config.devices = 0  # devices to use; 0 is all
     config.dtype = "float32"  # of the trunk's arithmetic: float32 or bfloat16
+    # Compute the trunk's features again in the backward pass, stage by stage, instead of
+    # keeping them: less memory, more time, the same result up to rounding.
+    config.rematerialize = False
+    config.deterministic = False  # GPU: add in one order, slower; a CPU always does
 
     config.recipe = "fine-tune"  # or "scratch": whether an untrained trunk is meant
     # Initial parameters: "", a checkpoint, or a tuple of checkpoints; one of a tuple may

@@ -15,6 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from fcn_jax import assembly, checkpoint, restored, runlog, sharding
+from fcn_jax.clock import StartClock
 from fcn_jax.config import Config, validate
 from fcn_jax.data.labels import Classes
 from fcn_jax.data.pipeline import evaluation_batches
@@ -22,6 +23,7 @@ from fcn_jax.data.sources import Source
 from fcn_jax.losses import softmax_cross_entropy
 from fcn_jax.metrics import Absent, ConfusionMatrix, confusion_counts
 from fcn_jax.models.fcn import FCN
+from fcn_jax.overlap import one_behind
 from fcn_jax.paths import unflatten
 from fcn_jax.preprocessing import Preprocessing, preprocess
 
@@ -75,7 +77,8 @@ def make_evaluation_step(
 ) -> Callable[[Any, Batch], dict[str, Any]]:
     """A jitted function from parameters and a batch to counts, losses and labels.
 
-    The batch holds inputs, labels, sizes and index with the image axis first.
+    The batch holds inputs, labels, sizes and index with the image axis first; sizes are
+    None where every image fills the canvas.
     """
 
     def step(params: Any, batch: Batch) -> dict[str, Any]:
@@ -112,7 +115,7 @@ def evaluate_split(
     keep: Collection[int] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Run over a split once.
+    """Run over a split once; the device is given a batch before the last is read.
 
     Args:
         step: from `make_evaluation_step`.
@@ -127,18 +130,26 @@ def evaluate_split(
     losses: dict[str, tuple[float, int]] = dict.fromkeys(outputs, (0.0, 0))
     examples: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     placement = sharding.split_images(mesh, axis=0)
-    for batch in batches:
-        result = step(params, sharding.put_batch(batch, placement))
-        real = int((batch["index"] >= 0).sum())
-        for name, parts in result.items():
-            confusion[name] = confusion[name].merge(np.asarray(parts["counts"]))
+    first = next(iter(outputs))
+    queued = (
+        (batch, step(params, sharding.put_batch(batch, placement))) for batch in batches
+    )
+    # Counts are added on the host, where they are exact however large the split.
+    for batch, result in one_behind(queued):
+        predicted = result[first]["predicted"]
+        sums = jax.device_get(
+            {
+                name: {key: parts[key] for key in ("counts", "loss", "valid")}
+                for name, parts in result.items()
+            }
+        )
+        for name, parts in sums.items():
+            confusion[name] = confusion[name].merge(parts["counts"])
             total, valid = losses[name]
-            total, valid = total + float(parts["loss"]), valid + int(parts["valid"])
-            losses[name] = total, valid
-        first = next(iter(outputs))
-        examples += _examples(batch, result[first]["predicted"], first, keep)
+            losses[name] = total + float(parts["loss"]), valid + int(parts["valid"])
+        examples += _examples(batch, predicted, first, keep)
         if progress is not None:
-            progress(real)
+            progress(int((batch["index"] >= 0).sum()))
     return Evaluation(confusion, losses, examples)
 
 
@@ -148,14 +159,16 @@ def _examples(
     """(image, truth, prediction) of the examples of a batch that are kept."""
     image = next(iter(batch["inputs"].values()))
     rows = [i for i, index in enumerate(batch["index"].tolist()) if index in keep]
-    sizes = batch["sizes"].tolist()
+    sizes = batch["sizes"]
+    if sizes is None:
+        sizes = np.array([image.shape[1:3]] * len(image))
     return [
         (
-            image[i, : sizes[i][0], : sizes[i][1]],
-            batch["labels"][output][i, : sizes[i][0], : sizes[i][1]],
-            np.asarray(predicted[i])[: sizes[i][0], : sizes[i][1]],
+            image[i, :height, :width],
+            batch["labels"][output][i, :height, :width],
+            np.asarray(predicted[i])[:height, :width],
         )
-        for i in rows
+        for i, (height, width) in ((row, sizes[row].tolist()) for row in rows)
     ]
 
 
@@ -166,17 +179,25 @@ def spread(count: int, length: int) -> list[int]:
 
 def split_batches(config: Config, source: Source) -> Iterable[Batch]:
     """Batches of an evaluation split, in order."""
-    return evaluation_batches(
+    canvases = assembly.canvases(config, source, train=False)
+    batches = evaluation_batches(
         source,
         batch_size=config.evaluation.batch_size,
-        canvases=assembly.canvases(config, source, train=False),
+        canvases=canvases,
         workers=config.data.workers,
         threads=config.data.threads,
         prefetch=config.data.prefetch,
     )
+    return assembly.unpadded(batches, source, canvases)
 
 
-def evaluate(config: Config, workdir: Path, stored: Path, split: str) -> None:
+def evaluate(
+    config: Config,
+    workdir: Path,
+    stored: Path,
+    split: str,
+    clock: StartClock | None = None,
+) -> None:
     """Score a checkpoint on a split, print the table and write scores.json.
 
     Args:
@@ -184,10 +205,12 @@ def evaluate(config: Config, workdir: Path, stored: Path, split: str) -> None:
         workdir: where scores.json goes.
         stored: work directory (its best checkpoint) or converted checkpoint.
         split: split to score, config.data.eval_split unless told otherwise.
+        clock: of the program; started here if None.
 
     Raises:
         ValueError: if the checkpoint has other outputs or classes than the data.
     """
+    clock = clock or StartClock()
     validate(config)
     found = checkpoint.load(stored)
     workdir.mkdir(parents=True, exist_ok=True)
@@ -214,14 +237,20 @@ def evaluate(config: Config, workdir: Path, stored: Path, split: str) -> None:
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"{config.data.name}/{split}", total=len(source))
+
+        def advance(count: int) -> None:
+            clock.result()
+            bar.advance(task, count)
+
         result = evaluate_split(
-            step,
+            clock.first_call(step),
             params,
             split_batches(config, source),
             source.outputs,
             mesh=mesh,
-            progress=lambda count: bar.advance(task, count),
+            progress=advance,
         )
+    logging.info("%s", clock.sentence("first batch"))
     absent = config.evaluation.absent
     print_scores(result, source.outputs, absent)
     record = result.record(source.outputs, absent)

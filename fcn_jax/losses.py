@@ -4,13 +4,21 @@ Caffe's SoftmaxWithLoss with `ignore_label: 255`. Ignored pixels are removed by 
 mask: their loss and gradient are zero, and an image without a valid pixel has loss
 zero. (Caffe also clamps the probability at 1.2e-38, which caps the loss of a pixel
 at 87.3 without changing its gradient; there is no cap here.)
+
+For a pixel of class k and weight w, with m = max_j s_j and r = log sum_j exp(s_j - m),
+
+    loss = w ((m - s_k) + r),    d loss / d s_j = w (exp((s_j - m) - r) - [j = k]).
+
+The gradient is written out, so that it takes one pass over the scores and no array of
+their size is kept or built besides it. m is kept apart from r: their sum would round
+away what large scores leave of r.
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 Reduction = Literal["sum", "mean"]
 
@@ -59,15 +67,55 @@ def softmax_cross_entropy(
         The sums, in the dtype of the scores.
     """
     labels = labels.astype(jnp.int32)
-    classes = jnp.arange(scores.shape[-1], dtype=jnp.int32)
-    truth = labels[..., None] == classes[None, None, None, :]
-    valid = truth.any(axis=-1)
-    own_score = jnp.sum(jnp.where(truth, scores, 0), axis=-1)
-    loss = jax.nn.logsumexp(scores, axis=-1) - own_score
-    if class_weights is None:
-        weights = valid.astype(scores.dtype)
-    else:
-        table = class_weights.astype(scores.dtype)[None, None, None, :]
-        weights = jnp.sum(jnp.where(truth, table, 0), axis=-1)
-    loss = jnp.where(valid, loss * weights, 0)
-    return LossTerms(loss.sum(), weights.sum(), valid.sum(dtype=jnp.int32))
+    valid = (labels >= 0) & (labels < scores.shape[-1])
+    classes = jnp.where(valid, labels, 0)
+    weights = valid.astype(scores.dtype)
+    if class_weights is not None:
+        weights *= class_weights.astype(scores.dtype)[classes]
+    total = _weighted_sum(scores, classes, weights)
+    return LossTerms(total, weights.sum(), valid.sum(dtype=jnp.int32))
+
+
+@jax.custom_vjp
+def _weighted_sum(scores: Array, classes: Array, weights: Array) -> Array:
+    """Cross-entropy times weight, summed; pixels of weight 0 add nothing."""
+    return _forward(scores, classes, weights)[0]
+
+
+def _forward(scores: Array, classes: Array, weights: Array) -> tuple[Array, Any]:
+    top = lax.stop_gradient(scores.max(axis=-1))
+    rest = jnp.log(jnp.exp(scores - top[..., None]).sum(axis=-1))
+    loss = (top - _own_score(scores, classes)) + rest
+    total = jnp.where(weights != 0, loss * weights, 0).sum()
+    return total, (scores, classes, weights, loss, top, rest)
+
+
+def _backward(kept: Any, cotangent: Array) -> tuple[Array, None, Array]:
+    scores, classes, weights, loss, top, rest = kept
+    softmax = jnp.exp((scores - top[..., None]) - rest[..., None])
+    # Only arithmetic: with a choice in it, XLA's loop over the classes is scalar.
+    own = _is_own(scores, classes).astype(scores.dtype)
+    gradient = (softmax - own) * (cotangent * weights)[..., None]
+    return gradient, None, jnp.where(weights != 0, cotangent * loss, 0)
+
+
+_weighted_sum.defvjp(_forward, _backward)
+
+
+def _own_score(scores: Array, classes: Array) -> Array:
+    """`[N, H, W]`: the score of each pixel's class."""
+    return lax.platform_dependent(
+        scores,
+        classes,
+        # A gather moves a fraction of the bytes, but only processors are good at it.
+        cpu=lambda s, c: jnp.take_along_axis(
+            s, c[..., None], axis=-1, mode="promise_in_bounds"
+        )[..., 0],
+        default=lambda s, c: jnp.where(_is_own(s, c), s, 0).sum(axis=-1),
+    )
+
+
+def _is_own(scores: Array, classes: Array) -> Array:
+    """`[N, H, W, K]`: whether a channel is the pixel's class."""
+    channels = jnp.arange(scores.shape[-1], dtype=classes.dtype)
+    return classes[..., None] == channels[None, None, None, :]

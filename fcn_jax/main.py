@@ -1,15 +1,20 @@
 """Train or evaluate an experiment: `python -m fcn_jax.main --config=experiments/x.py`.
 
 The work directory is the run: the same command again continues it. Without
-`--workdir` it is runs/<experiment>.
+`--workdir` it is runs/<experiment>. Every key of fcn_jax/config.py can be overridden:
+`--config.KEY=VALUE`.
 """
 
 import re
+import textwrap
 from pathlib import Path
 
 from absl import flags
 from ml_collections import config_flags
 
+from fcn_jax.clock import StartClock
+from fcn_jax.compilation import keep_compiled_programs, request_deterministic
+from fcn_jax.config import validate
 from fcn_jax.program import run, set_up_logging
 
 EXPERIMENT = re.compile(r"(.*?\.py)(?::(.*))?")
@@ -31,6 +36,10 @@ SPLIT = flags.DEFINE_string(
 
 def main(arguments: list[str]) -> None:
     """Parse the flags and hand over to a program."""
+    clock = StartClock()
+    if {"--help", "-h"} & set(arguments):
+        print(usage())
+        return
     _check_experiment(arguments)
     try:
         rest = flags.FLAGS(["python -m fcn_jax.main", *arguments])[1:]
@@ -44,24 +53,47 @@ def main(arguments: list[str]) -> None:
     config = CONFIG.value
     name = experiment_name(config_flags.get_config_filename(flags.FLAGS["config"]))
     workdir = Path(WORKDIR.value or Path("runs") / name).absolute()
-
-    # Imported late, so that --help and a misspelt flag answer at once.
-    from fcn_jax.evaluate import evaluate
-    from fcn_jax.train import train
-
-    if MODE.value == "train":
-        if CHECKPOINT.value or SPLIT.value:
-            raise ValueError("--checkpoint and --split belong to --mode=evaluate")
-        train(config, workdir)
-        return
     stored = Path(CHECKPOINT.value).absolute() if CHECKPOINT.value else workdir
+    if MODE.value == "train" and (CHECKPOINT.value or SPLIT.value):
+        raise ValueError("--checkpoint and --split belong to --mode=evaluate")
+    if MODE.value == "evaluate" and not stored.exists():
+        raise ValueError(
+            f"there is no checkpoint {stored}; give --checkpoint=DIR, a work directory "
+            "or a converted checkpoint"
+        )
+    validate(config)
+    if config.deterministic:
+        request_deterministic()
+    keep_compiled_programs()
+
+    # Imported late, so that --help and a mistake answer at once.
+    if MODE.value == "train":
+        from fcn_jax.train import train
+
+        train(config, workdir, clock)
+        return
+    from fcn_jax.evaluate import evaluate
+
     target = workdir if WORKDIR.value or not CHECKPOINT.value else stored
-    evaluate(config, target, stored, SPLIT.value or config.data.eval_split)
+    evaluate(config, target, stored, SPLIT.value or config.data.eval_split, clock)
+
+
+def usage() -> str:
+    """What --help prints."""
+    lines = [(__doc__ or "").strip(), ""]
+    for holder in (CONFIG, WORKDIR, MODE, CHECKPOINT, SPLIT):
+        lines.append(f"  --{holder.name}")
+        text = flags.FLAGS[holder.name].help or ""
+        lines += textwrap.wrap(
+            text, 76, initial_indent=6 * " ", subsequent_indent=6 * " "
+        )
+    return "\n".join([*lines, "  --debug", "      Show the traceback of an error."])
 
 
 def _check_experiment(arguments: list[str]) -> None:
     """Refuse an experiment file that does not exist, before absl reports it."""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    followed = zip(arguments, [*arguments[1:], ""], strict=False)
+    for argument, following in followed:
         if argument == "--config" or argument.startswith("--config="):
             path = argument.partition("=")[2] or following
             named = EXPERIMENT.fullmatch(path)

@@ -3,11 +3,15 @@
 import glob
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from fcn_jax.data.images import COLOR_FORMATS
+from fcn_jax.data.labels import IGNORE, VOID_COLOR, Classes
+from fcn_jax.report.panels import overlay
 from fcn_jax.workdir import write_atomically
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -73,6 +77,24 @@ def write_whole(path: Path, save: Callable[[io.BytesIO], None]) -> None:
 def write_scores(path: Path, scores: np.ndarray) -> None:
     """Write an array as .npy, whole or not at all."""
     write_whole(path, lambda file: np.save(file, scores))
+
+
+def write_label_map(path: Path, labels: np.ndarray, classes: Classes) -> None:
+    """Write class ids `[H, W] uint8` as a palette PNG, whole or not at all."""
+    palette = np.zeros((256, 3), np.uint8)
+    palette[: len(classes)] = classes.palette
+    palette[IGNORE] = VOID_COLOR
+    picture = Image.fromarray(labels)
+    picture.putpalette(palette.tobytes())
+    write_whole(path, partial(picture.save, format="PNG"))
+
+
+def write_overlay(
+    path: Path, image: np.ndarray, labels: np.ndarray, classes: Classes
+) -> None:
+    """Write the class colours over a picture as PNG, whole or not at all."""
+    picture = Image.fromarray(overlay(image, labels, classes))
+    write_whole(path, partial(picture.save, format="PNG"))
 
 
 def refuse_overwriting(

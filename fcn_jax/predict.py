@@ -9,173 +9,167 @@
 A checkpoint knows its network, preprocessing and classes: give raw RGB pixels.
 """
 
-import io
-import os
+import argparse
+import contextlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jax
 import numpy as np
 from absl import logging
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from fcn_jax import assembly, checkpoint, restored
-from fcn_jax.classify import Classifier, write_classes
-from fcn_jax.data.images import read_color
-from fcn_jax.data.labels import IGNORE, VOID_COLOR, Classes
-from fcn_jax.paths import unflatten
+from fcn_jax.clock import StartClock
+from fcn_jax.compilation import keep_compiled_programs
+from fcn_jax.data.buckets import Canvas, picture_canvases
+from fcn_jax.data.images import image_size, read_color
+from fcn_jax.overlap import in_threads
 from fcn_jax.pictures import (
-    checked_input,
     find_pictures,
     refuse_overwriting,
+    write_label_map,
+    write_overlay,
     write_scores,
-    write_whole,
 )
-from fcn_jax.preprocessing import preprocess
 from fcn_jax.program import Parser, error_sentence, run, set_up_logging
-from fcn_jax.report.panels import overlay
-from fcn_jax.restored import Trained
+
+if TYPE_CHECKING:
+    from fcn_jax.classify import Classifier
+    from fcn_jax.segment import Segmenter
 
 __all__ = ["Classifier", "Segmenter"]
 
-CANVAS_MULTIPLE = 64
-Picture = np.ndarray | Mapping[str, np.ndarray]
+READERS = 2  # threads; the device needs what they read, or the processor their time
+READ_AHEAD = 4  # pictures
+WRITE_BEHIND = 1  # pictures, besides the one that is written
 
 
-class Segmenter:
-    """A trained or converted network that labels pictures of any size.
+def __getattr__(name: str) -> Any:
+    """The two classes, when they are asked for: jax takes a second, --help should not."""
+    if name == "Segmenter":
+        from fcn_jax.segment import Segmenter
+
+        return Segmenter
+    if name == "Classifier":
+        from fcn_jax.classify import Classifier
+
+        return Classifier
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class Stages(NamedTuple):
+    """What is done with a picture between reading it and telling of it.
 
     Attributes:
-        outputs: classes of each output.
+        begin: queues `[H, W, 3] uint8` on the device; its result goes to `finish`.
+        finish: waits for the device and writes; returns what is printed.
+        verb: what the pictures then are.
     """
 
-    def __init__(self, trained: Trained, params: Mapping[str, Any]):
-        self.outputs = dict(trained.outputs)
-        self._records = trained.records
-        self._smallest_image = trained.smallest_image
-        self._params = jax.device_put(params)
-        model, dtype = trained.model, trained.dtype
+    begin: Callable[[Path, np.ndarray], Any]
+    finish: Callable[[Path, np.ndarray, Any], list[str]]
+    verb: str
 
-        @jax.jit
-        def forward(params: Any, inputs: Any, sizes: Any) -> Any:
-            ready = preprocess(inputs, trained.records, dtype)
-            maps: Any = model.apply({"params": params}, ready, train=False, sizes=sizes)
-            return {name: feature_map.values for name, feature_map in maps.items()}
 
-        self._forward = forward
+class Failure(NamedTuple):
+    """Why a picture has no result."""
 
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> "Segmenter":
-        """Load the best (else newest) of a work directory, or a converted checkpoint.
-
-        Raises:
-            CheckpointError: if there is none that can be trusted.
-        """
-        found = checkpoint.load(path)
-        logging.info("predicting with %s", found.directory)
-        own = restored.fcn(found.record, str(found.directory))
-        return cls(own, unflatten(found.params))
-
-    def scores(self, image: Picture) -> dict[str, np.ndarray]:
-        """Unnormalised scores of every pixel.
-
-        Args:
-            image: `[H, W, 3] uint8` RGB; or a mapping by input name: "color" and
-                "hha" `[H, W, 3] uint8`, "depth" `[H, W]` in millimetres.
-
-        Returns:
-            For each output `[H, W, K] float32`.
-
-        Raises:
-            ValueError: if an input is missing, or has another type or shape.
-        """
-        inputs = self._checked(image)
-        height, width = next(iter(inputs.values())).shape[:2]
-        # Canvases grow in steps, so that a folder of sizes compiles a few programs;
-        # the network's masks make the result that of the image alone.
-        rows, columns = (
-            -(-length // CANVAS_MULTIPLE) * CANVAS_MULTIPLE
-            for length in (height, width)
-        )
-        padding = ((0, rows - height), (0, columns - width), (0, 0))
-        padded = {name: np.pad(value, padding)[None] for name, value in inputs.items()}
-        sizes = np.array([[height, width]], np.int32)
-        scores = self._forward(self._params, padded, sizes)
-        return {
-            name: np.asarray(value[0, :height, :width], np.float32)
-            for name, value in scores.items()
-        }
-
-    def labels(self, image: Picture) -> dict[str, np.ndarray]:
-        """Class of every pixel, for each output: `[H, W] uint8`; see `scores`."""
-        return {
-            name: scores.argmax(axis=-1).astype(np.uint8)
-            for name, scores in self.scores(image).items()
-        }
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the inputs that the network reads."""
-        return tuple(self._records)
-
-    def refuse_small(self, size: Sequence[int], name: str) -> None:
-        """Refuse an image of `size` (height, width) whose maps would be empty."""
-        if min(size) < self._smallest_image:
-            raise ValueError(assembly.too_small(name, size, self._smallest_image))
-
-    def _checked(self, image: Picture) -> dict[str, np.ndarray]:
-        given = dict(image) if isinstance(image, Mapping) else {"color": image}
-        if set(given) != set(self._records):
-            raise ValueError(
-                f"the network reads the inputs {sorted(self._records)}, but the image "
-                f"has {sorted(given)}"
-            )
-        inputs = {name: checked_input(name, value) for name, value in given.items()}
-        sizes = {name: value.shape[:2] for name, value in inputs.items()}
-        if len(set(sizes.values())) > 1:
-            raise ValueError(f"the inputs have different sizes: {sizes}")
-        self.refuse_small(next(iter(sizes.values())), "the image")
-        return inputs
+    sentence: str
 
 
 def main(arguments: list[str]) -> int:
     """The command line; returns the exit status."""
+    clock = StartClock()
     options = _parser().parse_args(arguments)
     set_up_logging()
+    if options.classify and options.overlay:
+        raise ValueError("--overlay belongs to label maps; leave it out of --classify")
     files = find_pictures(options.images)
+    if not Path(options.checkpoint).exists():
+        raise ValueError(
+            f"there is no checkpoint {options.checkpoint}; give a work directory or "
+            "a converted checkpoint"
+        )
+    keep_compiled_programs()
+    stages = (_classifying if options.classify else _labelling)(options, files)
     output = Path(options.output)
-    act, verb = (_classify if options.classify else _label)(options, files, output)
     output.mkdir(parents=True, exist_ok=True)
     failed = []
-    console = Console(stderr=True)
-    bar = partial(track, console=console, disable=not console.is_terminal)
-    for file in bar(files, description="predicting"):
-        try:
-            act(file, read_color(file, where=str(file), rotate=True))
-        except (ValueError, OSError) as error:
-            failed.append(error_sentence(error))
-    print(f"{len(files) - len(failed)} of {len(files)} pictures {verb} in {output}")
+    for outcome in _overlapping(files, stages, clock):
+        if isinstance(outcome, Failure):
+            failed.append(outcome.sentence)
+        elif outcome:
+            print("\n".join(outcome))
+    if clock.seconds:
+        logging.info("%s", clock.sentence("first picture"))
+    done = len(files) - len(failed)
+    print(f"{done} of {len(files)} pictures {stages.verb} in {output}")
     for sentence in failed:
         print(f"error: {sentence}", file=sys.stderr)
     return 2 if failed else 0
 
 
-Act = Callable[[Path, np.ndarray], None]
-"""What is done with a picture: its file, and `[H, W, 3] uint8`."""
+def _overlapping(
+    files: Sequence[Path], stages: Stages, clock: StartClock
+) -> Iterator[list[str] | Failure]:
+    """What came of each picture, in order, under a progress bar.
+
+    The next pictures are read, and the last ones written, while the device computes.
+    """
+
+    def read(file: Path) -> tuple[Path, np.ndarray]:
+        return file, read_color(file, where=str(file), rotate=True)
+
+    begin = clock.first_call(stages.begin)
+
+    def queue(picture: tuple[Path, np.ndarray]) -> tuple[Path, np.ndarray, Any]:
+        return *picture, begin(*picture)
+
+    def finish(begun: tuple[Path, np.ndarray, Any]) -> list[str]:
+        lines = stages.finish(*begun)
+        clock.result()
+        return lines
+
+    images = in_threads(_attempt(read), files, threads=READERS, ahead=READ_AHEAD)
+    queued = map(_attempt(queue), images)
+    done = in_threads(_attempt(finish), queued, threads=1, ahead=WRITE_BEHIND)
+    console = Console(stderr=True)
+    with contextlib.closing(images), contextlib.closing(done):
+        yield from track(
+            done,
+            total=len(files),
+            description="predicting",
+            console=console,
+            disable=not console.is_terminal,
+        )
 
 
-def _label(options: Any, files: Sequence[Path], output: Path) -> tuple[Act, str]:
-    segmenter = Segmenter.load(options.checkpoint)
+def _attempt(stage: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The stage for one picture; what went wrong with one is no reason to stop."""
+
+    def attempted(given: Any) -> Any:
+        if isinstance(given, Failure):
+            return given
+        try:
+            return stage(given)
+        except (ValueError, OSError) as error:
+            return Failure(error_sentence(error))
+
+    return attempted
+
+
+def _labelling(options: argparse.Namespace, files: Sequence[Path]) -> Stages:
+    from fcn_jax.segment import Segmentation, Segmenter
+
+    segmenter = Segmenter.load(options.checkpoint, _canvases(files))
     if segmenter.inputs != ("color",):
         raise ValueError(
             f"this network reads {segmenter.inputs}; the command line gives colour "
             "only: call fcn_jax.predict.Segmenter from Python with all its inputs"
         )
+    output = Path(options.output)
     others = [f"_{name}" for name in list(segmenter.outputs)[1:]]
     ends = [
         f"{own}{end}.png"
@@ -184,35 +178,55 @@ def _label(options: Any, files: Sequence[Path], output: Path) -> tuple[Act, str]
     ]
     refuse_overwriting(files, output, ends)
 
-    def act(file: Path, image: np.ndarray) -> None:
+    def begin(file: Path, image: np.ndarray) -> Segmentation:
         segmenter.refuse_small(image.shape[:2], str(file))
-        write_prediction(
-            segmenter,
-            image,
-            output,
-            file.stem,
-            overlays=options.overlay,
-            scores=options.scores,
-        )
+        return segmenter.begin(image, scores=options.scores)
 
-    return act, "labelled"
+    def finish(file: Path, image: np.ndarray, found: Segmentation) -> list[str]:
+        for index, (name, labels) in enumerate(found.labels().items()):
+            stem = file.stem if index == 0 else f"{file.stem}_{name}"
+            classes = segmenter.outputs[name]
+            write_label_map(output / f"{stem}.png", labels, classes)
+            if options.overlay:
+                write_overlay(output / f"{stem}_overlay.png", image, labels, classes)
+        if options.scores:
+            scores = found.scores()
+            for name, values in scores.items():
+                stem = file.stem if len(scores) == 1 else f"{file.stem}_{name}"
+                write_scores(output / f"{stem}.npy", values)
+        return []
+
+    return Stages(begin, finish, "labelled")
 
 
-def _classify(options: Any, files: Sequence[Path], output: Path) -> tuple[Act, str]:
-    if options.overlay:
-        raise ValueError("--overlay belongs to label maps; leave it out of --classify")
+def _canvases(files: Sequence[Path]) -> tuple[Canvas, ...]:
+    """Canvases for the pictures whose headers can be read."""
+    sizes = []
+    for file in files:
+        with contextlib.suppress(ValueError, OSError):  # told when it is read whole
+            sizes.append(image_size(file, where=str(file)))
+    return picture_canvases(np.array(sizes)) if sizes else ()
+
+
+def _classifying(options: argparse.Namespace, files: Sequence[Path]) -> Stages:
+    from fcn_jax.classify import Classifier, write_classes
+
     classifier = Classifier.load(options.checkpoint)
+    output = Path(options.output)
     refuse_overwriting(files, output, ["_heat.png"])
 
-    def act(file: Path, image: np.ndarray) -> None:
+    def begin(file: Path, image: np.ndarray) -> Any:
         classifier.refuse_small(image, str(file))
-        scores = classifier.scores(image)
+        return classifier.begin(image)
+
+    def finish(file: Path, image: np.ndarray, found: Any) -> list[str]:
+        scores = np.asarray(found, np.float32)
         lines = write_classes(classifier, image, scores, output, file.stem)
         if options.scores:
             write_scores(output / f"{file.stem}.npy", scores)
-        print("\n".join([f"{file}:", *lines]))
+        return [f"{file}:", *lines]
 
-    return act, "classified"
+    return Stages(begin, finish, "classified")
 
 
 def _parser() -> Parser:
@@ -239,45 +253,6 @@ def _parser() -> Parser:
         "images", nargs="+", metavar="IMAGE", help="files, folders or globs"
     )
     return parser
-
-
-def write_prediction(
-    segmenter: Segmenter,
-    image: np.ndarray,
-    output: Path,
-    stem: str,
-    *,
-    overlays: bool,
-    scores: bool,
-) -> None:
-    """Write the label map of a picture, and its overlay and scores if asked.
-
-    The first output is `<stem>.png`, others `<stem>_<output>.png`; the pixels of the
-    palette PNG are class ids.
-    """
-    found = segmenter.scores(image)
-    for index, (name, values) in enumerate(found.items()):
-        classes = segmenter.outputs[name]
-        labels = values.argmax(axis=-1).astype(np.uint8)
-        own = stem if index == 0 else f"{stem}_{name}"
-        write_whole(output / f"{own}.png", partial(_save_labels, labels, classes))
-        if overlays:
-            picture = Image.fromarray(overlay(image, labels, classes))
-            write_whole(
-                output / f"{own}_overlay.png", partial(picture.save, format="PNG")
-            )
-        if scores:
-            own = stem if len(found) == 1 else f"{stem}_{name}"
-            write_scores(output / f"{own}.npy", values)
-
-
-def _save_labels(labels: np.ndarray, classes: Classes, file: io.BytesIO) -> None:
-    palette = np.zeros((256, 3), np.uint8)
-    palette[: len(classes)] = classes.palette
-    palette[IGNORE] = VOID_COLOR
-    picture = Image.fromarray(labels)
-    picture.putpalette(palette.tobytes())
-    picture.save(file, format="PNG")
 
 
 if __name__ == "__main__":

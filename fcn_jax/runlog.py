@@ -11,7 +11,6 @@ import json
 import math
 import os
 import pathlib
-import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -20,16 +19,13 @@ from typing import Any
 import numpy as np
 import rich.console
 import rich.progress
-import tensorboardX
 from absl import logging
 from PIL import Image
-from tensorboardX.proto import event_pb2
 
 from fcn_jax import workdir
+from fcn_jax.report import event_file
 
 _PLAIN_SECONDS = 30.0
-# Protocol buffers make their classes at import time, unseen by a type checker.
-_proto: Any = event_pb2
 
 
 class RunLog:
@@ -59,7 +55,8 @@ class RunLog:
         path = self.directory / "metrics.jsonl"
         _cut(path, start_step)
         self._rows = path.open("a", encoding="utf-8", buffering=1)
-        self._events = _Events(self.directory / "tensorboard", start_step)
+        events = self.directory / "tensorboard"
+        self._events = event_file.EventFile(events, start_step)
         self._images = 0
         self._since: float | None = None
         self._bar = _Bar(start_step, total_steps, console)
@@ -89,6 +86,7 @@ class RunLog:
         learning_rate: float,
         wait_share: float,
         loss_per_pixel: float | None = None,
+        first_update_seconds: Mapping[str, float] | None = None,
     ) -> None:
         """Writes one row of training.
 
@@ -98,12 +96,16 @@ class RunLog:
           learning_rate: of this update.
           wait_share: share of the time since the last row spent on waiting for data.
           loss_per_pixel: the loss divided by the labelled pixels, where it is a sum.
+          first_update_seconds: in the first row after a start, what its first update
+            took since the program began.
         """
         rate = self._images_per_second()
         row: dict[str, Any] = {"loss": loss, "learning_rate": learning_rate}
         if loss_per_pixel is not None:
             row["loss_per_pixel"] = loss_per_pixel
         row |= {"images_per_second": rate, "wait_share": wait_share}
+        if first_update_seconds:
+            row["first_update_seconds"] = first_update_seconds
         if not math.isfinite(loss):
             row["finite"] = False
         if self._since is not None:
@@ -137,9 +139,9 @@ class RunLog:
         folder.mkdir(exist_ok=True)
         file = folder / f"{name.replace('/', '_')}_{step:08d}.png"
         workdir.write_atomically(file, encoded.getvalue())
-        size = {"height": image.shape[0], "width": image.shape[1], "colorspace": 3}
-        shown = size | {"encoded_image_string": encoded.getvalue()}
-        self._events.write(step, [{"tag": name, "image": shown}])
+        height, width, _ = image.shape
+        shown = event_file.picture(name, height, width, encoded.getvalue())
+        self._events.add(int(step), [shown])
 
     def message(self, text: str) -> None:
         """Says something to whoever watches; above the bar."""
@@ -170,40 +172,11 @@ class RunLog:
     def _write(self, step: int, split: str, values: Mapping[str, Any]) -> None:
         row = _plain({"step": step, "split": split, **values})
         self._rows.write(json.dumps(row, allow_nan=False) + "\n")
-        numbers = [
-            {"tag": f"{split}/{name}", "simple_value": value}
+        numbers = (
+            event_file.scalar(f"{split}/{name}", value)
             for name, value in _numbers(values)
-        ]
-        self._events.write(step, numbers)
-
-
-class _Events:
-    """A TensorBoard event file that holds an event as soon as `write` returns.
-
-    tensorboardX's own writer hands events to a thread, and loses them in a kill.
-    """
-
-    def __init__(self, directory: pathlib.Path, start_step: int):
-        directory.mkdir(parents=True, exist_ok=True)
-        # TensorBoard reads the files in the order of their names.
-        seconds, rest = divmod(time.time_ns(), 10**9)
-        name = f"events.out.tfevents.{seconds:010d}.{rest:09d}.{socket.gethostname()}"
-        self._writer = tensorboardX.RecordWriter(str(directory / name))
-        self._add(file_version="brain.Event:2")
-        # TensorBoard drops what earlier files hold from this step on.
-        start = {"status": _proto.SessionLog.START}
-        self._add(step=start_step + 1, session_log=start)
-
-    def write(self, step: int, values: list[dict[str, Any]]) -> None:
-        self._add(step=step, summary={"value": values})
-
-    def close(self) -> None:
-        self._writer.close()
-
-    def _add(self, **fields: Any) -> None:
-        event = _proto.Event(wall_time=time.time(), **fields)
-        self._writer.write(event.SerializeToString())
-        self._writer.flush()
+        )
+        self._events.add(int(step), numbers)
 
 
 class _Bar:

@@ -54,6 +54,8 @@ def initial_state(
     Raises:
         ValueError: if what is stored does not fit the network or the data.
     """
+    if found is None:
+        _refuse_missing_weights(config)
     everywhere = sharding.replicated(parts.mesh)
     channels = assembly.channels(parts.records)
     params = init_params(parts.model, channels, seed=config.seed, sharding=everywhere)
@@ -88,11 +90,16 @@ def _resumed(
     return jax.device_put(restored, everywhere), found.record["origins"]
 
 
+def _refuse_missing_weights(config: Config) -> None:
+    """Before the net is initialised, which takes a while."""
+    for path, _ in initial_checkpoints(config):
+        if not Path(path).exists():
+            raise ValueError(missing_weights(path))
+
+
 def _warm(config: Config, parts: Parts, params: Any) -> tuple[Any, dict[str, str]]:
     given = []
     for path, rules in initial_checkpoints(config):
-        if not Path(path).exists():
-            raise ValueError(missing_weights(path))
         found = checkpoint.load(path)
         replace = config.init_preprocessing == "replace"
         check_preprocessing(found, parts.records, replace=replace)

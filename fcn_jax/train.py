@@ -1,4 +1,4 @@
-"""Training: one pure update, and the loop around it, read top to bottom.
+"""Training: the loop around one pure update (`update`), read top to bottom.
 
 "Step" counts completed updates, everywhere. The work directory is the run: the same
 command continues it, and a run that was killed continues bit for bit, because data
@@ -8,21 +8,18 @@ order, augmentation and dropout are functions of (seed, step, index) alone.
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from absl import logging
-from jax import Array
-from jax.sharding import Mesh
 
 from fcn_jax import assembly, optim, runlog, sharding, start
 from fcn_jax.assembly import Parts
 from fcn_jax.checkpoint import CheckpointStore
+from fcn_jax.clock import StartClock
 from fcn_jax.config import Config, changeable_keys, from_dict, to_dict
 from fcn_jax.data.pipeline import train_batches
 from fcn_jax.evaluate import (
@@ -33,119 +30,11 @@ from fcn_jax.evaluate import (
     split_batches,
     spread,
 )
-from fcn_jax.losses import Reduction, softmax_cross_entropy
-from fcn_jax.models.fcn import FCN
-from fcn_jax.preprocessing import Preprocessing, preprocess
 from fcn_jax.program import RunError
 from fcn_jax.report.panels import panel
 from fcn_jax.state import TrainState, flat_arrays
+from fcn_jax.update import Batch, Report, make_train_step
 from fcn_jax.workdir import WorkDirectory, check_resume, read_config, store_config
-
-Batch = Mapping[str, Any]
-Report = dict[str, Any]
-Sums = tuple[Array, Array, Any]
-
-
-def make_train_step(
-    *,
-    model: FCN,
-    records: Mapping[str, Preprocessing],
-    optimizer: optax.GradientTransformation,
-    reduction: Reduction,
-    class_weights: np.ndarray | None,
-    dtype: Any,
-    seed: int,
-    mesh: Mesh,
-) -> Callable[[TrainState, Batch], tuple[TrainState, Report]]:
-    """One update as a function of (state, batch); it consumes the state.
-
-    The batch holds inputs, labels, sizes and index with two leading axes [A, B]: A
-    batches whose gradients are accumulated and divided by A (Caffe's iter_size), of
-    B images each. Dropout masks are drawn from seed, step and the image's index.
-
-    Returns:
-        The function; its second result reports the loss of the update ("loss", the
-        objective averaged over A; "loss_per_pixel") and, by module, whether
-        gradients and new parameters are all finite ("finite").
-    """
-    weights = None if class_weights is None else jnp.asarray(class_weights)
-
-    def objective(params: Any, batch: Batch, key: Array) -> tuple[Array, Array]:
-        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, batch["index"])
-        inputs = preprocess(batch["inputs"], records, dtype)
-        maps = model.apply(
-            {"params": params},
-            inputs,
-            train=True,
-            sizes=batch["sizes"],
-            dropout_keys=keys,
-        )
-        terms = [
-            softmax_cross_entropy(maps[name].values, labels, class_weights=weights)
-            for name, labels in batch["labels"].items()
-        ]
-        loss = jnp.stack([term.reduce(reduction) for term in terms]).sum()
-        per_pixel = jnp.stack([term.reduce("mean") for term in terms]).sum()
-        return loss, per_pixel
-
-    def gradients(state: TrainState, part: Batch) -> Sums:
-        """Loss, loss per pixel and gradients of one part of the batch."""
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
-        (loss, per_pixel), gradient = jax.value_and_grad(objective, has_aux=True)(
-            state.params, part, key
-        )
-        return loss, per_pixel, gradient
-
-    def update(state: TrainState, sums: Sums, count: int) -> tuple[TrainState, Report]:
-        loss, per_pixel, gradient = jax.tree.map(lambda value: value / count, sums)
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        report = {
-            "loss": loss,
-            "loss_per_pixel": per_pixel,
-            "finite": _finite_by_module(gradient, params),
-        }
-        return TrainState(state.step + 1, params, opt_state), report
-
-    everywhere = sharding.replicated(mesh)
-    placed = (everywhere, sharding.split_images(mesh, axis=0))
-    once = jax.jit(
-        lambda state, part: update(state, gradients(state, part), 1),
-        in_shardings=placed,
-        out_shardings=everywhere,
-        donate_argnums=0,
-    )
-    # One program for every part, called from the host: a loop, or a slice, inside a
-    # program makes XLA compile convolutions for minutes on a CPU.
-    part_of = jax.jit(gradients, in_shardings=placed, out_shardings=everywhere)
-    add = jax.jit(
-        lambda total, sums: jax.tree.map(jnp.add, total, sums), donate_argnums=0
-    )
-    last = jax.jit(update, out_shardings=everywhere, static_argnums=2, donate_argnums=0)
-
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Report]:
-        parts = [
-            jax.tree.map(lambda rows, index=index: rows[index], dict(batch))
-            for index in range(batch["sizes"].shape[0])
-        ]
-        if len(parts) == 1:
-            return once(state, parts[0])
-        total = part_of(state, parts[0])
-        for part in parts[1:]:
-            total = add(total, part_of(state, part))
-        return last(state, total, len(parts))
-
-    return step
-
-
-def _finite_by_module(gradients: Any, params: Any) -> dict[str, Array]:
-    """Whether every gradient and parameter of each module is finite."""
-    flags: dict[str, Array] = {}
-    for path, leaf in [*flat_arrays(gradients).items(), *flat_arrays(params).items()]:
-        module = path.rpartition(".")[0]
-        finite = jnp.isfinite(leaf).all()
-        flags[module] = flags[module] & finite if module in flags else finite
-    return flags
 
 
 def check_finite(step: int, report: Report) -> float:
@@ -177,8 +66,10 @@ class Follower:
         images: int,
         schedule: optim.Schedule,
         equal_scores_loss: float,
+        clock: StartClock,
     ):
         self._log, self._every, self._images = log, every, images
+        self._clock, self._told = clock, False
         self._equal_scores_loss = equal_scores_loss
         self._schedule = schedule
         self._pending: deque[tuple[int, Report]] = deque()
@@ -207,7 +98,11 @@ class Follower:
     def _read(self, behind: int) -> None:
         while len(self._pending) > behind:
             step, report = self._pending.popleft()
+            # In one transfer: one a module would be dozens of them.
+            report = jax.device_get(report)
             loss = check_finite(step, report)
+            if self._clock.result():
+                self._log.message(self._clock.sentence(f"first update (step {step})"))
             self._log.advance(step, loss, self._images)
             if step == 1:
                 self._log.message(
@@ -222,21 +117,29 @@ class Follower:
                     loss_per_pixel=float(report["loss_per_pixel"]),
                     learning_rate=float(self._schedule(jnp.int32(step - 1))),
                     wait_share=self._waited / max(elapsed, 1e-9),
+                    first_update_seconds=self._new_start_seconds(),
                 )
                 self.restart_clock()
 
+    def _new_start_seconds(self) -> Mapping[str, float]:
+        """What the clock says, once."""
+        told, self._told = self._told, True
+        return {} if told else self._clock.seconds
 
-def train(config: Config, workdir: Path) -> None:
+
+def train(config: Config, workdir: Path, clock: StartClock | None = None) -> None:
     """Run an experiment, or continue it, to its last update.
 
     Args:
         config: the experiment.
         workdir: the directory that is the run.
+        clock: of the program; started here if None.
 
     Raises:
         ValueError: for anything wrong with configuration, data or weights.
         RunError: if the directory is in use, or an update is not finite.
     """
+    clock = clock or StartClock()
     parts = assembly.assemble(config)
     with WorkDirectory.acquire(workdir) as directory:
         store = CheckpointStore(directory.checkpoints, keep=config.checkpoint.keep)
@@ -254,7 +157,7 @@ def train(config: Config, workdir: Path) -> None:
         with runlog.RunLog(
             directory.path, start_step=int(state.step), total_steps=config.steps
         ) as log:
-            _loop(config, parts, state, store, log, origins)
+            _loop(config, parts, state, store, log, origins, clock)
 
 
 def _loop(
@@ -264,18 +167,22 @@ def _loop(
     store: CheckpointStore,
     log: runlog.RunLog,
     origins: Mapping[str, str],
+    clock: StartClock,
 ) -> None:
     """Update, log, evaluate and save until the last step."""
     mesh, begin = parts.mesh, int(state.step)
-    train_step = make_train_step(
-        model=parts.model,
-        records=parts.records,
-        optimizer=assembly.optimizer(config, state.params),
-        reduction=config.loss.reduction,
-        class_weights=assembly.class_weights(config, parts.outputs),
-        dtype=config.dtype,
-        seed=config.seed,
-        mesh=mesh,
+    train_step = clock.first_call(
+        make_train_step(
+            model=parts.model,
+            records=parts.records,
+            optimizer=assembly.optimizer(config, state.params),
+            reduction=config.loss.reduction,
+            class_weights=assembly.class_weights(config, parts.outputs),
+            dtype=config.dtype,
+            seed=config.seed,
+            mesh=mesh,
+            rematerialize=config.rematerialize,
+        )
     )
     evaluation_step = make_evaluation_step(
         model=parts.model, records=parts.records, dtype=config.dtype, mesh=mesh
@@ -295,6 +202,8 @@ def _loop(
         threads=config.data.threads,
         prefetch=config.data.prefetch,
     )
+    crop = assembly.augmentation(config).crop
+    batches = assembly.unpadded(batches, parts.train_source, parts.canvases, crop)
     placement = sharding.split_images(mesh, axis=1)
     follower = Follower(
         log,
@@ -302,6 +211,7 @@ def _loop(
         images=config.batch_size * config.accumulation,
         schedule=assembly.schedule(config),
         equal_scores_loss=sum(math.log(len(c)) for c in parts.outputs.values()),
+        clock=clock,
     )
     for step in range(begin + 1, config.steps + 1):
         batch = sharding.put_batch(follower.next(batches), placement)

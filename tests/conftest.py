@@ -6,6 +6,8 @@ import os
 QUICK = "--xla_llvm_disable_expensive_passes=true --xla_backend_optimization_level=0"
 os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=8 {QUICK}"
 os.environ["JAX_PLATFORMS"] = "cpu"
+# Programs that tests run keep what they compile only where a test says so.
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 
 import jax
 import pytest

@@ -12,16 +12,22 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fcn_jax"
 
 FLOORS = (
-    ("layers.geometry", "paths", "data.labels", "data.imagenet", "config", "program"),
-    ("layers", "losses", "metrics", "sharding", "preprocessing", "report", "convert"),
+    (
+        *("layers.geometry", "paths", "data.labels", "data.imagenet", "config"),
+        *("program", "clock", "compilation", "overlap"),
+    ),
+    (
+        *("layers", "losses", "metrics", "sharding", "preprocessing", "report"),
+        *("convert", "rematerialize"),
+    ),
     ("models.blocks", "optim", "checkpoint", "workdir", "runlog"),
     ("models.vgg16", "models.alexnet", "models.googlenet", "models.heads"),
     ("models.classifier",),
     ("models.fcn", "models.build"),
     ("data", "state", "convert.nets"),
     ("assembly", "sanity", "pictures", "convert.conversion"),
-    ("start", "restored"),
-    ("evaluate", "classify", "convert.target", "convert.export"),
+    ("start", "restored", "update"),
+    ("evaluate", "classify", "segment", "convert.target", "convert.export"),
     ("train", "predict"),
     ("main", "data.__main__", "convert.__main__"),
 )

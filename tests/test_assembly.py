@@ -1,6 +1,7 @@
 """From a configuration to data: splits that must not meet, fewer classes, canvases."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,6 +60,68 @@ def test_several_canvases_change_no_loss(tmp_path):
     one, several = _losses(tmp_path / "1"), _losses(tmp_path / "4")
     assert len(one) == 8
     np.testing.assert_allclose(several, one, rtol=1e-3)
+
+
+class _Sized:
+    """As much of a source as its sizes."""
+
+    def __init__(self, *sizes):
+        self._sizes = np.array(sizes)
+
+    def sizes(self):
+        return self._sizes
+
+
+def test_sizes_are_left_out_only_where_nothing_is_padding():
+    """Oracle: by hand, whether each image fills the one canvas."""
+    batch = {"inputs": 1, "sizes": 2, "index": 3}
+    without = {"inputs": 1, "sizes": None, "index": 3}
+    for sizes, canvases, crop, expected in (
+        ([(40, 50), (40, 50)], [(40, 50)], None, without),
+        ([(40, 50), (40, 49)], [(40, 50)], None, batch),
+        ([(40, 50), (40, 50)], [(48, 50)], None, batch),
+        ([(40, 50), (48, 50)], [(40, 50), (48, 50)], None, batch),
+        ([(40, 50), (44, 60)], [(40, 48)], (40, 48), without),
+        ([(40, 50), (44, 47)], [(40, 48)], (40, 48), batch),
+    ):
+        source: Any = _Sized(*sizes)
+        found = list(assembly.unpadded(iter([batch] * 2), source, canvases, crop))
+        assert found == [expected] * 2
+
+
+@pytest.mark.slow
+def test_images_of_one_size_train_and_score_as_with_their_sizes(tmp_path, monkeypatch):
+    """Oracle: the same run with the sizes, which mask nothing; examples are whole."""
+
+    def run(name):
+        config = tiny.get_config()
+        config.steps = 3
+        config.model.padding = "reference"
+        config.model.dropout_rate = 0.0
+        config.synthetic.min_size = config.synthetic.max_size = 40
+        train(config, tmp_path / name)
+        return tmp_path / name
+
+    told = []
+    original = assembly.unpadded
+
+    def noticed(batches, source, canvases, crop=None):
+        first, *rest = original(batches, source, canvases, crop)
+        told.append(first["sizes"])
+        return iter([first, *rest])
+
+    monkeypatch.setattr(assembly, "unpadded", noticed)
+    without = run("without")
+    assert told == [None, None]
+    monkeypatch.setattr(assembly, "unpadded", lambda batches, *_: iter(batches))
+    padded = run("with")
+    np.testing.assert_allclose(_losses(without), _losses(padded), rtol=1e-4)
+    scores = [json.loads((w / "scores.json").read_text()) for w in (without, padded)]
+    assert scores[0]["support"] == scores[1]["support"]
+    assert scores[0]["loss"] == pytest.approx(scores[1]["loss"], rel=1e-3)
+    assert scores[0]["pixel_accuracy"] == pytest.approx(
+        scores[1]["pixel_accuracy"], abs=1e-3
+    )
 
 
 @pytest.mark.slow

@@ -104,6 +104,80 @@ def test_counts_do_not_depend_on_batches_or_devices(
         assert predicted.shape == truth.shape
 
 
+OUTPUTS = {"semantic": Classes(("a", "b"), ((0, 0, 0), (1, 1, 1)))}
+
+
+def _batches(count: int):
+    for index in range(count):
+        pixels = np.full((1, 2, 3), index, np.uint8)
+        yield {
+            "inputs": {"color": np.repeat(pixels[..., None], 3, axis=-1)},
+            "labels": {"semantic": pixels},
+            "sizes": np.array([[2, 3]], np.int32),
+            "index": np.array([index], np.int32),
+        }
+
+
+def test_the_next_batch_is_queued_before_the_last_is_read():
+    """Oracle: the order of events by hand; pictures belong to their own batches."""
+    events = []
+
+    class OnDevice:
+        """An array whose reading is noticed."""
+
+        def __init__(self, number: int):
+            self.number = number
+
+        def __array__(self, dtype=None, copy=None):
+            events.append(f"read {self.number}")
+            return np.full((2, 2), self.number, np.int32)
+
+    def step(params, batch):
+        number = int(batch["index"][0])
+        events.append(f"queued {number}")
+        found = {"counts": OnDevice(number), "loss": 0.5 * number, "valid": 3}
+        return {
+            "semantic": {**found, "predicted": np.asarray(batch["labels"]["semantic"])}
+        }
+
+    mesh = sharding.make_mesh(jax.devices()[:1])
+    seen = []
+    result = evaluate_split(
+        step, None, _batches(4), OUTPUTS, mesh=mesh, keep=[1, 3], progress=seen.append
+    )
+    assert events == [
+        *("queued 0", "queued 1", "read 0", "queued 2", "read 1"),
+        *("queued 3", "read 2", "read 3"),
+    ]
+    assert seen == [1] * 4
+    np.testing.assert_array_equal(result.confusion["semantic"].counts, 6)
+    assert result.losses["semantic"] == (3.0, 12)
+    for number, example in zip([1, 3], result.examples, strict=True):
+        assert all((part == number).all() for part in example)
+
+
+def test_counts_beyond_32_bits_are_exact():
+    """Oracle: Python's integers; one batch counts up to 2 ** 31 - 1 pixels."""
+    most = 2**31 - 1
+
+    def step(params, batch):
+        counts = np.array([[most, 1], [0, most]], np.int32)
+        return {
+            "semantic": {
+                "counts": jnp.asarray(counts),
+                "loss": jnp.float32(0.25),
+                "valid": jnp.int32(most),
+                "predicted": batch["labels"]["semantic"],
+            }
+        }
+
+    mesh = sharding.make_mesh(jax.devices()[:1])
+    result = evaluate_split(step, None, _batches(3), OUTPUTS, mesh=mesh)
+    counts = result.confusion["semantic"].counts
+    assert counts.tolist() == [[3 * most, 3], [0, 3 * most]]
+    assert result.losses["semantic"] == (0.75, 3 * most)
+
+
 def test_spread_covers_the_split():
     """Oracle: by hand."""
     assert spread(4, 101) == [0, 33, 66, 100]

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fcn_jax.losses import LossTerms, softmax_cross_entropy
 
@@ -174,3 +175,82 @@ def test_mean_with_small_class_weights():
             scores, labels, class_weights=jnp.full((4,), weight)
         )
         assert float(terms.reduce("mean")) == pytest.approx(np.log(4), rel=1e-6)
+
+
+def test_gradient_of_the_gradient_is_the_softmax_s():
+    """Oracle: by hand; w (diag(p) - p p^T) of each valid pixel, in float64."""
+    scores, labels = _draw()
+    direction = np.random.default_rng(1).normal(size=scores.shape)
+    weights = (0.2, 1.0, 3.0, 0.5)
+    with jax.enable_x64(True):
+
+        def slope(scores):
+            terms = softmax_cross_entropy(
+                scores, jnp.asarray(labels), class_weights=jnp.asarray(weights)
+            )
+            return terms.total
+
+        ours = jax.jit(
+            jax.grad(lambda s: (jax.grad(slope)(s) * jnp.asarray(direction)).sum())
+        )(jnp.asarray(scores))
+    p = np.exp(scores - scores.max(-1, keepdims=True))
+    p /= p.sum(-1, keepdims=True)
+    expected = p * direction - p * (p * direction).sum(-1, keepdims=True)
+    table = np.array([*weights, *[0.0] * (IGNORE - 3)])
+    np.testing.assert_allclose(
+        ours, table[labels][..., None] * expected, rtol=1e-10, atol=1e-14
+    )
+
+
+def test_images_along_another_axis():
+    """Oracle: one image at a time."""
+    scores, labels = _draw()
+    scores, labels = jnp.asarray(scores, jnp.float32), jnp.asarray(labels)
+
+    def total(scores, labels):
+        return softmax_cross_entropy(scores[None], labels[None]).total
+
+    ours = jax.jit(jax.vmap(jax.value_and_grad(total)))(scores, labels)
+    apart = [
+        jax.value_and_grad(total)(*one) for one in zip(scores, labels, strict=True)
+    ]
+    for together, one in zip(ours, zip(*apart, strict=True), strict=True):
+        np.testing.assert_allclose(together, jnp.stack(one), rtol=1e-6, atol=1e-7)
+
+
+def test_images_split_over_devices():
+    """Oracle: the same batch on one device; scores stay where they are."""
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(8, 5, 6, 4)).astype(np.float32)
+    labels = rng.integers(0, 5, (8, 5, 6)).astype(np.uint8)
+    place = NamedSharding(
+        Mesh(np.array(jax.devices()), ("data",)), PartitionSpec("data")
+    )
+
+    def both(scores, labels):
+        return jax.value_and_grad(lambda s: softmax_cross_entropy(s, labels).total)(
+            scores
+        )
+
+    split = jax.jit(both, in_shardings=place)
+    compiled = split.lower(scores, labels).compile().as_text()
+    assert compiled is not None
+    assert "all-gather" not in compiled
+    loss, gradient = split(scores, labels)
+    assert gradient.sharding.is_equivalent_to(place, 4)
+    expected_loss, expected = jax.jit(both)(scores, labels)
+    assert float(loss) == pytest.approx(float(expected_loss), rel=1e-6)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_score_that_is_not_finite_is_not_hidden(value):
+    """Oracle: the planted value, at every class of a labelled pixel."""
+    for channel in range(4):
+        scores, labels = _draw()
+        labels[0, 0, 0] = 1
+        scores[0, 0, 0, channel] = value
+        loss = softmax_cross_entropy(
+            jnp.asarray(scores, jnp.float32), jnp.asarray(labels)
+        )
+        assert not np.isfinite(loss.total)

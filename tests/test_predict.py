@@ -1,8 +1,11 @@
 """Prediction: the API on arrays, the command line on files of every kind."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -11,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn_jax import assembly, restored
+from fcn_jax import assembly, predict, restored, segment
 from fcn_jax import config as configuration
 from fcn_jax.checkpoint import CheckpointStore
 from fcn_jax.data.labels import VOC, Classes
@@ -54,6 +57,18 @@ def trained(tmp_path_factory) -> tuple[Path, dict, object]:
     return directory, params, model
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _one_cache(tmp_path_factory):
+    """The commands of this file compile the same programs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_ENABLE_COMPILATION_CACHE", "true")
+        patch.setenv(
+            "JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled"))
+        )
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        yield
+
+
 def _image(height: int, width: int) -> np.ndarray:
     rng = np.random.default_rng(height)
     return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -65,11 +80,16 @@ def test_scores_are_the_networks_on_the_image_alone(trained):
     config = configuration.base()
     records = assembly.preprocessing(config)
     segmenter = Segmenter.load(directory)
+
+    @jax.jit
+    def alone(image):
+        inputs = preprocess({"color": image}, records, "float32")
+        maps = model.apply({"params": params}, inputs, train=False)
+        return maps["semantic"].values[0]
+
     for size in ((33, 70), (64, 64), (1, 5)):
         image = _image(*size)
-        inputs = preprocess({"color": jnp.asarray(image[None])}, records, "float32")
-        maps = model.apply({"params": params}, inputs, train=False)
-        expected = np.asarray(maps["semantic"].values[0])
+        expected = np.asarray(alone(image[None]))
         scores = segmenter.scores(image)["semantic"]
         assert scores.dtype == np.float32
         assert scores.shape == (*size, 4)
@@ -127,6 +147,7 @@ def test_command_line_on_every_kind_of_picture(trained, tmp_path):
         photos,
     )
     assert result.returncode == 0, result.stderr
+    assert "first picture after" in result.stderr
     segmenter = Segmenter.load(trained[0])
     upright = {
         "plain": np.asarray(rgb),
@@ -170,6 +191,113 @@ def test_command_line_refuses_with_one_sentence(trained, tmp_path):
     result = _predict(f"--checkpoint={tmp_path}", f"--output={output}", good)
     assert result.returncode == 2
     assert "no checkpoint" in result.stderr
+
+
+def _folder(folder: Path, count: int) -> list[Path]:
+    """Pictures of several sizes, in the order of their names."""
+    folder.mkdir()
+    files = [folder / f"{index:03}.png" for index in range(count)]
+    for index, file in enumerate(files):
+        Image.fromarray(_image(20 + index % 7, 30)).save(file)
+    return files
+
+
+def test_errors_come_in_the_order_of_the_pictures(trained, tmp_path, capsys):
+    """Oracle: which pictures are bad, by hand: unreadable, too deep, not writable."""
+    files = _folder(tmp_path / "photos", 12)
+    files[2].write_bytes(b"not a picture")
+    Image.fromarray(np.full((20, 20), 60_000, np.uint16)).save(files[7])
+    files[11].write_bytes(files[11].read_bytes()[:-30])
+    output = tmp_path / "out"
+    (output / "004.png").mkdir(parents=True)  # where a label map cannot be
+    arguments = [f"--checkpoint={trained[0]}", f"--output={output}"]
+    assert predict.main([*arguments, str(tmp_path / "photos")]) == 2
+    printed = capsys.readouterr()
+    errors = [x for x in printed.err.splitlines() if x.startswith("error: ")]
+    assert [re.findall(r"\d{3}\.", error)[0] for error in errors] == [
+        *("002.", "004.", "007.", "011.")
+    ]
+    assert "8 of 12 pictures labelled" in printed.out
+    written = {path.name for path in output.iterdir() if path.is_file()}
+    assert written == {file.name for file in files} - {
+        *("002.png", "004.png", "007.png", "011.png")
+    }
+    segmenter = Segmenter.load(trained[0])
+    for name in written:
+        with Image.open(tmp_path / "photos" / name) as picture:
+            expected = segmenter.labels(np.asarray(picture))["semantic"]
+        with Image.open(output / name) as picture:
+            np.testing.assert_array_equal(np.asarray(picture), expected)
+
+
+def test_an_interrupt_ends_soon_and_leaves_whole_files(trained, tmp_path):
+    """Oracle: status 130; what was written is what the whole run writes."""
+    files = _folder(tmp_path / "photos", 1500)
+    output = tmp_path / "out"
+    with subprocess.Popen(
+        [sys.executable, "-m", "fcn_jax.predict", f"--checkpoint={trained[0]}"]
+        + [f"--output={output}", "--overlay", str(tmp_path / "photos")],
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        until = time.monotonic() + 120
+        while time.monotonic() < until and process.poll() is None:
+            if output.is_dir() and len(list(output.glob("*.png"))) >= 8:
+                break
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        asked = time.monotonic()
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert stderr.strip().splitlines()[-1] == "interrupted"
+    assert time.monotonic() - asked < 30
+    names = {path.name for path in output.iterdir()}
+    assert 8 <= len(names) < 2 * len(files)
+    assert all(re.fullmatch(r"\d{3,4}(_overlay)?\.png", name) for name in names)
+    for name in names:
+        with Image.open(output / name) as picture:
+            picture.load()
+
+
+def test_sizes_share_compiled_programs(trained, monkeypatch):
+    """Oracle: how often the network is traced, by hand, and the scores on a canvas."""
+    traced = []
+
+    def counted(inputs, records, dtype):
+        traced.append(inputs["color"].shape)
+        return preprocess(inputs, records, dtype)
+
+    monkeypatch.setattr(segment, "preprocess", counted)
+    plain = Segmenter.load(trained[0])
+    images = [_image(33, 40), _image(20, 64), _image(64, 12), _image(33, 40)]
+    expected = [plain.scores(image)["semantic"] for image in images]
+    assert traced == [(1, 64, 64, 3)]
+    canvases = Segmenter.load(trained[0], canvases=((33, 40), (48, 80)))
+    traced.clear()
+    for image, scores in zip(images, expected, strict=True):
+        found = canvases.scores(image)["semantic"]
+        assert found.shape == scores.shape
+        tolerance = 2e-5 * np.abs(scores).max()
+        np.testing.assert_allclose(found, scores, rtol=0, atol=tolerance)
+    assert traced == [(1, 33, 40, 3), (1, 48, 80, 3), (1, 64, 64, 3)]
+    assert [canvases.canvas(size) for size in ((33, 40), (34, 40), (49, 20))] == [
+        *((33, 40), (48, 80), (64, 64))
+    ]
+
+
+def test_scores_have_to_be_kept(trained):
+    """Oracle: the rule of the docstring; labels are there either way."""
+    segmenter = Segmenter.load(trained[0])
+    image = _image(30, 40)
+    found = segmenter.begin(image)
+    with pytest.raises(ValueError, match="begin with scores=True"):
+        found.scores()
+    kept = segmenter.begin(image, scores=True)
+    labels = kept.scores()["semantic"].argmax(-1)
+    np.testing.assert_array_equal(found.labels()["semantic"], labels)
+    np.testing.assert_array_equal(kept.labels()["semantic"], labels)
 
 
 def test_pictures_are_never_overwritten(trained, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ def _environment(cache: Path) -> dict[str, str]:
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2 "
         "--xla_backend_optimization_level=0",
+        "JAX_ENABLE_COMPILATION_CACHE": "true",
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "PYTHONWARNINGS": "error,ignore::DeprecationWarning",
@@ -105,8 +107,11 @@ def test_a_run_leaves_what_the_readme_says(finished):
     assert scores["step"] == 12
     assert len(scores["per_class_iu"]) == len(scores["support"]) == 3
     assert scores["definition"]["absent_classes"] == "script"
-    first = _rows(finished, "train")[0]
+    first, *others = _rows(finished, "train")
     assert first["loss"] == pytest.approx(np.log(3), rel=1e-5)
+    seconds = first["first_update_seconds"]
+    assert 0 < seconds["compilation"] < seconds["total"] - seconds["start_up"]
+    assert not any("first_update_seconds" in row for row in others)
 
 
 @pytest.mark.slow
@@ -157,6 +162,26 @@ def test_a_damaged_newest_checkpoint_falls_back_loudly(cache, finished, tmp_path
     assert _losses(workdir) == _losses(finished)
 
 
+@pytest.mark.slow
+def test_features_computed_again_give_the_same_losses(cache, finished, tmp_path):
+    """Oracle: the run that kept them; the flag for GPUs changes nothing on a CPU."""
+    result = run_main(
+        cache,
+        TINY,
+        f"--workdir={tmp_path / 'run'}",
+        "--config.steps=4",
+        "--config.rematerialize=True",
+        "--config.deterministic=True",
+    )
+    assert result.returncode == 0, result.stderr
+    expected = [row["loss"] for row in _rows(finished, "train")][:4]
+    found = [row["loss"] for row in _rows(tmp_path / "run", "train")]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    resumed = run_main(cache, TINY, f"--workdir={tmp_path / 'run'}")
+    assert resumed.returncode == 2
+    assert "rematerialize" in resumed.stderr
+
+
 def test_resuming_refuses_what_alters_the_trajectory(cache, finished):
     """Oracle: the rule; the sentence names the key and both values."""
     result = run_main(
@@ -183,6 +208,10 @@ def test_the_first_loss_stands_beside_that_of_equal_scores(cache, tmp_path):
     result = run_main(cache, TINY, f"--workdir={tmp_path / 'run'}", "--config.steps=1")
     assert result.returncode == 0, result.stderr
     assert "1.0986 per pixel; equal scores give 1.0986" in result.stderr
+    assert re.search(
+        r"first update \(step 1\) after \d+\.\d s \(start-up \d+\.\d, compilation",
+        result.stderr,
+    )
 
 
 def test_evaluation_alone_repeats_the_scores_of_the_run(cache, finished, tmp_path):
@@ -202,6 +231,7 @@ def test_evaluation_alone_repeats_the_scores_of_the_run(cache, finished, tmp_pat
             *options,
         )
         assert result.returncode == 0, result.stderr
+        assert "first batch after" in result.stderr
         scores = json.loads((tmp_path / "scores" / "scores.json").read_text())
         for key in ("pixel_accuracy", "mean_accuracy", "mean_iu"):
             assert scores[key] == expected[key]
@@ -252,6 +282,7 @@ MISTAKES = {
     ),
     "negative warm-up": (["--config.optimizer.warmup_steps=-5"], "at least 0"),
     "missing config file": (["--config=nothing.py"], "nothing.py"),
+    "evaluating no directory": (["--mode=evaluate"], "there is no checkpoint"),
 }
 
 

@@ -12,7 +12,8 @@ from fcn_jax.paths import flatten
 from fcn_jax.preprocessing import Preprocessing
 from fcn_jax.program import RunError
 from fcn_jax.state import create_state, init_params
-from fcn_jax.train import check_finite, make_train_step
+from fcn_jax.train import check_finite
+from fcn_jax.update import make_train_step
 
 CLASSES = 3
 RECORDS = {"color": Preprocessing((120.0, 110.0, 100.0), 1 / 64)}

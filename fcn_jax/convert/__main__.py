@@ -7,6 +7,7 @@ python -m fcn_jax.convert export CHECKPOINT FILE      a trained FCN for torch
 """
 
 import argparse
+import os
 from pathlib import Path
 
 from rich.console import Console
@@ -41,6 +42,9 @@ def _convert(arguments: list[str]) -> int:
             "SOURCE, TARGET and --net=NAME are needed; `python -m fcn_jax.convert "
             "--help` shows the usage, --list the known files"
         )
+    _refuse_missing(options.source)
+    # Imported late, so that --help, --list and a mistake answer at once: jax takes a
+    # second.
     from fcn_jax.convert.target import convert_file
     from fcn_jax.data.folder_layout import read_classes
 
@@ -76,8 +80,6 @@ def _inspect(arguments: list[str]) -> int:
 
 
 def _export(arguments: list[str]) -> int:
-    from fcn_jax.convert.export import export_checkpoint
-
     parser = Parser(
         prog="python -m fcn_jax.convert export",
         description="Write a trained FCN with the names of wkentaro/pytorch-fcn.",
@@ -87,9 +89,18 @@ def _export(arguments: list[str]) -> int:
     )
     parser.add_argument("file", metavar="FILE", help="NAME.safetensors or NAME.pth")
     options = parser.parse_args(arguments)
+    _refuse_missing(options.checkpoint)
+    # Imported late, as above.
+    from fcn_jax.convert.export import export_checkpoint
+
     set_up_logging()
     print(export_checkpoint(options.checkpoint, options.file))
     return 0
+
+
+def _refuse_missing(path: str) -> None:
+    if not os.path.exists(os.path.expanduser(path)):
+        raise ValueError(f"there is no {path}; check the path")
 
 
 def _parser() -> Parser:

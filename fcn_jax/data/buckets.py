@@ -4,14 +4,69 @@ Every canvas is one compiled program, so there are few; every pixel of padding i
 computed in vain, so they fit. Batches take the smallest canvas that holds them.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 Canvas = tuple[int, int]
 
+STEP = 64  # pixels
+STEPS_PER_OCTAVE = 8  # of larger sizes, so that padding stays below an eighth
+COMMON = 64  # pictures of one size, for which that size is a canvas
+COMMON_CANVASES = 4
+OTHER_CANVASES = 16
+WORTH_COMPILING = 4_000_000
+"""Pixels that two cores label in the time in which they compile a full-size net."""
 
-def choose_canvases(sizes: np.ndarray, limit: int) -> tuple[Canvas, ...]:
+
+def rounded_up(size: Sequence[int]) -> Canvas:
+    """The next canvas of a ladder: multiples of 64 pixels, 8 an octave above 1024."""
+
+    def next_length(length: int) -> int:
+        step = STEP
+        while length > 2 * STEPS_PER_OCTAVE * step:
+            step *= 2
+        return -(-length // step) * step
+
+    height, width = size
+    return next_length(height), next_length(width)
+
+
+def picture_canvases(sizes: np.ndarray) -> tuple[Canvas, ...]:
+    """Canvases for a folder of pictures to label.
+
+    The few sizes that many pictures share are canvases themselves, the others are
+    rounded up first: pictures of nearly one size, and other folders, then share
+    compiled programs. A canvas that saves less padding than its compilation costs is
+    left out.
+
+    Args:
+        sizes: `[n, 2]` (height, width) of the pictures.
+
+    Returns:
+        (height, width) of each, by area, the largest last.
+    """
+    counts = Counter((int(height), int(width)) for height, width in sizes)
+    shared = counts.most_common(COMMON_CANVASES)
+    common = [size for size, count in shared if count >= COMMON]
+    others = [
+        rounded_up(size)
+        for size, count in counts.items()
+        if size not in common
+        for _ in range(count)
+    ]
+    chosen: tuple[Canvas, ...] = ()
+    if others:
+        chosen = choose_canvases(
+            np.array(others), OTHER_CANVASES, least_saving=WORTH_COMPILING
+        )
+    return tuple(sorted({*common, *chosen}, key=lambda size: (size[0] * size[1], size)))
+
+
+def choose_canvases(
+    sizes: np.ndarray, limit: int, *, least_saving: int = 1
+) -> tuple[Canvas, ...]:
     """At most `limit` canvases that hold all sizes with little padding.
 
     One holds every image. Each further one is that, of the sizes that occur, which
@@ -20,6 +75,7 @@ def choose_canvases(sizes: np.ndarray, limit: int) -> tuple[Canvas, ...]:
     Args:
         sizes: `[n, 2]` (height, width) of images.
         limit: number of canvases, at least 1.
+        least_saving: pixels of padding, over all images, that a further canvas saves.
 
     Returns:
         (height, width) of each, by area, the largest last.
@@ -43,7 +99,7 @@ def choose_canvases(sizes: np.ndarray, limit: int) -> tuple[Canvas, ...]:
     while len(chosen) < limit:
         savings = np.where(fits, area[None] - own[:, None], 0).clip(min=0) @ counts
         best = int(savings.argmax())
-        if savings[best] <= 0:
+        if savings[best] < least_saving:
             break
         chosen.append((int(candidates[best, 0]), int(candidates[best, 1])))
         area = np.where(fits[best], np.minimum(area, own[best]), area)

@@ -11,6 +11,7 @@ reverse mode of any order works.
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 from jax import Array, lax
@@ -46,10 +47,8 @@ def convolution(
         `[N, (H + 2 pad - dilation (k - 1) - 1) // stride + 1, ..., D]`.
     """
     how = Sliding(stride, pad, dilation, groups)
-    if cpu.has_form(x, kernel, how):
-        y = _by_platform(x, kernel, how)
-    else:
-        y = direct.convolve(x, kernel, how)
+    form = _by_platform if cpu.has_form(x, kernel, how) else direct.convolve
+    y: Any = form(x, kernel, how)
     return y if bias is None else y + bias[None, None, None, :]
 
 

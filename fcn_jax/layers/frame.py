@@ -96,9 +96,9 @@ class FramedMap(struct.PyTreeNode):
                 kernel, bias, stride=stride, pad=pad, groups=groups, relu=relu
             )
         precise = self.constant.dtype
-        blank = bias.astype(precise) + jnp.einsum(
-            "c,uvcd->d", self.constant, kernel.astype(precise), precision=EXACT
-        )
+        taps = jnp.tile(self.constant, size * size)
+        matrix = kernel.astype(precise).reshape(-1, kernel.shape[-1])
+        blank = bias.astype(precise) + jnp.dot(taps, matrix, precision=EXACT)
         constant = jax.nn.relu(blank) if relu else blank
         sums = conv.convolution(self.deviation, kernel, pad=2 * inner).astype(precise)
         values = sums + blank[None, None, None, :]

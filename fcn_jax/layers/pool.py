@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from fcn_jax.layers.cpu import pooling
 from fcn_jax.layers.geometry import Window
 
 
@@ -27,7 +28,20 @@ def max_pool(x: Array, *, kernel: int, stride: int, pad: int = 0) -> Array:
     Returns:
         `[N, H', W', C]` with H', W' from `geometry.Window("pooling", ...)`.
     """
-    padding = _padding(x.shape, kernel, stride, pad)
+    window = Window("pooling", kernel, stride, pad)
+    if not pooling.applies(x, window):
+        return plain_max_pool(x, window)
+    return lax.platform_dependent(
+        x,
+        cpu=lambda x: pooling.max_pool(x, window),
+        default=lambda x: plain_max_pool(x, window),
+    )
+
+
+def plain_max_pool(x: Array, window: Window) -> Array:
+    """The definition of `max_pool`, in the library's operation."""
+    kernel, stride = window.kernel, window.stride
+    padding = _padding(x.shape, kernel, stride, window.pad)
     # Windows that leave gaps may end before the image does: cut what none covers.
     x = lax.slice(x, (0, 0, 0, 0), _covered(x.shape, padding))
     padding = [(low, max(high, 0)) for low, high in padding]

@@ -1,9 +1,9 @@
 """Bilinear upsampling inside the network (PAMI section 3.3, 4.2).
 
-The fixed form multiplies by a banded matrix along rows and then along columns,
+The fixed form multiplies by a banded matrix along columns and then along rows,
 which equals the reference's dense transposed convolution with a bilinear kernel on
 the channel diagonal, and computes only the rows and columns that the following
-crop keeps. The learned form is `conv.transposed_convolution`, initialised with
+crop keeps. The learned form is `transposed.transposed_convolution`, initialised with
 `bilinear_kernel`.
 """
 
@@ -54,9 +54,21 @@ def bilinear_upsample(
         jnp.asarray(_band(length, stride, kernel, start, kept), x.dtype)
         for length, kept in zip(x.shape[1:3], size, strict=True)
     )
+    # Columns first, while the map is small: their product has to be rearranged, and
+    # that of the rows, over all (column, channel) pairs of an image, does not.
+    x = jnp.einsum("pw,nhwc->nhpc", columns, x, precision=lax.Precision.HIGHEST)
+    y = _times_each(rows, x.reshape(*x.shape[:2], -1))
+    return y.reshape(-1, *size, x.shape[-1])
+
+
+def _times_each(matrix: Array, x: Array) -> Array:
+    """`matrix [o, h]` times every `[h, k]` of `x [N, h, k]`."""
     exact = lax.Precision.HIGHEST
-    x = jnp.einsum("oh,nhwc->nowc", rows, x, precision=exact)
-    return jnp.einsum("pw,nowc->nopc", columns, x, precision=exact)
+    if len(x) == 1:
+        return jnp.dot(matrix, x[0], precision=exact)[None]
+    # As a batch of products: of one matrix by all, XLA would rearrange the results.
+    matrices = jnp.broadcast_to(matrix[None], (len(x), *matrix.shape))
+    return jnp.einsum("noh,nhk->nok", matrices, x, precision=exact)
 
 
 def _band(length: int, stride: int, kernel: int, start: int, kept: int) -> np.ndarray:

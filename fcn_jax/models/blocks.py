@@ -1,13 +1,13 @@
 """The few building blocks that all three backbones are written in.
 
 Each takes a `FeatureMap` and returns one, so that geometry and the exactness of
-padded batches come with every layer. The computing dtype is the dtype of the input
+padded batches come with every layer. (A convolution and max pooling take an image in a
+frame as well, `layers.frame.FramedMap`, which has the methods that they call.) The computing dtype is the dtype of the input
 image; parameters are kept in float32.
 """
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -17,12 +17,11 @@ from jax import Array
 from fcn_jax.layers import lrn, pool
 from fcn_jax.layers.dropout import dropout as drop
 from fcn_jax.layers.feature_map import FeatureMap
-from fcn_jax.layers.frame import FramedMap
 from fcn_jax.layers.geometry import Window
+from fcn_jax.rematerialize import end_stage
 
 Initializer = nn.initializers.Initializer
-Map = FeatureMap | FramedMap
-Steps = Iterable[tuple[str, Callable[[Any], Map]]]
+Steps = Iterable[tuple[str, Callable[[FeatureMap], FeatureMap]]]
 
 
 def scaled(channels: int, width: float) -> int:
@@ -30,7 +29,7 @@ def scaled(channels: int, width: float) -> int:
     return channels if width == 1 else max(2, 2 * round(channels * width / 2))
 
 
-def run_until(steps: Steps, x: Map, last: str) -> dict[str, FeatureMap]:
+def run_until(steps: Steps, x: FeatureMap, last: str) -> dict[str, FeatureMap]:
     """Run the layers of a backbone up to the endpoint `last`, which ends it.
 
     Args:
@@ -47,6 +46,8 @@ def run_until(steps: Steps, x: Map, last: str) -> dict[str, FeatureMap]:
     endpoints = {}
     for name, layer in steps:
         x = layer(x)
+        if name.startswith("pool"):
+            x = end_stage(x)
         endpoints[name] = x.whole()
         if name == last:
             return endpoints
@@ -78,7 +79,7 @@ class Convolution(nn.Module):
     kernel_init: Initializer = nn.initializers.he_normal()
 
     @nn.compact
-    def __call__(self, x: Map) -> Map:
+    def __call__(self, x: FeatureMap) -> FeatureMap:
         """`[N, H, W, C]` to `[N, H', W', features]`."""
         channels = x.channels // self.groups
         shape = (self.kernel, self.kernel, channels, self.features)
@@ -94,7 +95,7 @@ class Convolution(nn.Module):
         )
 
 
-def max_pool(x: Map, *, kernel: int, stride: int, pad: int = 0) -> Map:
+def max_pool(x: FeatureMap, *, kernel: int, stride: int, pad: int = 0) -> FeatureMap:
     """Caffe's max pooling, ceil mode."""
     return x.max_pooled(kernel=kernel, stride=stride, pad=pad)
 

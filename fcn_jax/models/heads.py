@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from fcn_jax.layers.conv import transposed_convolution
 from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.layers.geometry import (
     Geometry,
@@ -25,6 +24,7 @@ from fcn_jax.layers.geometry import (
     crop_to_image,
     whole_factor,
 )
+from fcn_jax.layers.transposed import transposed_convolution
 from fcn_jax.layers.upsample import bilinear_kernel, bilinear_upsample
 from fcn_jax.models.blocks import Convolution
 
@@ -189,7 +189,10 @@ class SkipHead(nn.Module):
             ),
         )
         values = transposed_convolution(
-            x.values, kernel.astype(x.values.dtype), stride=window.stride
+            x.values,
+            kernel.astype(x.values.dtype),
+            stride=window.stride,
+            start=start,
+            size=size,
         )
-        kept = values[:, start : start + size[0], start : start + size[1]]
-        return x.placed(geometry, kept)
+        return x.placed(geometry, values)

@@ -4,6 +4,7 @@ Names are the Caffe blobs of voc-fcn32s; stride 32, receptive field 404.
 """
 
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 from jax import Array
@@ -54,7 +55,7 @@ class VGG16(nn.Module):
             train: whether dropout is on.
             dropout_keys: `[N]` random keys, one an image.
         """
-        padded = framed(x, self.input_pad - 1, scale=FRAMED_SCALE)
+        padded: Any = framed(x, self.input_pad - 1, scale=FRAMED_SCALE)
         return run_until(self._layers(train, dropout_keys), padded, self.until)
 
     def _layers(self, train: bool, keys: Array | None) -> Steps:

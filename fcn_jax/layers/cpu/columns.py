@@ -15,6 +15,8 @@ another order of summation: errors are those of rounding, about 1e-6 in float32.
 import jax.numpy as jnp
 from jax import Array
 
+from fcn_jax.layers.cpu.separate import separately
+
 
 def convolve(x: Array, kernel: Array, pad: int) -> Array:
     """Convolution of stride 1 as one matrix product.
@@ -55,15 +57,37 @@ def input_gradient(grad: Array, kernel: Array, pad: int) -> Array:
     products = (grad.reshape(-1, features) @ matrix).reshape(
         batch, rows, columns, size, size, channels
     )
-    total = jnp.zeros(
-        (batch, rows + size - 1, columns + size - 1, channels), grad.dtype
-    )
-    for i in range(size):
-        for j in range(size):
-            around = ((0, 0), (i, size - 1 - i), (j, size - 1 - j), (0, 0))
-            total = total + jnp.pad(products[:, :, :, i, j], around)
+    padded = separately(_overlap_add, kernel, products)
     height, width = rows + size - 1 - 2 * pad, columns + size - 1 - 2 * pad
-    return total[:, pad : pad + height, pad : pad + width]
+    return padded[:, pad : pad + height, pad : pad + width]
+
+
+def _overlap_add(products: Array) -> Array:
+    """Sum of what each tap gives, placed where the tap lies: `[N, H, W, C]`.
+
+    Args:
+        products: `[N, rows, columns, k, k, C]`, of each output and tap.
+    """
+    size = products.shape[3]
+    along_rows = [
+        sum(
+            jnp.pad(products[:, :, :, i, j], ((0, 0), (0, 0), _around(j, size), (0, 0)))
+            for j in range(size)
+        )
+        for i in range(size)
+    ]
+    return sum(
+        (
+            jnp.pad(row, ((0, 0), _around(i, size), (0, 0), (0, 0)))
+            for i, row in enumerate(along_rows[1:], start=1)
+        ),
+        start=jnp.pad(along_rows[0], ((0, 0), _around(0, size), (0, 0), (0, 0))),
+    )
+
+
+def _around(tap: int, size: int) -> tuple[int, int]:
+    """Zeros before and after what a tap gives."""
+    return tap, size - 1 - tap
 
 
 def blocks(x: Array, stride: int, pad: int, kernel: int) -> Array:

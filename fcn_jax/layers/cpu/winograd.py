@@ -21,14 +21,15 @@ sum's is about 1e-6); in exact arithmetic it is zero, and in float64 below 1e-13
 """
 
 from collections.abc import Sequence
-from fractions import Fraction
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from fcn_jax.layers.cpu.separate import separately
+
 TILE, TAPS = 4, 3
-POINTS = (0, Fraction(5, 8), Fraction(-5, 8), Fraction(3, 2), Fraction(-3, 2))
+POINTS = np.array([0, 5 / 8, -5 / 8, 3 / 2, -3 / 2])
 REACH = TILE + TAPS - 1
 """Rows of input that a tile of outputs sees; also the number of points."""
 
@@ -38,22 +39,18 @@ Planes = list[list[Array]]
 
 def cook_toom() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The matrices A^T `[4, 6]`, G `[6, 3]` and B^T `[6, 6]` of the points."""
-    at, g, bt = [], [], []
-    everything = np.poly1d([Fraction(1)])
-    for point in POINTS:
-        others = np.poly1d([Fraction(1)])
-        for other in POINTS:
-            if other != point:
-                others = others * np.poly1d([Fraction(1), -Fraction(other)])
-        everything = everything * np.poly1d([Fraction(1), -Fraction(point)])
-        at.append([point**power for power in range(TILE)])
-        g.append([point**power / others(point) for power in range(TAPS)])
-        bt.append([*others.coeffs[::-1], 0])
+    powers = np.vander(POINTS, TILE, increasing=True)
+    at, g, bt = [*powers], [], []
+    for index, point in enumerate(POINTS):
+        others = np.delete(POINTS, index)
+        coefficients = np.poly(others)[::-1]  # of the polynomial that is zero there
+        bt.append([*coefficients, 0])
+        g.append(powers[index, :TAPS] / np.prod(point - others))
     # Infinity: the leading coefficient of each polynomial.
-    at.append([0] * (TILE - 1) + [1])
-    g.append([0] * (TAPS - 1) + [1])
-    bt.append(everything.coeffs[::-1])
-    return np.array(at, float).T, np.array(g, float), np.array(bt, float)
+    at.append(np.eye(TILE)[-1])
+    g.append(np.eye(TAPS)[-1])
+    bt.append([*np.poly(POINTS)[::-1]])
+    return np.array(at).T, np.array(g), np.array(bt)
 
 
 AT, G, BT = cook_toom()
@@ -74,16 +71,16 @@ def convolve(x: Array, kernel: Array, pad: int) -> Array:
     inputs = _input_transform(x, pad, rows, columns)
     kernels = _kernel_transform(kernel)
     products = _each(lambda v, u: _dot(v, u, (3, 0)), inputs, kernels)
-    tiles = _both_axes(AT, products)
-    return _interleave(tiles)[:, :rows, :columns]
+    y = separately(
+        lambda products: _interleave(_both_axes(AT, products)), kernel, products
+    )
+    return y[:, :rows, :columns]
 
 
 def gradients(x: Array, kernel: Array, grad: Array, pad: int) -> tuple[Array, Array]:
     """Gradients of `convolve` for its input and its kernel, given the output's."""
     rows, columns = grad.shape[1:3]
-    # The barrier keeps the compiler from saving the forward pass's transform, which is
-    # more than twice as large as x, instead of computing it again.
-    inputs = _input_transform(lax.optimization_barrier(x), pad, rows, columns)
+    inputs = _input_transform(x, pad, rows, columns)
     outputs = _both_axes(AT.T, _tiles(grad))
     kernel_planes = _each(
         lambda v, e: _flat(v).T @ _flat(e),
@@ -94,7 +91,7 @@ def gradients(x: Array, kernel: Array, grad: Array, pad: int) -> tuple[Array, Ar
     products = _each(
         lambda e, u: _dot(e, u, (3, 1)), outputs, _kernel_transform(kernel)
     )
-    padded = _overlap_add(products)
+    padded = separately(_overlap_add, kernel, products)
     return padded[:, pad : pad + x.shape[1], pad : pad + x.shape[2]], kernel_grad
 
 
@@ -107,7 +104,10 @@ def _input_transform(x: Array, pad: int, rows: int, columns: int) -> Planes:
         (pad, TILE * across + TAPS - 1 - x.shape[2] - pad),
         (0, 0),
     )
-    x = jnp.pad(x, zeros)
+    # The barrier keeps the compiler from padding inside the loop that computed x, which
+    # would test every pixel, and from saving the transform, more than twice as large as
+    # x, for the backward pass.
+    x = jnp.pad(lax.optimization_barrier(x), zeros)
     last_row, last_column = TILE * (down - 1) + 1, TILE * (across - 1) + 1
     tiles = [
         [

@@ -1,0 +1,142 @@
+"""Compiled programs kept between runs, and what XLA is told before it starts.
+
+Compiling the update of a large net takes longer than hundreds of updates of a small
+one. JAX can store compiled programs in a directory and find them again by what they
+compute, the versions of JAX and XLA, the flags and the kind of device; what is loaded is
+the machine code that was stored, so results are the same, bit for bit. A program calls
+`keep_compiled_programs` once, before anything is compiled. What is set here must be set
+in the environment or in JAX's configuration, and none of it on import.
+"""
+
+import hashlib
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import logging
+
+from fcn_jax.program import error_sentence
+
+LARGEST_CACHE = 2 * 2**30
+"""Bytes of compiled programs that are kept; a program of a full-size net has 1 to 10 MB."""
+
+DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
+
+
+def keep_compiled_programs() -> Path | None:
+    """Let JAX store compiled programs in the user's cache directory.
+
+    JAX's own variables win: with JAX_COMPILATION_CACHE_DIR the directory is the user's
+    affair, with JAX_ENABLE_COMPILATION_CACHE=false nothing is stored. A directory that
+    cannot be written costs a warning, never a run.
+
+    Returns:
+        The directory that was set up; None where it was left to those variables, or
+        where there is none.
+    """
+    # Imported late, as by every program: it takes half a second.
+    import jax
+
+    settings: Any = jax.config
+    if not settings.jax_enable_compilation_cache or settings.jax_compilation_cache_dir:
+        return None
+    try:
+        root = cache_root()
+        directory = root / processor_key()
+        # Who can write here can run code as this user.
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise PermissionError(13, "Permission denied", str(directory))
+        drop_oldest(root, LARGEST_CACHE)
+    except (OSError, RuntimeError) as error:
+        logging.warning(
+            "compiled programs are not kept for the next run (%s); name a directory "
+            "with JAX_COMPILATION_CACHE_DIR, or keep none with "
+            "JAX_ENABLE_COMPILATION_CACHE=false",
+            error_sentence(error),
+        )
+        return None
+    settings.update("jax_compilation_cache_dir", str(directory))
+    return directory
+
+
+def cache_root() -> Path:
+    """`$XDG_CACHE_HOME/fcn_jax`, `~/.cache/fcn_jax` where that is not set.
+
+    Raises:
+        RuntimeError: if the user has no home directory.
+    """
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    # The specification tells to ignore a relative path.
+    base = Path(given) if Path(given).is_absolute() else Path.home() / ".cache"
+    return base / "fcn_jax"
+
+
+def processor_key(description: Path = Path("/proc/cpuinfo")) -> str:
+    """A name for the kind of processor that a file describes.
+
+    Stored programs hold its instructions, JAX's own key does not tell all of them
+    apart, and machines of several kinds may share a home directory: a program of
+    another kind would end in SIGILL.
+    """
+    described = [platform.machine(), platform.processor()]
+    try:
+        lines = description.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    wanted = ("model name", "flags", "CPU part", "Features")
+    first: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() in wanted:
+            first.setdefault(name.strip(), " ".join(sorted(value.split())))
+    described += [f"{name}={value}" for name, value in sorted(first.items())]
+    return hashlib.sha256("\n".join(described).encode()).hexdigest()[:12]
+
+
+def drop_oldest(root: Path, largest: int) -> None:
+    """Delete the files not used for longest until `largest` bytes are left.
+
+    Empty files go first: a full disk leaves them, and JAX never replaces one.
+    """
+    found = []
+    for path in root.rglob("*"):
+        try:
+            status = path.lstat()
+        except FileNotFoundError:  # another process drops files too
+            continue
+        if path.is_file():
+            used = max(status.st_atime, status.st_mtime) if status.st_size else 0.0
+            found.append((used, status.st_size, path))
+    found.sort(key=lambda entry: entry[0])
+    total = sum(size for _, size, _ in found)
+    for used, size, path in found:
+        if used and total <= largest:
+            return
+        path.unlink(missing_ok=True)
+        total -= size
+
+
+def request_deterministic() -> None:
+    """Make a GPU add in one order, whenever it computes; a CPU does so anyway.
+
+    XLA reads its flags once. Where JAX is loaded already nothing is set, so that
+    `is_deterministic` stays the truth.
+    """
+    if "jax" not in sys.modules and not is_deterministic():
+        given = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{given} {DETERMINISTIC}".strip()
+
+
+def is_deterministic() -> bool:
+    """Whether the flag is set; of several of one name XLA takes the last."""
+    name = DETERMINISTIC.partition("=")[0]
+    given = [
+        flag
+        for flag in os.environ.get("XLA_FLAGS", "").split()
+        if flag.partition("=")[0] == name
+    ]
+    return bool(given) and given[-1] in (DETERMINISTIC, name, f"{name}=1")

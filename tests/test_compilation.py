@@ -1,0 +1,197 @@
+"""The cache of compiled programs, and the flag for one order of sums."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from fcn_jax import assembly, compilation
+from fcn_jax import config as configuration
+
+PROGRAM = """
+from fcn_jax.program import set_up_logging
+from fcn_jax.compilation import keep_compiled_programs
+set_up_logging()
+keep_compiled_programs()
+import jax
+import numpy as np
+hits = []
+jax.monitoring.register_event_listener(
+    lambda event, **_: hits.append(event.endswith("/cache_hits"))
+)
+rng = np.random.default_rng(0)
+weights = rng.normal(size=(3, 3, 8, 8)).astype(np.float32)
+image = rng.normal(size=(1, 20, 20, 8)).astype(np.float32)
+def loss(w, x):
+    for _ in range(3):
+        x = jax.lax.conv_general_dilated(
+            x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        x = jax.nn.relu(x)
+    return x.sum()
+value, gradient = jax.jit(jax.value_and_grad(loss))(weights, image)
+print(sum(hits), float(value).hex(), np.asarray(gradient).tobytes().hex())
+"""
+
+
+def _run(home: Path | str, **variables: str) -> tuple[int, str, str]:
+    """Runs the program; cache hits, its result bit for bit, and standard error."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env={
+            **clean,
+            "JAX_PLATFORMS": "cpu",
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "XDG_CACHE_HOME": str(home),
+            **variables,
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    hits, _, result = done.stdout.partition(" ")
+    return int(hits), result, done.stderr
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> str:
+    """The result without a cache, which also leaves no file."""
+    home = tmp_path_factory.mktemp("plain")
+    hits, result, stderr = _run(home, JAX_ENABLE_COMPILATION_CACHE="false")
+    assert (hits, stderr) == (0, "")
+    assert list(home.iterdir()) == []
+    return result
+
+
+def test_a_stored_program_gives_the_same_bits(plain, tmp_path):
+    """Oracle: the program compiled without a cache."""
+    assert _run(tmp_path) == (0, plain, "")
+    files = list(tmp_path.rglob("jit_loss-*-cache"))
+    assert len(files) == 1
+    (root,) = tmp_path.iterdir()
+    assert root.name == "fcn_jax"
+    assert root.stat().st_mode & 0o077 == 0
+    hits, result, stderr = _run(tmp_path)
+    assert hits >= 1
+    assert (result, stderr) == (plain, "")
+
+
+def test_a_damaged_entry_costs_a_warning(plain, tmp_path):
+    """Oracle: the program compiled without a cache; an empty entry is replaced."""
+    _run(tmp_path)
+    (entry,) = tmp_path.rglob("jit_loss-*-cache")
+    content = entry.read_bytes()
+    entry.write_bytes(content[: len(content) // 2])
+    _, result, stderr = _run(tmp_path)
+    assert result == plain
+    assert "jit_loss" in stderr
+    entry.write_bytes(b"")
+    assert _run(tmp_path)[1:] == (plain, "")
+    assert entry.stat().st_size > len(content) // 2
+
+
+def test_a_directory_that_cannot_be_made_costs_a_warning(plain, tmp_path):
+    """Oracle: the program compiled without a cache; one line, with the remedy."""
+    (tmp_path / "file").write_text("no directory")
+    _, result, stderr = _run(tmp_path / "file")
+    assert result == plain
+    (line,) = stderr.splitlines()
+    assert "Not a directory" in line
+    assert "JAX_COMPILATION_CACHE_DIR" in line
+
+
+def test_the_users_own_directory_wins(plain, tmp_path):
+    """Oracle: where the files are."""
+    own, home = tmp_path / "own", tmp_path / "home"
+    home.mkdir()
+    assert _run(home, JAX_COMPILATION_CACHE_DIR=str(own)) == (0, plain, "")
+    assert list(own.glob("jit_loss-*-cache"))
+    assert list(home.iterdir()) == []
+
+
+def test_where_the_cache_is(monkeypatch):
+    """Oracle: the XDG base directory specification."""
+    monkeypatch.setenv("HOME", "/home/anna")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/fast/anna")
+    assert compilation.cache_root() == Path("/fast/anna/fcn_jax")
+    for ignored in ("", "relative"):
+        monkeypatch.setenv("XDG_CACHE_HOME", ignored)
+        assert compilation.cache_root() == Path("/home/anna/.cache/fcn_jax")
+
+
+def test_each_kind_of_processor_has_its_own_programs(tmp_path):
+    """Oracle: by hand; the order of flags and the number of cores are no difference."""
+    keys = []
+    for text in (
+        "processor : 0\nmodel name : X\nflags : avx sse\n",
+        "processor : 0\nmodel name : X\nflags : sse avx\n\nprocessor : 1\n",
+        "processor : 0\nmodel name : X\nflags : avx avx512f sse\n",
+        "processor : 0\nmodel name : Y\nflags : avx sse\n",
+    ):
+        (tmp_path / "cpuinfo").write_text(text)
+        keys.append(compilation.processor_key(tmp_path / "cpuinfo"))
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+    assert len(compilation.processor_key(tmp_path / "nothing")) == 12
+
+
+def test_the_programs_used_longest_ago_are_dropped(tmp_path):
+    """Oracle: by hand; 5 files of 10 bytes, an empty one, room for 30 bytes."""
+    for index, age in enumerate((50, 10, 30, 20, 40)):
+        file = tmp_path / f"sub{index % 2}" / str(age)
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(bytes(10))
+        os.utime(file, (1e9 - age, 1e9 - 100))  # read, written
+    (tmp_path / "empty").touch()
+    compilation.drop_oldest(tmp_path, 100)
+    names = {file.name for file in tmp_path.rglob("*") if file.is_file()}
+    assert names == {"10", "20", "30", "40", "50"}
+    compilation.drop_oldest(tmp_path, 30)
+    names = {file.name for file in tmp_path.rglob("*") if file.is_file()}
+    assert names == {"10", "20", "30"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "--xla_gpu_deterministic_ops=true"),
+        ("--xla_a=1", "--xla_a=1 --xla_gpu_deterministic_ops=true"),
+        ("--xla_gpu_deterministic_ops=1", "--xla_gpu_deterministic_ops=1"),
+        (
+            "--xla_gpu_deterministic_ops --xla_gpu_deterministic_ops=false",
+            "--xla_gpu_deterministic_ops --xla_gpu_deterministic_ops=false "
+            "--xla_gpu_deterministic_ops=true",
+        ),
+    ],
+)
+def test_the_flag_is_added_before_jax_is_loaded(before, after, monkeypatch):
+    """Oracle: by hand; afterwards it would not be read."""
+    monkeypatch.setenv("XLA_FLAGS", before)
+    compilation.request_deterministic()
+    assert os.environ["XLA_FLAGS"] == before
+    monkeypatch.delitem(sys.modules, "jax")
+    compilation.request_deterministic()
+    assert os.environ["XLA_FLAGS"] == after
+    assert compilation.is_deterministic()
+
+
+def test_a_gpu_that_started_without_the_flag_is_refused(monkeypatch):
+    """Oracle: the sentence has the remedy; a CPU needs no flag."""
+
+    class Gpu:
+        platform = "gpu"
+
+    config = configuration.base()
+    config.deterministic = True
+    count = jax.device_count()  # starts XLA with the flags of the tests
+    monkeypatch.setenv("XLA_FLAGS", "")
+    assert len(assembly.devices(config)) == count
+    monkeypatch.setattr(jax, "devices", lambda: [Gpu()])
+    with pytest.raises(ValueError, match="set XLA_FLAGS=--xla_gpu_deterministic_ops"):
+        assembly.devices(config)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_deterministic_ops=true")
+    assert len(assembly.devices(config)) == 1
