@@ -47,13 +47,14 @@ def convolution(
         `[N, (H + 2 pad - dilation (k - 1) - 1) // stride + 1, ..., D]`.
     """
     how = Sliding(stride, pad, dilation, groups)
-    form = _by_platform if cpu.has_form(x, kernel, how) else direct.convolve
+    form = by_platform if cpu.pays(x, kernel, how) else direct.convolve
     y: Any = form(x, kernel, how)
     return y if bias is None else y + bias[None, None, None, :]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _by_platform(x: Array, kernel: Array, how: Sliding) -> Array:
+def by_platform(x: Array, kernel: Array, how: Sliding) -> Array:
+    """Convolution in the form of the platform, whatever its size."""
     return lax.platform_dependent(
         x,
         kernel,
@@ -65,7 +66,7 @@ def _by_platform(x: Array, kernel: Array, how: Sliding) -> Array:
 def _forward(
     x: Array, kernel: Array, how: Sliding
 ) -> tuple[Array, tuple[Array, Array]]:
-    return _by_platform(x, kernel, how), (x, kernel)
+    return by_platform(x, kernel, how), (x, kernel)
 
 
 def _backward(
@@ -79,4 +80,4 @@ def _backward(
     )
 
 
-_by_platform.defvjp(_forward, _backward)
+by_platform.defvjp(_forward, _backward)

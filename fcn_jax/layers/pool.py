@@ -12,6 +12,9 @@ from jax import Array, lax
 from fcn_jax.layers.cpu import pooling
 from fcn_jax.layers.geometry import Window
 
+SMALL_MAP = 2**18
+"""Values up to which the library's form, which compiles sooner, is fast enough."""
+
 
 def max_pool(x: Array, *, kernel: int, stride: int, pad: int = 0) -> Array:
     """Caffe's Pooling layer, MAX.
@@ -29,7 +32,7 @@ def max_pool(x: Array, *, kernel: int, stride: int, pad: int = 0) -> Array:
         `[N, H', W', C]` with H', W' from `geometry.Window("pooling", ...)`.
     """
     window = Window("pooling", kernel, stride, pad)
-    if not pooling.applies(x, window):
+    if x.size < SMALL_MAP or not pooling.applies(x, window):
         return plain_max_pool(x, window)
     return lax.platform_dependent(
         x,

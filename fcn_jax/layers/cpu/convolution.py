@@ -28,13 +28,18 @@ WIDE_WINDOW = 4096
 NARROW_WINDOW = 512
 """Values in a window up to which its columns take little memory."""
 
+SMALL_WORK = 3e7
+"""Multiplications up to which the library's forms, which need no compilation, do."""
+
 Form = Literal["pixels", "winograd", "columns", "library"]
 
 
-def has_form(x: Array, kernel: Array, how: Sliding) -> bool:
-    """Whether there is another form than the library's for these arguments."""
+def pays(x: Array, kernel: Array, how: Sliding) -> bool:
+    """Whether another form than the library's may be worth its compilation."""
     precise = x.dtype == kernel.dtype and x.dtype in (np.float32, np.float64)
-    return precise and how.dilation == 1 and 0 not in x.shape
+    pixels = math.prod(x.shape[:3]) / how.stride**2
+    large = pixels * math.prod(kernel.shape) > SMALL_WORK
+    return precise and how.dilation == 1 and 0 not in x.shape and large
 
 
 def convolve(x: Array, kernel: Array, how: Sliding) -> Array:

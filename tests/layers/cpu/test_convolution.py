@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fcn_jax.layers import direct
-from fcn_jax.layers.conv import convolution
+from fcn_jax.layers.conv import by_platform, convolution
 from fcn_jax.layers.cpu import columns
 from fcn_jax.layers.cpu import convolution as cpu
 from fcn_jax.layers.direct import Sliding
@@ -56,7 +56,6 @@ def _compare(layer, images):
     how = layer[-1]
     with jax.enable_x64(True):
         x, kernel = _draw(layer, images)
-        assert cpu.has_form(x, kernel, how)
         expected = direct.convolve(x, kernel, how)
         grad = jnp.sin(jnp.arange(expected.size, dtype=x.dtype)).reshape(expected.shape)
         expected_gradients = jax.jit(direct.gradients, static_argnums=3)(
@@ -110,12 +109,21 @@ def test_columns_and_taps(pad):
         np.testing.assert_allclose(back, for_x, **close)
 
 
-def test_other_dtypes_and_dilation_keep_the_library():
+def test_small_layers_keep_the_library():
+    """Oracle: the rule; conv1_2 of a 32 x 32 image is large, a narrow net's is not."""
+    x = jnp.broadcast_to(0.0, (1, 34, 34, 64))
+    assert cpu.pays(x, jnp.broadcast_to(0.0, (3, 3, 64, 64)), Sliding())
+    x = jnp.broadcast_to(0.0, (1, 260, 260, 4))
+    assert not cpu.pays(x, jnp.broadcast_to(0.0, (3, 3, 4, 4)), Sliding())
+
+
+def test_other_dtypes_and_dilation_keep_the_library(monkeypatch):
     """Oracle: the library's result, bit for bit."""
+    monkeypatch.setattr(cpu, "SMALL_WORK", 0)
     x, kernel = _draw(LAYERS["taps"], 2, np.float32)
     low = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
-    assert not cpu.has_form(*low, Sliding())
-    assert not cpu.has_form(x, kernel, Sliding(dilation=2))
+    assert not cpu.pays(*low, Sliding())
+    assert not cpu.pays(x, kernel, Sliding(dilation=2))
     own = convolution(x, kernel, dilation=2)
     np.testing.assert_array_equal(own, direct.convolve(x, kernel, Sliding(dilation=2)))
 
@@ -129,7 +137,7 @@ def test_second_derivatives():
             inner = jax.grad(lambda x: jnp.sum(function(x) ** 3))
             return jax.grad(lambda x: jnp.sum(inner(x) ** 2))(x)
 
-        own = twice(lambda x: convolution(x, kernel, pad=1))
+        own = twice(lambda x: by_platform(x, kernel, Sliding(pad=1)))
         expected = twice(lambda x: direct.convolve(x, kernel, Sliding(pad=1)))
         np.testing.assert_allclose(own, expected, rtol=1e-9)
 
@@ -143,7 +151,7 @@ def test_split_over_devices():
         x, kernel = _draw(LAYERS["taps"], 8)
 
         def both(x, kernel):
-            y, pull = jax.vjp(lambda x, k: convolution(x, k, pad=1), x, kernel)
+            y, pull = jax.vjp(lambda x, k: by_platform(x, k, Sliding(pad=1)), x, kernel)
             return y, pull(y)
 
         alone = both(x, kernel)
