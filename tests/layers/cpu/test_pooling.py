@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from fcn_jax.layers import pool
 from fcn_jax.layers.cpu import pooling
 from fcn_jax.layers.geometry import Window
 from fcn_jax.layers.pool import max_pool, plain_max_pool
@@ -24,6 +25,12 @@ WINDOWS = [
 ]
 SHAPES = [(1 + size % 3, size, 10 - size, 2) for size in range(1, 10)]
 """Every size from 1 to 9, along both axes, in batches of 1, 2 and 3."""
+
+
+@pytest.fixture(autouse=True)
+def _small_maps_too(monkeypatch):
+    """The layer's choice is by size; here every map has the CPU's form."""
+    monkeypatch.setattr(pool, "SMALL_MAP", 0)
 
 
 def _both(function, maps, cotangents):
