@@ -116,12 +116,12 @@ def test_gradients_of_a_net_are_equal(backbone, score_at, double):
             for choice in (True, False)
         )
     )
-    for value, wanted in zip(
-        jax.tree.leaves(found), jax.tree.leaves(expected), strict=True
-    ):
+    own, plain = jax.tree.leaves(found), jax.tree.leaves(expected)
+    for value, wanted in zip(own, plain, strict=True):
         scale = np.abs(wanted).max()
-        assert scale > 0
         np.testing.assert_allclose(value, wanted, rtol=0, atol=1e-11 * scale)
+    # Of a narrow net's layers a few may be silent after their ReLU.
+    assert sum(bool(np.any(wanted)) for wanted in plain) > 0.8 * len(plain)
 
 
 def test_less_memory():
