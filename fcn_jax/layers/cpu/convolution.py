@@ -4,7 +4,7 @@ The library is good at the forward pass and at the input's gradient, poor at the
 kernel's gradient (a convolution whose window is as large as the map) and at groups.
 So: `winograd` for large 3 x 3 layers, `columns` for windows with very many values
 (fc6), matrix products for 1 x 1 layers and for the kernel's gradient everywhere, and
-groups one by one. The limits were measured on two cores (`benchmarks/`).
+groups one by one. The limits are rounded from timings on two cores of one machine.
 """
 
 import math

@@ -16,8 +16,8 @@ where the six rows of a tile's dd overlap the next tile's by two.
 
 The polynomial points are 0, 5/8, -5/8, 3/2, -3/2 and infinity: the rounding error is a
 quarter of that of the usual 0, 1, -1, 2, -2 and infinity. For 512 channels of float32
-the largest error is about 1.5e-5 of the standard deviation of the outputs (the direct
-sum's is about 1e-6); in exact arithmetic it is zero, and in float64 below 1e-13.
+the largest error is about 1.5e-5 of the standard deviation of the outputs;
+in exact arithmetic it is zero.
 """
 
 from collections.abc import Sequence

@@ -78,7 +78,7 @@ def _compare(layer, images):
 
 
 def test_the_forms_of_the_reference_nets():
-    """Oracle: the measured choice for the layers of a 500 x 500 image."""
+    """Oracle: the rule by hand, for the layers of a 500 x 500 image."""
     layers = {
         "conv1_2": ((1, 502, 502, 64), (3, 3, 64, 64), Sliding(pad=2), "library"),
         "conv4_3": ((1, 66, 66, 512), (3, 3, 512, 512), Sliding(pad=2), "winograd"),
