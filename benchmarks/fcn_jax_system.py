@@ -1,6 +1,7 @@
 """The measured package: its own train step, evaluation step and forward pass."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ def make(
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax
 
+    from fcn_jax.compilation import give_memory_back
+
+    give_memory_back()
     jax.config.update("jax_enable_compilation_cache", bool(setting.cache))
     if setting.cache:
         jax.config.update("jax_compilation_cache_dir", setting.cache)
@@ -122,9 +126,10 @@ class Inference(_System):
         super().__init__(*args)
         import jax
 
+        from fcn_jax.compilation import compiler_options
         from fcn_jax.preprocessing import preprocess
 
-        @jax.jit
+        @partial(jax.jit, compiler_options=compiler_options(self.setting.device))
         def forward(params: Any, inputs: Any, sizes: Any) -> Any:
             ready = preprocess(inputs, self.records, self.dtype)
             maps: Any = self.model.apply(

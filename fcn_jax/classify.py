@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from absl import logging
 from PIL import Image
 
 from fcn_jax import checkpoint, restored
+from fcn_jax.compilation import compiler_options
 from fcn_jax.models.classifier import OUTPUT
 from fcn_jax.paths import unflatten
 from fcn_jax.pictures import checked_input, write_whole
@@ -36,7 +38,7 @@ class Classifier:
         self.geometry = trained.geometry
         self._params = jax.device_put(params)
 
-        @jax.jit
+        @partial(jax.jit, compiler_options=compiler_options(jax.default_backend()))
         def forward(params: Any, image: Any) -> Any:
             ready = preprocess({"color": image}, trained.records, np.float32)
             maps: Any = trained.model.apply({"params": params}, ready, train=False)

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from fcn_jax import assembly, checkpoint, restored, runlog, sharding
 from fcn_jax.clock import StartClock
+from fcn_jax.compilation import compiler_options
 from fcn_jax.config import Config, validate
 from fcn_jax.data.labels import Classes
 from fcn_jax.data.pipeline import evaluation_batches
@@ -102,6 +103,7 @@ def make_evaluation_step(
     return jax.jit(
         step,
         in_shardings=(everywhere, sharding.split_images(mesh, axis=0)),
+        compiler_options=compiler_options(mesh.devices.flat[0].platform),
     )
 
 

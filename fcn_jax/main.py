@@ -13,7 +13,11 @@ from absl import flags
 from ml_collections import config_flags
 
 from fcn_jax.clock import StartClock
-from fcn_jax.compilation import keep_compiled_programs, request_deterministic
+from fcn_jax.compilation import (
+    give_memory_back,
+    keep_compiled_programs,
+    request_deterministic,
+)
 from fcn_jax.config import validate
 from fcn_jax.program import run, set_up_logging
 
@@ -65,6 +69,7 @@ def main(arguments: list[str]) -> None:
     if config.deterministic:
         request_deterministic()
     keep_compiled_programs()
+    give_memory_back()
 
     # Imported late, so that --help and a mistake answer at once.
     if MODE.value == "train":

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import track
 
 from fcn_jax.clock import StartClock
-from fcn_jax.compilation import keep_compiled_programs
+from fcn_jax.compilation import give_memory_back, keep_compiled_programs
 from fcn_jax.data.buckets import Canvas, picture_canvases
 from fcn_jax.data.images import image_size, read_color
 from fcn_jax.overlap import in_threads
@@ -93,6 +93,7 @@ def main(arguments: list[str]) -> int:
             "a converted checkpoint"
         )
     keep_compiled_programs()
+    give_memory_back()
     stages = (_classifying if options.classify else _labelling)(options, files)
     output = Path(options.output)
     output.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 from absl import logging
 
 from fcn_jax import assembly, checkpoint, restored
+from fcn_jax.compilation import compiler_options
 from fcn_jax.data.buckets import Canvas, rounded_up
 from fcn_jax.paths import unflatten
 from fcn_jax.pictures import checked_input
@@ -77,7 +79,9 @@ class Segmenter:
         self._params = jax.device_put(params)
         model, dtype = trained.model, trained.dtype
 
-        @jax.jit
+        options = compiler_options(jax.default_backend())
+
+        @partial(jax.jit, compiler_options=options)
         def forward(params: Any, inputs: Any, sizes: Any) -> Any:
             ready = preprocess(inputs, trained.records, dtype)
             maps: Any = model.apply({"params": params}, ready, train=False, sizes=sizes)

@@ -11,6 +11,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from fcn_jax import sharding
+from fcn_jax.compilation import compiler_options
 from fcn_jax.losses import Reduction, softmax_cross_entropy
 from fcn_jax.models.fcn import FCN
 from fcn_jax.preprocessing import Preprocessing, preprocess
@@ -90,16 +91,22 @@ def make_train_step(
 
     everywhere = sharding.replicated(mesh)
     placed = (everywhere, sharding.split_images(mesh, axis=0))
+    options = compiler_options(mesh.devices.flat[0].platform)
     once = jax.jit(
         lambda state, part: update(state, gradients(state, part), 1),
         in_shardings=placed,
         out_shardings=everywhere,
         donate_argnums=0,
-        compiler_options=overwriting(mesh),
+        compiler_options=options,
     )
     # One program for every part, called from the host: a loop, or a slice, inside a
     # program makes XLA compile convolutions for minutes on a CPU.
-    part_of = jax.jit(gradients, in_shardings=placed, out_shardings=everywhere)
+    part_of = jax.jit(
+        gradients,
+        in_shardings=placed,
+        out_shardings=everywhere,
+        compiler_options=options,
+    )
     add = jax.jit(
         lambda total, sums: jax.tree.map(jnp.add, total, sums), donate_argnums=0
     )
@@ -134,20 +141,3 @@ def finite_by_module(params: Any) -> dict[str, Array]:
         finite = jnp.isfinite(leaf.sum(axis=-1)).all()
         flags[module] = flags[module] & finite if module in flags else finite
     return flags
-
-
-def overwriting(mesh: Mesh) -> dict[str, bool]:
-    """Options under which XLA's CPU compiler writes new parameters over the old ones.
-
-    Without, it copies each donated kernel first, because it does not see that the
-    gradient for the layer's input, which reads it, can be made to come before. Not
-    every version of XLA has the option.
-    """
-    if mesh.devices.flat[0].platform != "cpu":
-        return {}
-    options = {"xla_cpu_copy_insertion_use_region_analysis": True}
-    try:
-        jax.jit(lambda: 0, compiler_options=options).lower().compile()
-    except jax.errors.JaxRuntimeError:
-        return {}
-    return options

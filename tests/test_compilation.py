@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import pytest
+from jax._src.dispatch import BACKEND_COMPILE_EVENT
 
 from fcn_jax import assembly, compilation
 from fcn_jax import config as configuration
@@ -17,6 +20,7 @@ from fcn_jax.compilation import keep_compiled_programs
 set_up_logging()
 keep_compiled_programs()
 import jax
+import jax.numpy as jnp
 import numpy as np
 hits = []
 jax.monitoring.register_event_listener(
@@ -195,3 +199,47 @@ def test_a_gpu_that_started_without_the_flag_is_refused(monkeypatch):
         assembly.devices(config)
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_deterministic_ops=true")
     assert len(assembly.devices(config)) == 1
+
+
+def test_unknown_options_are_left_out(monkeypatch):
+    """Oracle: a name that no XLA has, beside none; a GPU is told nothing."""
+    compilation.compiler_options.cache_clear()
+    monkeypatch.setitem(compilation.OPTIONS, "cpu", {"xla_cpu_no_such_option": True})
+    assert compilation.compiler_options("cpu") == {}
+    compilation.compiler_options.cache_clear()
+    monkeypatch.undo()
+    assert compilation.compiler_options("cuda") == {}
+
+
+def test_parameters_are_not_transformed_ahead_of_their_turn():
+    """Oracle: bytes by hand; eight products of an outer sum, one after the other."""
+    options = compilation.compiler_options("cpu")
+    if "xla_cpu_scheduler_type" not in options:
+        pytest.skip("this XLA has no such option")
+    one = jnp.ones((256, 256)).nbytes
+
+    def chain(x, kernels):
+        for kernel in kernels:
+            x = jnp.tanh(x @ (jnp.sin(kernel)[:, None] + jnp.cos(kernel)[None, :]))
+        return x
+
+    x, kernels = jnp.ones((256, 256)), [jnp.full(256, 0.01 * n) for n in range(8)]
+    compiled = jax.jit(chain, compiler_options=options).lower(x, kernels).compile()
+    memory = compiled.memory_analysis()
+    assert memory is not None
+    assert memory.temp_size_in_bytes <= 4 * one
+
+
+def test_the_compilers_memory_is_given_back(monkeypatch):
+    """Oracle: the calls of malloc_trim; a short compilation is not worth one."""
+    calls, listeners = [], []
+    library = types.SimpleNamespace(malloc_trim=calls.append)
+    monkeypatch.setattr(compilation.ctypes, "CDLL", lambda _: library)
+    register = "register_event_duration_secs_listener"
+    monkeypatch.setattr(jax.monitoring, register, listeners.append)
+    compilation.give_memory_back()
+    (listener,) = listeners
+    listener(BACKEND_COMPILE_EVENT, 30.0)
+    listener(BACKEND_COMPILE_EVENT, 0.1)
+    listener("/jax/core/compile/jaxpr_trace_duration", 30.0)
+    assert calls == [0]

@@ -8,9 +8,9 @@ import numpy as np
 import optax
 import pytest
 
-from fcn_jax import sharding
+from fcn_jax.compilation import compiler_options
 from fcn_jax.optim import make_optimizer, make_schedule
-from fcn_jax.update import finite_by_module, overwriting
+from fcn_jax.update import finite_by_module
 
 MULTIPLIERS = (("head.frozen.*", 0.0, 0.0), ("*.bias", 2.0, 0.0), ("*", 1.0, 1.0))
 SHAPES = {
@@ -83,7 +83,7 @@ def test_parameters_that_are_not_finite_mark_their_module():
 
 def test_a_donated_kernel_is_not_copied_before_its_update():
     """Oracle: copies of its shape in the compiled program, without the option one."""
-    options = overwriting(sharding.make_mesh(jax.devices()[:1]))
+    options = compiler_options("cpu")
     if not options:
         pytest.skip("this XLA has no such option")
 

@@ -13,7 +13,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from fcn_jax.layers import direct
 from fcn_jax.layers.cpu import columns, winograd
@@ -56,7 +56,7 @@ def convolve(x: Array, kernel: Array, how: Sliding) -> Array:
         case "columns":
             return columns.convolve(x, kernel, how.pad)
         case "library":
-            return direct.convolve(x, kernel, how)
+            return _library(x, kernel, how)
 
 
 def gradients(
@@ -76,7 +76,7 @@ def gradients(
             for_input = columns.input_gradient(grad, kernel, how.pad)
             return for_input, columns.kernel_gradient(x, grad, size, how.pad)
         case "library":
-            for_input, _ = direct.gradients(x, kernel, grad, how)
+            for_input = _library_input_gradient(x, kernel, grad, how)
             return for_input, _kernel_gradient(x, kernel, grad, how)
 
 
@@ -93,6 +93,31 @@ def _form(x: Array, kernel: Array, how: Sliding) -> Form:
     if size * size * channels >= WIDE_WINDOW and size > winograd.TAPS:
         return "columns"
     return "library"
+
+
+def _library(x: Array, kernel: Array, how: Sliding) -> Array:
+    """`direct.convolve`, bit for bit, and never without padding.
+
+    Without padding the library first packs every window, k^2 times the map, and takes
+    2.5 to 4 times as long (measured, 3 x 3). So a row of zeros is added above and below
+    whose outputs are dropped.
+    """
+    if how.pad or how.stride > 1:
+        return direct.convolve(x, kernel, how)
+    y = lax.conv_general_dilated(
+        x, kernel, (1, 1), ((1, 1), (0, 0)), dimension_numbers=direct.LAYOUT
+    )
+    return y[:, 1:-1]
+
+
+def _library_input_gradient(
+    x: Array, kernel: Array, grad: Array, how: Sliding
+) -> Array:
+    """The input's gradient: with stride 1 a convolution with the turned kernel."""
+    pad = kernel.shape[0] - 1 - how.pad
+    if how.stride > 1 or pad < 0:
+        return direct.gradients(x, kernel, grad, how)[0]
+    return _library(grad, kernel[::-1, ::-1].swapaxes(2, 3), Sliding(pad=pad))
 
 
 def _kernel_gradient(x: Array, kernel: Array, grad: Array, how: Sliding) -> Array:
