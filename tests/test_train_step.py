@@ -84,10 +84,19 @@ def _run(devices: int, dtype: str, *, steps: int, reduction="mean", **options):
 
 
 def _largest_difference(ours: dict, theirs: dict) -> float:
+    """Largest difference in units of the largest parameter of its module.
+
+    Not of its array: the bias of a score layer passes through zero, where any rounding
+    error is large beside it.
+    """
+    scales: dict[str, float] = {}
+    for path, value in theirs.items():
+        module = path.rpartition(".")[0]
+        scales[module] = max(scales.get(module, 0.0), float(np.abs(value).max()))
     return max(
-        np.abs(ours[path] - theirs[path]).max() / np.abs(theirs[path]).max()
-        for path in theirs
-        if theirs[path].any()
+        float(np.abs(ours[path] - value).max()) / scales[path.rpartition(".")[0]]
+        for path, value in theirs.items()
+        if value.any()
     )
 
 
@@ -110,8 +119,7 @@ def test_devices_do_not_matter_in_float32():
     for devices in (2, 4, 8):
         other_losses, other = _run(devices, "float32", steps=20)
         np.testing.assert_allclose(other_losses, losses, rtol=1e-5)
-        # Rounding, which 20 updates carry on; float64 has the equality.
-        assert _largest_difference(other, params) < 2e-5
+        assert _largest_difference(other, params) < 1e-5
 
 
 def test_accumulated_sum_is_the_sum_over_all_images_divided_by_iter_size():
