@@ -84,14 +84,16 @@ def give_memory_back() -> None:
     """
     import jax
 
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "malloc_trim"):
+        return
 
-    def after_compiling(event: str, seconds: float, **_: Any) -> None:
-        if event.endswith("/backend_compile_duration") and seconds > WORTH_TRIMMING:
-            trim(0)
+    def listen(event: str, duration_secs: float, **_: Any) -> None:
+        compiled = event.endswith("/backend_compile_duration")
+        if compiled and duration_secs > WORTH_TRIMMING:
+            library.malloc_trim(0)
 
-    if trim is not None:
-        jax.monitoring.register_event_duration_secs_listener(after_compiling)
+    jax.monitoring.register_event_duration_secs_listener(listen)
 
 
 @functools.cache
