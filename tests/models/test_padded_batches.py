@@ -12,10 +12,13 @@ SIZES = ((37, 52), (48, 33))
 CANVAS = (48, 56)
 CLASSES = 3
 NETS = {
+    # 8s has every layer of 16s and 32s but their last upsampling: AlexNet has those.
     **{
         f"{backbone}-{stride}s": {"backbone": backbone, "stride": stride}
-        for backbone in ("vgg16", "alexnet", "googlenet")
-        for stride in (32, 16, 8)
+        for backbone, stride in (
+            *(("alexnet", 32), ("alexnet", 16), ("alexnet", 8)),
+            *(("vgg16", 16), ("vgg16", 8), ("googlenet", 8)),
+        )
     },
     "vgg16-8s-at-once": {"backbone": "vgg16", "stride": 8, "at_once": True},
     "vgg16-8s-same": {"backbone": "vgg16", "stride": 8, "padding": "same"},
