@@ -12,7 +12,7 @@ from jax import Array, lax
 from fcn_jax.layers.cpu import pooling
 from fcn_jax.layers.geometry import Window
 
-SMALL_MAP = 2**18
+SMALL_MAP = 2**17
 """Values up to which the library's form, which compiles sooner, is fast enough."""
 
 
