@@ -14,6 +14,8 @@ from benchmarks.processes import alone
 from fcn_jax.program import RunError
 
 PACKAGES = ("jax", "jaxlib", "flax", "torch", "onnxruntime", "openvino", "numpy")
+VARIABLES = ("GLIBC_TUNABLES", "LD_PRELOAD", "OMP_NUM_THREADS", "XLA_FLAGS")
+"""Of the environment, known to change how fast these systems are."""
 REPEATS = 4
 
 
@@ -25,7 +27,7 @@ def threads() -> int:
 
 
 def describe(setting: Setting) -> dict[str, Any]:
-    """Processor, cores, memory and versions."""
+    """Processor, cores, memory, versions and what the environment sets."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -39,6 +41,7 @@ def describe(setting: Setting) -> dict[str, Any]:
         "available_mib": memory.available_mib(),
         "python": platform.python_version(),
         "versions": versions,
+        "environment": {k: os.environ[k] for k in VARIABLES if k in os.environ},
     }
 
 

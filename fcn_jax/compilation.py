@@ -78,7 +78,7 @@ def keep_compiled_programs() -> Path | None:
 def give_memory_back() -> None:
     """Return the compiler's memory to the system before the compiled program runs.
 
-    XLA's compiler leaves 1.5 GB of free blocks to the C library after the update of
+    XLA's compiler leaves 0.9 GB of free blocks to the C library after the update of
     FCN-8s, which stay part of the process. Call it once; elsewhere than on glibc
     nothing happens.
     """
@@ -107,8 +107,7 @@ def compiler_options(platform: str) -> dict[str, bool | str]:
       input, which reads it, can be made to come before.
     - Instructions come in the order of least memory. The default has what depends on
       parameters alone first, the transforms of all kernels: 366 instead of 131 MB of
-      temporary memory for FCN-8s on 500 x 500 pixels, 1783 instead of 1378 MB for its
-      update, which take no longer.
+      temporary memory for the scores of FCN-8s on 500 x 500 pixels, and no less time.
 
     Not every version of XLA has every option; those it lacks are left out.
     """

@@ -100,6 +100,8 @@ def test_reading_through_the_command(tmp_path):
     ended = command(*options, "--systems=fcn_jax,torch", f"--out={file}")
     assert ended.returncode == 0, ended.stderr
     record = json.loads(file.read_text())
+    flags = record["machine"]["environment"]["XLA_FLAGS"]
+    assert flags == "--xla_backend_optimization_level=0"
     theirs, ours = record["runs"]
     assert (theirs["system"], ours["system"]) == ("torch", "fcn_jax")
     assert set(ours) >= KEYS
