@@ -45,7 +45,7 @@ def _run(case: Case, name: str, entries: Mapping[str, Entry], device: str) -> Ru
         "seconds_all": entry.seconds,
         "first_call_seconds": entry.first_call,
         "peak_process_mib": entry.peak["process"],
-        "peak_steps_mib": entry.peak["steps"],
+        "peak_steps_mib": entry.peak["device"] or entry.peak["steps"],
         "agreement": entry.agreement,
         "dtype": precision(name, device),
     }
@@ -88,7 +88,7 @@ def paired_ratio(
 def slopes(rows: Sequence[Run]) -> list[Run]:
     """Straight lines through seconds and MiB, against area and against batch.
 
-    A line needs two image sizes at one batch, or two batches at one size. Areas are
+    MiB are those of the steps, as compiling needs the same for every size. A line needs two image sizes at one batch, or two batches at one size. Areas are
     megapixels of an image; "deviation" is the largest relative distance of a point
     from the line.
     """
@@ -105,7 +105,7 @@ def slopes(rows: Sequence[Run]) -> list[Run]:
             if len(set(x)) < 2 or points[0]["task"] == "input":
                 continue
             line = {**dict(zip(keys, own, strict=True)), "against": against}
-            for quantity in ("seconds_median", "peak_mib"):
+            for quantity in ("seconds_median", "peak_steps_mib"):
                 line[quantity] = _line(x, [row[quantity] for row in points])
             lines.append(line)
     return lines
@@ -137,9 +137,10 @@ def print_table(rows: Sequence[Run], reference: str) -> None:
     table = Table(show_edge=False)
     table.add_column("task, net, size, batch", no_wrap=True)
     table.add_column("system")
-    for title in ("median s", "min", "max", f"x {reference}", "peak MiB", "of peak"):
+    for title in ("median s", "min", "max", f"x {reference}", "of peak"):
         table.add_column(title, justify="right")
-    table.add_column("first call s", justify="right")
+    for title in ("MiB of steps", "with compiling", "first call s"):
+        table.add_column(title, justify="right")
     table.add_column("largest error")
     last = None
     for row in rows:
@@ -158,8 +159,8 @@ def _cells(row: Run) -> list[str]:
         row["system"],
         *(f"{row[f'seconds_{key}']:.4g}" for key in ("median", "min", "max")),
         "" if ratio is None else f"{ratio:.2f}",
-        f"{row['peak_mib']:.0f}",
         "" if share is None else f"{share:.0%}",
+        *(f"{row[key]:.0f}" for key in ("peak_steps_mib", "peak_mib")),
         f"{row['first_call_seconds']:.1f}",
         ", ".join(f"{kind} {value:.0e}" for kind, value in errors.items()),
     ]
@@ -168,7 +169,7 @@ def _cells(row: Run) -> list[str]:
 def print_slopes(lines: Sequence[Run]) -> None:
     """One sentence a line."""
     for line in lines:
-        seconds, mib = line["seconds_median"], line["peak_mib"]
+        seconds, mib = line["seconds_median"], line["peak_steps_mib"]
         unit = "megapixel" if line["against"] == "megapixels" else "image"
         fixed = (
             f"batch {line['batch']}"

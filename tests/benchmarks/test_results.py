@@ -48,7 +48,8 @@ def test_rows_have_every_key():
     assert second["seconds_min"] == 2.0
     assert second["spread"] == pytest.approx(0.8)
     assert second["ratio_to_torch"] == second["ratio_to"]["torch"] == 2.0
-    assert second["peak_mib"] == 7.0
+    assert second["peak_mib"] == second["peak_steps_mib"] == 7.0
+    assert first["peak_steps_mib"] == 800.0
     assert first["share_of_peak"] == pytest.approx(second["share_of_peak"] / 2)
     assert second["nominal_operations"] == pytest.approx(3 * 2 * 293e9, rel=2e-3)
     assert second["share_of_peak"] == pytest.approx(3 * 2 * 0.293 / 2.5, rel=2e-3)
@@ -73,12 +74,12 @@ def test_slopes_of_points_on_a_line(capsys):
         (1000, 1000, 3, 13.0),
     ):
         case = Case("inference", "fcn8s", height, width, batch)
-        entries = {"fcn_jax": entry([seconds], None, process=100.0 * seconds)}
+        entries = {"fcn_jax": entry([seconds], None, steps=100.0 * seconds)}
         rows += results.runs(case, entries, "cpu")
     area, batch = results.slopes(rows)
     assert area["against"] == "megapixels"
     assert area["seconds_median"]["slope"] == pytest.approx(3)
-    assert area["peak_mib"]["intercept"] == pytest.approx(200)
+    assert area["peak_steps_mib"]["intercept"] == pytest.approx(200)
     assert batch["seconds_median"]["slope"] == pytest.approx(4)
     assert batch["seconds_median"]["deviation"] == pytest.approx(0, abs=1e-9)
     results.print_slopes([area, batch])
