@@ -139,7 +139,7 @@ def print_table(rows: Sequence[Run], reference: str) -> None:
     table.add_column("system")
     for title in ("median s", "min", "max", f"x {reference}", "of peak"):
         table.add_column(title, justify="right")
-    for title in ("MiB of steps", "with compiling", "first call s"):
+    for title in ("MiB of steps", "of process", "first call s"):
         table.add_column(title, justify="right")
     table.add_column("largest error")
     last = None
