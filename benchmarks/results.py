@@ -88,9 +88,9 @@ def paired_ratio(
 def slopes(rows: Sequence[Run]) -> list[Run]:
     """Straight lines through seconds and MiB, against area and against batch.
 
-    MiB are those of the steps, as compiling needs the same for every size. A line needs two image sizes at one batch, or two batches at one size. Areas are
-    megapixels of an image; "deviation" is the largest relative distance of a point
-    from the line.
+    MiB are those of the steps: what compiling needs hardly depends on the size. A line
+    needs two image sizes at one batch, or two batches at one size. Areas are megapixels
+    of an image; "deviation" is the largest relative distance of a point from the line.
     """
     lines = []
     for against, fixed in (("megapixels", ["batch"]), ("batch", ["height", "width"])):

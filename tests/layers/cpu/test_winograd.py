@@ -67,9 +67,9 @@ def test_values_and_gradients_in_double_precision(case, form, monkeypatch):
 def test_bands_are_whole_tiles_with_enough_work():
     """Oracle: counted by hand from the sizes of VGG16 on 500 x 500 pixels."""
 
-    def bands(outputs, channels, features, images=1):
+    def bands(outputs, channels, features):
         side = 4 * (-(-outputs // 4) + 1)
-        padded = jnp.zeros((images, side, side, channels))
+        padded = jnp.zeros((1, side, side, channels))
         return winograd._bands(padded, jnp.zeros((3, 3, channels, features)))
 
     # 32 x 32 tiles of 256 channels: 2^21 / 36 / 256 = 227 fit, 256 features want 256.
