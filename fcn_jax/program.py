@@ -6,11 +6,13 @@ appears only with `--debug`. What is neither bad input nor a failure of the mach
 """
 
 import argparse
+import contextlib
 import logging as std_logging
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from absl import flags, logging
@@ -19,6 +21,7 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 DEBUG_FLAG = "--debug"
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
+INTERRUPT_AGAIN = 0.05  # seconds after Ctrl-C was lost
 
 
 class RunError(RuntimeError):
@@ -61,7 +64,8 @@ def run(
     debug = DEBUG_FLAG in arguments
     arguments = [argument for argument in arguments if argument != DEBUG_FLAG]
     try:
-        status = main(arguments)
+        with _no_interrupt_lost():
+            status = main(arguments)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = EXIT_INTERRUPTED
@@ -71,6 +75,32 @@ def run(
         print(f"error: {error_sentence(error)}", file=sys.stderr)
         status = EXIT_ERROR
     sys.exit(status)
+
+
+@contextlib.contextmanager
+def _no_interrupt_lost() -> Iterator[None]:
+    """Asks again for a Ctrl-C that came where Python ignores exceptions.
+
+    A callback of the garbage collector is such a place, and jax has one: a
+    KeyboardInterrupt there is printed as ignored, and the program runs on. The alarm
+    takes no lock, which the interrupted code may hold.
+    """
+    hook = sys.unraisablehook
+    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+
+    def heard(unraisable: "sys.UnraisableHookArgs") -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, INTERRUPT_AGAIN)
+        else:
+            hook(unraisable)
+
+    sys.unraisablehook = heard
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
 
 
 def set_up_logging() -> None:

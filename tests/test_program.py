@@ -74,6 +74,46 @@ def test_interrupt_ends_with_130(capsys):
     assert _outcome(_raiser(KeyboardInterrupt()), [], capsys) == (130, "interrupted\n")
 
 
+def test_an_interrupt_in_a_callback_of_the_garbage_collector_is_not_lost():
+    """Oracle: status 130, where Python alone ignores the exception and runs on."""
+    code = (
+        "import gc, signal, sys, time\n"
+        "from fcn_jax import program\n"
+        "def callback(phase, info):\n"
+        "    gc.callbacks.clear()\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "def main(argv):\n"
+        "    gc.callbacks.append(callback)\n"
+        "    gc.collect()\n"
+        "    print('ignored')\n"
+        "    until = time.monotonic() + 20\n"
+        "    while time.monotonic() < until:\n"
+        "        time.sleep(20)\n"
+        "program.run(main)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+    assert done.stdout == "ignored\n"
+
+
+def test_other_unraisable_exceptions_are_told_as_before(capsys, monkeypatch):
+    """Oracle: what the hook that was there before is given, by hand."""
+
+    class Broken:
+        def __del__(self):
+            raise RuntimeError("in a finaliser")
+
+    def main(argv):
+        Broken()
+
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda x: told.append(str(x.exc_value)))
+    own = sys.unraisablehook
+    assert _outcome(main, [], capsys) == (0, "")
+    assert told == ["in a finaliser"]
+    assert sys.unraisablehook is own
+
+
 def test_a_defect_of_the_package_passes_through():
     """Oracle: pytest.raises; a TypeError is no bad input and keeps its traceback."""
     with pytest.raises(TypeError, match="a defect"):
