@@ -15,7 +15,7 @@ NETS = {
     "vgg16": ({"backbone": "vgg16", "stride": 8}, {"winograd", "columns"}),
     "vgg16-same": (
         {"backbone": "vgg16", "stride": 8, "padding": "same"},
-        {"winograd", "columns"},
+        {"winograd", "taps"},
     ),
     "alexnet": ({"backbone": "alexnet", "stride": 32}, {"columns", "library"}),
     "googlenet": ({"backbone": "googlenet", "stride": 16}, {"pixels", "library"}),

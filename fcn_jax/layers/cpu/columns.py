@@ -7,10 +7,16 @@ windows with few (the 27 values that a first layer sees). The gradients are the 
 transposed: the kernel's takes the same columns; the input's adds each tap's product
 where it came from.
 
+Where a large window stands in padding on a small map, much of the columns is zero (38 %
+for fc6 with a padding of 3 on 8 x 8). Then it is a product for each tap, of the pixels
+alone whose tap is on the map, each added where it belongs.
+
 A stride s is a stride of 1 over blocks of s x s pixels, whose channels are the block's:
 the kernel is extended by zeros to whole blocks. All of this is the definition itself in
 another order of summation: errors are those of rounding, about 1e-6 in float32.
 """
+
+from collections.abc import Iterator, Sequence
 
 import jax.numpy as jnp
 from jax import Array
@@ -33,6 +39,28 @@ def convolve(x: Array, kernel: Array, pad: int) -> Array:
     matrix = kernel.reshape(-1, kernel.shape[-1])
     flat = columns.reshape(-1, columns.shape[-1]) @ matrix
     return flat.reshape(*columns.shape[:3], -1)
+
+
+def convolve_by_taps(x: Array, kernel: Array, pad: int) -> Array:
+    """The same as a matrix product for each tap, without those with the padding."""
+    size, features = kernel.shape[0], kernel.shape[-1]
+    batch, *extents, _ = x.shape
+    rows, columns = (length + 2 * pad - size + 1 for length in extents)
+    y = jnp.zeros((batch, rows, columns, features), x.dtype)
+    for tap, seen, outputs in _inside(extents, size, pad):
+        y = y.at[outputs].add(x[seen] @ kernel[tap])
+    return y
+
+
+def input_gradient_by_taps(grad: Array, kernel: Array, pad: int) -> Array:
+    """Gradient of `convolve_by_taps` for the input."""
+    size, _, channels, _ = kernel.shape
+    batch, *extents, _ = grad.shape
+    height, width = (length + size - 1 - 2 * pad for length in extents)
+    x = jnp.zeros((batch, height, width, channels), grad.dtype)
+    for tap, seen, outputs in _inside((height, width), size, pad):
+        x = x.at[seen].add(grad[outputs] @ kernel[tap].T)
+    return x
 
 
 def kernel_gradient(x: Array, grad: Array, size: int, pad: int) -> Array:
@@ -83,6 +111,36 @@ def _overlap_add(products: Array) -> Array:
         ),
         start=jnp.pad(along_rows[0], ((0, 0), _around(0, size), (0, 0), (0, 0))),
     )
+
+
+Index = tuple[slice | int, ...]
+
+
+def _inside(
+    extents: Sequence[int], size: int, pad: int
+) -> Iterator[tuple[Index, Index, Index]]:
+    """Each tap that sees some of a map of these extents, with what it sees.
+
+    Yields:
+        Index of the tap in the kernel, of the inputs that it sees, of their outputs.
+    """
+    ranges = [
+        [
+            (max(pad - tap, 0), min(length + pad - tap, length + 2 * pad - size + 1))
+            for tap in range(size)
+        ]
+        for length in extents
+    ]
+    for i, (top, bottom) in enumerate(ranges[0]):
+        for j, (left, right) in enumerate(ranges[1]):
+            if top < bottom and left < right:
+                down, across = i - pad, j - pad
+                seen = (
+                    slice(top + down, bottom + down),
+                    slice(left + across, right + across),
+                )
+                outputs = slice(top, bottom), slice(left, right)
+                yield (i, j), (slice(None), *seen), (slice(None), *outputs)
 
 
 def _around(tap: int, size: int) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 The library is good at the forward pass and at the input's gradient, poor at the
 kernel's gradient (a convolution whose window is as large as the map) and at groups.
 So: `winograd` for large 3 x 3 layers, `columns` for windows with very many values
-(fc6), matrix products for 1 x 1 layers and for the kernel's gradient everywhere, and
+(fc6; by taps where it is padded), matrix products for 1 x 1 layers and for the kernel's gradient everywhere, and
 groups one by one. The limits are rounded from timings on two cores of one machine.
 """
 
@@ -31,7 +31,7 @@ NARROW_WINDOW = 512
 SMALL_WORK = 3e7
 """Multiplications up to which the library's forms, which need no compilation, do."""
 
-Form = Literal["pixels", "winograd", "columns", "library"]
+Form = Literal["pixels", "winograd", "columns", "taps", "library"]
 
 
 def pays(x: Array, kernel: Array, how: Sliding) -> bool:
@@ -55,6 +55,8 @@ def convolve(x: Array, kernel: Array, how: Sliding) -> Array:
             return winograd.convolve(x, kernel, how.pad)
         case "columns":
             return columns.convolve(x, kernel, how.pad)
+        case "taps":
+            return columns.convolve_by_taps(x, kernel, how.pad)
         case "library":
             return _library(x, kernel, how)
 
@@ -75,6 +77,9 @@ def gradients(
         case "columns":
             for_input = columns.input_gradient(grad, kernel, how.pad)
             return for_input, columns.kernel_gradient(x, grad, size, how.pad)
+        case "taps":
+            for_input = columns.input_gradient_by_taps(grad, kernel, how.pad)
+            return for_input, columns.kernel_gradient(x, grad, size, how.pad)
         case "library":
             for_input = _library_input_gradient(x, kernel, grad, how)
             return for_input, _kernel_gradient(x, kernel, grad, how)
@@ -91,7 +96,7 @@ def _form(x: Array, kernel: Array, how: Sliding) -> Form:
     if size == winograd.TAPS and wide and work >= WINOGRAD_WORK:
         return "winograd"
     if size * size * channels >= WIDE_WINDOW and size > winograd.TAPS:
-        return "columns"
+        return "taps" if how.pad else "columns"
     return "library"
 
 

@@ -17,7 +17,7 @@ LAYERS = {
     "pixels": (5, 3, 7, 4, 1, Sliding()),
     "winograd": (62, 57, 128, 256, 3, Sliding(pad=1)),
     "columns": (9, 8, 84, 3, 7, Sliding()),
-    "columns padded": (6, 7, 84, 3, 7, Sliding(pad=3)),
+    "wide window in padding": (6, 7, 84, 3, 7, Sliding(pad=3)),
     "taps": (9, 13, 60, 5, 3, Sliding(pad=1)),
     "narrow window": (11, 6, 3, 8, 3, Sliding(pad=2)),
     "winograd for the kernel": (160, 171, 64, 64, 3, Sliding(pad=1)),
@@ -83,6 +83,7 @@ def test_the_forms_of_the_reference_nets():
         "conv1_2": ((1, 502, 502, 64), (3, 3, 64, 64), Sliding(pad=2), "library"),
         "conv4_3": ((1, 66, 66, 512), (3, 3, 512, 512), Sliding(pad=2), "winograd"),
         "fc6": ((1, 22, 22, 512), (7, 7, 512, 4096), Sliding(), "columns"),
+        "fc6 padded": ((1, 16, 16, 512), (7, 7, 512, 4096), Sliding(pad=3), "taps"),
         "fc7": ((1, 16, 16, 4096), (1, 1, 4096, 4096), Sliding(), "pixels"),
         "conv1": ((1, 500, 500, 3), (11, 11, 3, 96), Sliding(4, 100), "library"),
     }
@@ -107,6 +108,46 @@ def test_columns_and_taps(pad):
         np.testing.assert_allclose(by_taps, for_kernel, **close)
         back = columns.input_gradient(expected, kernel, pad)
         np.testing.assert_allclose(back, for_x, **close)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size", "pad"),
+    [
+        (8, 9, 7, 3),
+        (1, 2, 7, 3),
+        (5, 4, 6, 3),
+        (4, 3, 3, 5),
+        (9, 8, 5, 0),
+        (2, 7, 5, 4),
+    ],
+)
+def test_taps_outside_the_map_are_left_out(height, width, size, pad):
+    """Oracle: the library's convolution and its input's gradient, float64.
+
+    Also kernels of an even size, maps that no central tap fills, padding beyond the
+    kernel, and the number of products: the taps that see a pixel, by hand.
+    """
+    how = Sliding(pad=pad)
+    with jax.enable_x64(True):
+        x, kernel = _draw((height, width, 3, 4, size, how), 2)
+        expected = direct.convolve(x, kernel, how)
+        for_x, _ = direct.gradients(x, kernel, expected, how)
+        own = columns.convolve_by_taps(x, kernel, pad)
+        np.testing.assert_allclose(own, expected, rtol=0, atol=1e-10)
+        back = columns.input_gradient_by_taps(expected, kernel, pad)
+        np.testing.assert_allclose(back, for_x, rtol=0, atol=1e-10)
+        products = str(jax.make_jaxpr(columns.convolve_by_taps, 2)(x, kernel, pad))
+    rows, across = (
+        sum(
+            any(
+                0 <= out + tap - pad < length
+                for out in range(length + 2 * pad - size + 1)
+            )
+            for tap in range(size)
+        )
+        for length in (height, width)
+    )
+    assert products.count("dot_general") == rows * across
 
 
 def test_small_layers_keep_the_library():
