@@ -19,11 +19,10 @@ quarter of that of the usual 0, 1, -1, 2, -2 and infinity. For 512 channels of f
 the largest error is about 1.5e-5 of the standard deviation of the outputs;
 in exact arithmetic it is zero.
 
-What would not fit a cache is computed in parts. Where there are many tiles, that is the
-transformed input, 36/16 times the map: it goes by bands of tiles, which halves the time
-of the largest kernel gradient (conv1_2) and divides its memory by three. Where there are
-more features than tiles it is the transformed kernel, 36/9 times the kernel: it goes
-point by point.
+The sums along the rows of a tile are done array by array, those along its columns as a
+product with the 6 x 6 matrix: six points at a time, so that a sixth of the transformed
+input (36/16 times the map) and kernel (36/9 times the kernel) exists at once. Large
+maps go by bands of tiles, whose sixth fits a cache.
 """
 
 import functools
@@ -34,22 +33,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from fcn_jax.layers.cpu.separate import separately
-
 TILE, TAPS = 4, 3
 POINTS = np.array([0, 5 / 8, -5 / 8, 3 / 2, -3 / 2])
 REACH = TILE + TAPS - 1
 """Rows of input that a tile of outputs sees; also the number of points."""
 
-BAND = 2**21
-"""Transformed values of inputs that are computed at a time, 8 MiB of float32."""
+BAND = 2**20
+"""Values of inputs that are transformed at a time, 4 MiB of float32."""
 MOST_BANDS = 16
 """Bands of a layer, each of which has to be compiled."""
-TILES_A_FEATURE = 2
-"""Tiles for each feature from which on convolving by bands is faster than by points."""
-
-Planes = list[list[Array]]
-"""Arrays by row and column of the tile, or of its transform."""
 
 
 def cook_toom() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -84,66 +76,67 @@ def convolve(x: Array, kernel: Array, pad: int) -> Array:
     """
     rows, columns = (length + 2 * pad - TAPS + 1 for length in x.shape[1:3])
     padded = _padded(x, pad, rows, columns)
-    tiles = x.shape[0] * -(-rows // TILE) * -(-columns // TILE)
-    many = tiles >= TILES_A_FEATURE * kernel.shape[-1]
-    y = (_convolve_by_bands if many else _convolve_by_points)(padded, kernel)
-    return y[:, :rows, :columns]
-
-
-def _convolve_by_points(padded: Array, kernel: Array) -> Array:
-    """One point after the other, so that few transformed kernels exist at a time.
-
-    Transforms are sums of arrays, which take long to compile.
-    """
-    inputs = _input_transform(padded)
-    kernels = _both_axes(G, [[kernel[i, j] for j in range(TAPS)] for i in range(TAPS)])
-    products = [
-        [v @ u for v, u in zip(*pair, strict=True)]
-        for pair in zip(inputs, kernels, strict=True)
-    ]
-    return separately(
-        lambda products: _interleave(_both_axes(AT, products)), kernel, products
-    )
-
-
-def _convolve_by_bands(padded: Array, kernel: Array) -> Array:
-    """Some rows of tiles after the other, so that few transformed inputs exist."""
-    kernels = _transform(G, kernel)
+    kernels = _transformed(kernel)
     images = []
     for start, stop in _bands(padded, kernel):
-        inputs = _transform(BT, _overlapping_tiles(padded[:, start : stop + TILE]))
-        products = jnp.einsum("ijnhwc,ijcd->ijnhwd", inputs, kernels)
-        images.append(_image(_transform(AT, products)))
-    return jnp.concatenate(images, axis=1)
+        pixels = _pixels(padded[:, start : stop + TILE], REACH, axis=1)
+        outputs = []
+        for row, kernel_row in zip(BT, kernels, strict=True):
+            seen = _pixels(_combine(row, pixels), REACH, axis=2)
+            inputs = jnp.stack([_combine(column, seen) for column in BT])
+            products = jnp.einsum("jnhwc,jcd->jnhwd", inputs, kernel_row)
+            outputs.append(_along(AT, products))
+        images.append(_image(jnp.stack([_combine(row, outputs) for row in AT])))
+    return jnp.concatenate(images, axis=1)[:, :rows, :columns]
 
 
 def gradients(x: Array, kernel: Array, grad: Array, pad: int) -> tuple[Array, Array]:
     """Gradients of `convolve` for its input and its kernel, given the output's."""
     padded = _padded(x, pad, *grad.shape[1:3])
     grad = _whole_tiles(lax.optimization_barrier(grad))
-    kernels = _transform(G, kernel)
-    by_point, images = jnp.zeros_like(kernels), []
+    kernels = _transformed(kernel)
+    by_point = [jnp.zeros_like(row) for row in kernels]
+    images = []
     for start, stop in _bands(padded, kernel):
-        outputs = _transform(AT.T, _tiles(grad[:, start:stop]))
-        inputs = _transform(BT, _overlapping_tiles(padded[:, start : stop + TILE]))
-        by_point += jnp.einsum("ijnhwc,ijnhwd->ijcd", inputs, outputs)
-        products = jnp.einsum("ijnhwd,ijcd->ijnhwc", outputs, kernels)
-        images.append(_image(_overlap_add(_transform(BT.T, products))))
+        pixels = _pixels(padded[:, start : stop + TILE], REACH, axis=1)
+        grads = _pixels(grad[:, start:stop], TILE, axis=1)
+        for_pixels = []
+        for index, kernel_row in enumerate(kernels):
+            outputs = _pixels(_combine(AT[:, index], grads), TILE, axis=2)
+            outputs = _along(AT.T, jnp.stack(outputs))
+            # Not sums of arrays here: with the order of values that this product
+            # wants of its first factor they take 20 % longer.
+            seen = _pixels(_combine(BT[index], pixels), REACH, axis=2)
+            inputs = _along(BT, jnp.stack(seen))
+            by_point[index] += jnp.einsum("jnhwc,jnhwd->jcd", inputs, outputs)
+            products = jnp.einsum("jnhwd,jcd->jnhwc", outputs, kernel_row)
+            for_pixels.append(_overlap_add(_along(BT.T, products), axis=3))
+        rows = jnp.stack([_combine(row, for_pixels) for row in BT.T])
+        images.append(_overlap_add(rows, axis=2))
     height, width = x.shape[1:3]
     for_input = _joined(images)[:, pad : pad + height, pad : pad + width]
-    return for_input, _transform(G.T, by_point)
+    taps = [_along(G.T, row) for row in by_point]
+    return for_input, jnp.stack([_combine(row, taps) for row in G.T])
+
+
+def _transformed(kernel: Array) -> list[Array]:
+    """G g G^T: six rows of points, each `[6, C, D]`."""
+    return [_along(G, _combine(row, list(kernel))) for row in G]
 
 
 def _bands(padded: Array, kernel: Array) -> list[tuple[int, int]]:
     """First row of outputs and the row behind the last, of bands of whole tiles.
 
-    A band's transformed inputs fit a cache, and it has as many tiles as there are
-    features at least, so that its products outweigh what is done with the kernels.
+    What is transformed of a band at a time fits a cache, and it has as many tiles as
+    there are features at least, so that its products outweigh what is done with the
+    kernels.
     """
     batch, height, width, channels = padded.shape
-    down, row = height // TILE - 1, batch * (width // TILE - 1)
-    fits = BAND // (REACH**2 * channels * row)
-    rows = TILE * max(fits, -(-kernel.shape[-1] // row), -(-down // MOST_BANDS), 1)
+    down, across = height // TILE - 1, width // TILE - 1
+    tiles = batch * down * across
+    wanted = -(-REACH * channels * tiles // BAND)
+    parts = max(min(wanted, MOST_BANDS, tiles // kernel.shape[-1]), 1)
+    rows = TILE * -(-down // parts)
     return [(r, min(r + rows, TILE * down)) for r in range(0, TILE * down, rows)]
 
 
@@ -153,20 +146,6 @@ def _joined(images: Sequence[Array]) -> Array:
     for above, image in itertools.pairwise(images):
         parts += [above[:, -TILE:] + image[:, :TILE], image[:, TILE:-TILE]]
     return jnp.concatenate([*parts, images[-1][:, -TILE:]], axis=1)
-
-
-def _input_transform(padded: Array) -> Planes:
-    """B^T d B of every tile: 6 x 6 arrays `[N, tile rows, tile columns, C]`."""
-    down, across = (length // TILE - 1 for length in padded.shape[1:3])
-    last_row, last_column = TILE * (down - 1) + 1, TILE * (across - 1) + 1
-    tiles = [
-        [
-            padded[:, row : row + last_row : TILE, column : column + last_column : TILE]
-            for column in range(REACH)
-        ]
-        for row in range(REACH)
-    ]
-    return _both_axes(BT, tiles)
 
 
 def _padded(x: Array, pad: int, rows: int, columns: int) -> Array:
@@ -188,72 +167,48 @@ def _whole_tiles(y: Array) -> Array:
     )
 
 
-def _interleave(tiles: Planes) -> Array:
-    """The image whose tiles are 4 x 4 arrays `[N, tile rows, tile columns, D]`."""
-    y = jnp.stack([jnp.stack(row, axis=3) for row in tiles], axis=2)
-    batch, down, _, across, _, channels = y.shape
-    return y.reshape(batch, TILE * down, TILE * across, channels)
-
-
 def _image(tiles: Array) -> Array:
-    """The image of `[4, 4, N, tile rows, tile columns, D]`; the inverse of `_tiles`."""
+    """The image of tiles, by their rows and columns: `[4, 4, N, down, across, D]`."""
     _, _, batch, down, across, channels = tiles.shape
     y = tiles.transpose(2, 3, 0, 4, 1, 5)
     return y.reshape(batch, TILE * down, TILE * across, channels)
 
 
-def _tiles(y: Array) -> Array:
-    """`[4, 4, N, tile rows, tile columns, D]`: the pixels of each whole tile."""
-    batch, height, width, channels = y.shape
-    y = y.reshape(batch, height // TILE, TILE, width // TILE, TILE, channels)
-    return y.transpose(2, 4, 0, 1, 3, 5)
-
-
-def _overlapping_tiles(padded: Array) -> Array:
-    """`[6, 6, N, tile rows, tile columns, C]`: the pixels that each tile sees.
-
-    Its own, and the first two rows and columns of the tile after it; the last tile
-    is only seen.
-    """
-    tiles = lax.optimization_barrier(_tiles(padded))
-    tiles = jnp.concatenate([tiles[:, :, :, :-1], tiles[:2, :, :, 1:]], axis=0)
-    return jnp.concatenate([tiles[..., :-1, :], tiles[:, :2, :, :, 1:]], axis=1)
-
-
-def _overlap_add(seen: Array) -> Array:
-    """The transpose of `_overlapping_tiles`: one tile more, and the sums in each."""
-    for axis in (0, 1):
-        own = lax.slice_in_dim(seen, 0, TILE, axis=axis)
-        above = lax.slice_in_dim(seen, TILE, REACH, axis=axis)
-        around = [[(0, 0)] * 6, [(0, 0)] * 6]
-        around[0][axis + 3] = (0, 1)
-        around[1][axis + 3], around[1][axis] = (1, 0), (0, 2 * TILE - REACH)
-        seen = jnp.pad(own, around[0]) + jnp.pad(above, around[1])
-    return seen
-
-
-def _transform(matrix: np.ndarray, tiles: Array) -> Array:
-    """M P M^T of each `[q, q]` matrix P along the first two axes, as one product.
+def _pixels(x: Array, count: int, axis: int) -> list[Array]:
+    """The first, second, ... pixel along an axis of every tile.
 
     Args:
-        matrix: M, `[p, q]`.
-        tiles: `[q, q, ...]`.
-
-    Returns:
-        `[p, p, ...]`.
+        x: `[N, H, W, C]`.
+        count: pixels of a tile, 4 of its own or 6 that it sees; all are there.
+        axis: 1 or 2, which then has an entry for each tile.
     """
-    both = jnp.asarray(np.kron(matrix, matrix), tiles.dtype)
-    flat = both @ tiles.reshape(both.shape[1], -1)
-    return flat.reshape(*(len(matrix),) * 2, *tiles.shape[2:])
-
-
-def _both_axes(matrix: np.ndarray, planes: Planes) -> Planes:
-    """M P M^T of a matrix P of arrays."""
-    down = [
-        [_combine(row, column) for column in zip(*planes, strict=True)]
-        for row in matrix
+    last = (x.shape[axis] - count) // TILE * TILE
+    return [
+        lax.slice_in_dim(x, pixel, pixel + last + 1, TILE, axis)
+        for pixel in range(count)
     ]
-    return [[_combine(row, across) for row in matrix] for across in down]
+
+
+def _overlap_add(seen: Array, axis: int) -> Array:
+    """The transpose of `_pixels`, for six: the sums of what the tiles give to a pixel.
+
+    Args:
+        seen: `[6, N, H, W, C]`.
+        axis: 2 or 3, that of the tiles; it becomes the pixels of one tile more.
+    """
+    own = jnp.moveaxis(seen[:TILE], 0, axis)
+    beyond = jnp.moveaxis(seen[TILE:], 0, axis)
+    last, first = [(0, 0)] * 5, [(0, 0)] * 5
+    last[axis - 1] = (0, 1)
+    first[axis - 1], first[axis] = (1, 0), (0, 2 * TILE - REACH)
+    y = jnp.pad(own, last) + jnp.pad(beyond, first)
+    return y.reshape(*y.shape[: axis - 1], -1, *y.shape[axis + 1 :])
+
+
+def _along(matrix: np.ndarray, values: Array) -> Array:
+    """Product of a matrix and the first axis of an array."""
+    flat = jnp.asarray(matrix, values.dtype) @ values.reshape(matrix.shape[1], -1)
+    return flat.reshape(-1, *values.shape[1:])
 
 
 def _combine(coefficients: np.ndarray, arrays: Sequence[Array]) -> Array:
