@@ -19,10 +19,10 @@ from fcn_jax.layers import direct
 from fcn_jax.layers.cpu import columns, winograd
 from fcn_jax.layers.direct import Sliding
 
-WINOGRAD_CHANNELS = 128 * 256
+WINOGRAD_CHANNELS = 128 * 128
 """Product of the channels from which on saved multiplications outweigh transforms."""
-WINOGRAD_WORK = 1.0e9
-"""Multiplications from which on they outweigh the compilation of 36 products, too."""
+WINOGRAD_WORK = 2.5e8
+"""Multiplications from which on they outweigh compiling a dozen of products, too."""
 WIDE_WINDOW = 4096
 """Values in a window from which on one product of matrices is the best form."""
 NARROW_WINDOW = 512
