@@ -16,12 +16,33 @@ the kernel is extended by zeros to whole blocks. All of this is the definition i
 another order of summation: errors are those of rounding, about 1e-6 in float32.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
 
 from fcn_jax.layers.cpu.separate import separately
+
+
+Box = tuple[slice, slice, slice]
+"""Images, rows and columns."""
+
+
+class Tap(NamedTuple):
+    """Where a tap of a kernel is on the map.
+
+    Attributes:
+        index: of the tap in the kernel.
+        seen: the inputs that it sees.
+        outputs: the outputs for which it sees them, in the same order.
+    """
+
+    index: tuple[int, int]
+    seen: Box
+    outputs: Box
 
 
 def convolve(x: Array, kernel: Array, pad: int) -> Array:
@@ -47,8 +68,15 @@ def convolve_by_taps(x: Array, kernel: Array, pad: int) -> Array:
     batch, *extents, _ = x.shape
     rows, columns = (length + 2 * pad - size + 1 for length in extents)
     y = jnp.zeros((batch, rows, columns, features), x.dtype)
-    for tap, seen, outputs in _inside(extents, size, pad):
-        y = y.at[outputs].add(x[seen] @ kernel[tap])
+    for taps in _inside(extents, size, pad):
+        # Else the compiler may keep the products of all taps before it adds them.
+        y = separately(partial(_add_taps, taps), kernel, y, x, kernel)
+    return y
+
+
+def _add_taps(taps: list[Tap], y: Array, x: Array, kernel: Array) -> Array:
+    for index, seen, outputs in taps:
+        y = y.at[outputs].add(x[seen] @ kernel[index])
     return y
 
 
@@ -58,8 +86,9 @@ def input_gradient_by_taps(grad: Array, kernel: Array, pad: int) -> Array:
     batch, *extents, _ = grad.shape
     height, width = (length + size - 1 - 2 * pad for length in extents)
     x = jnp.zeros((batch, height, width, channels), grad.dtype)
-    for tap, seen, outputs in _inside((height, width), size, pad):
-        x = x.at[seen].add(grad[outputs] @ kernel[tap].T)
+    for tap in itertools.chain(*_inside((height, width), size, pad)):
+        index, seen, outputs = tap
+        x = x.at[seen].add(grad[outputs] @ kernel[index].T)
     return x
 
 
@@ -113,34 +142,33 @@ def _overlap_add(products: Array) -> Array:
     )
 
 
-Index = tuple[slice | int, ...]
-
-
-def _inside(
-    extents: Sequence[int], size: int, pad: int
-) -> Iterator[tuple[Index, Index, Index]]:
-    """Each tap that sees some of a map of these extents, with what it sees.
-
-    Yields:
-        Index of the tap in the kernel, of the inputs that it sees, of their outputs.
-    """
-    ranges = [
+def _inside(extents: Sequence[int], size: int, pad: int) -> Iterator[list[Tap]]:
+    """For each row of a kernel, its taps that see some of a map of these extents."""
+    rows, columns = (
         [
-            (max(pad - tap, 0), min(length + pad - tap, length + 2 * pad - size + 1))
+            range(
+                max(pad - tap, 0), min(length + pad - tap, length + 2 * pad - size + 1)
+            )
             for tap in range(size)
         ]
         for length in extents
-    ]
-    for i, (top, bottom) in enumerate(ranges[0]):
-        for j, (left, right) in enumerate(ranges[1]):
-            if top < bottom and left < right:
-                down, across = i - pad, j - pad
-                seen = (
-                    slice(top + down, bottom + down),
-                    slice(left + across, right + across),
-                )
-                outputs = slice(top, bottom), slice(left, right)
-                yield (i, j), (slice(None), *seen), (slice(None), *outputs)
+    )
+    for i, y in enumerate(rows):
+        if y:
+            yield [
+                Tap((i, j), _box(y, x, i - pad, j - pad), _box(y, x))
+                for j, x in enumerate(columns)
+                if x
+            ]
+
+
+def _box(rows: range, columns: range, down: int = 0, right: int = 0) -> Box:
+    """These rows and columns of all images, moved down and right."""
+    return (
+        slice(None),
+        slice(rows.start + down, rows.stop + down),
+        slice(columns.start + right, columns.stop + right),
+    )
 
 
 def _around(tap: int, size: int) -> tuple[int, int]:

@@ -1,10 +1,11 @@
 """Which form of a convolution is fastest on a CPU, by its shape.
 
-The library is good at the forward pass and at the input's gradient, poor at the
-kernel's gradient (a convolution whose window is as large as the map) and at groups.
-So: `winograd` for large 3 x 3 layers, `columns` for windows with very many values
-(fc6; by taps where it is padded), matrix products for 1 x 1 layers and for the kernel's gradient everywhere, and
-groups one by one. The limits are rounded from timings on two cores of one machine.
+The library is good at what it computes forwards, but spares no multiplication; it is
+poor at the kernel's gradient (a convolution whose window is as large as the map) and at
+groups. So: `winograd` for large 3 x 3 layers, `columns` for windows with very many
+values (fc6; by taps where it is padded), matrix products for 1 x 1 layers and for the
+kernel's gradient everywhere, and groups one by one. The limits are rounded from timings
+on two cores of one machine.
 """
 
 import math
@@ -21,8 +22,12 @@ from fcn_jax.layers.direct import Sliding
 
 WINOGRAD_CHANNELS = 128 * 128
 """Product of the channels from which on saved multiplications outweigh transforms."""
-WINOGRAD_WORK = 2.5e8
-"""Multiplications from which on they outweigh compiling a dozen of products, too."""
+WINOGRAD_WORK = 7e8
+"""Multiplications from which on they outweigh compilation, too.
+
+VGG16's layers have 6.04e8 at most on the blank map of a frame (`layers.frame`). Above
+that the compiler would keep its transformed kernels for the image, 120 MB of them.
+"""
 WIDE_WINDOW = 4096
 """Values in a window from which on one product of matrices is the best form."""
 NARROW_WINDOW = 512
