@@ -26,7 +26,6 @@ from jax import Array
 
 from fcn_jax.layers.cpu.separate import separately
 
-
 Box = tuple[slice, slice, slice]
 """Images, rows and columns."""
 
