@@ -94,7 +94,9 @@ def gradients(x: Array, kernel: Array, grad: Array, pad: int) -> tuple[Array, Ar
     """Gradients of `convolve` for its input and its kernel, given the output's."""
     padded = _padded(x, pad, *grad.shape[1:3])
     grad = _whole_tiles(lax.optimization_barrier(grad))
-    kernels = _transformed(kernel)
+    # Minus G twice: the compiler would else keep the transformed kernels of all layers,
+    # four times their size, from the forward pass until here.
+    kernels = _transformed(kernel, -G)
     by_point = [jnp.zeros_like(row) for row in kernels]
     images = []
     for start, stop in _bands(padded, kernel):
@@ -119,9 +121,9 @@ def gradients(x: Array, kernel: Array, grad: Array, pad: int) -> tuple[Array, Ar
     return for_input, jnp.stack([_combine(row, taps) for row in G.T])
 
 
-def _transformed(kernel: Array) -> list[Array]:
+def _transformed(kernel: Array, matrix: np.ndarray = G) -> list[Array]:
     """G g G^T: six rows of points, each `[6, C, D]`."""
-    return [_along(G, _combine(row, list(kernel))) for row in G]
+    return [_along(matrix, _combine(row, list(kernel))) for row in matrix]
 
 
 def _bands(padded: Array, kernel: Array) -> list[tuple[int, int]]:
