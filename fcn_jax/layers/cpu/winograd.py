@@ -94,8 +94,8 @@ def gradients(x: Array, kernel: Array, grad: Array, pad: int) -> tuple[Array, Ar
     """Gradients of `convolve` for its input and its kernel, given the output's."""
     padded = _padded(x, pad, *grad.shape[1:3])
     grad = _whole_tiles(lax.optimization_barrier(grad))
-    # Minus G twice: the compiler would else keep the transformed kernels of all layers,
-    # four times their size, from the forward pass until here.
+    # Minus G twice: the compiler would keep the transformed kernels of all layers,
+    # four times their size, from the forward pass until here if they were the same.
     kernels = _transformed(kernel, -G)
     by_point = [jnp.zeros_like(row) for row in kernels]
     images = []
