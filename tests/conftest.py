@@ -1,6 +1,7 @@
 """Strict settings for every test, before jax is first used."""
 
 import os
+import signal
 
 # Small programs that run once: compiling them is what the tests spend their time on.
 QUICK = "--xla_llvm_disable_expensive_passes=true --xla_backend_optimization_level=0"
@@ -8,6 +9,8 @@ os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=8 {QUICK}"
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Programs that tests run keep what they compile only where a test says so.
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+# A background job of a shell script ignores Ctrl-C, and so would the programs it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import jax
 import pytest
