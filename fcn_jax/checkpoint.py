@@ -19,7 +19,6 @@ import operator
 import os
 import pathlib
 import shutil
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -30,7 +29,7 @@ import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
 
-from fcn_jax import program
+from fcn_jax import files, program
 
 _ITEMS = ("params", "optimizer")
 _RECORD = "record"
@@ -137,7 +136,7 @@ class CheckpointStore:
             if jax.process_index() == 0:
                 self._retire()
         except Exception as error:
-            self._remove_leftovers()
+            files.remove_for_good(self._leftovers)
             raise CheckpointError(
                 f"cannot save the checkpoint {directory}: {_cause(error)}"
             ) from error
@@ -202,20 +201,16 @@ class CheckpointStore:
         if jax.process_index() == 0:
             path.rename(path.parent / names[-1])
 
-    def _remove_leftovers(self) -> None:
-        """Removes what killed or failed saves and interrupted deletions left."""
+    def _leftovers(self) -> list[pathlib.Path]:
+        """What killed or failed saves and interrupted deletions left."""
         if jax.process_index() != 0:
-            return
-        for _ in range(20):
-            left = list(self.directory.glob(f"*{_PARTIAL}*"))
-            left += self.directory.glob(f"*{_RETIRED}")
-            if not left:
-                return
-            for path in left:
-                shutil.rmtree(path, ignore_errors=True)
-            if any(path.exists() for path in left):
-                # A failed save's other writes are still ending in Orbax's threads.
-                time.sleep(0.1)
+            return []
+        patterns = (f"*{_PARTIAL}*", f"*{_RETIRED}")
+        return [path for own in patterns for path in self.directory.glob(own)]
+
+    def _remove_leftovers(self) -> None:
+        for path in self._leftovers():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def load(

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fcn_jax import files
 from fcn_jax.data.images import COLOR_FORMATS
 from fcn_jax.data.labels import IGNORE, VOID_COLOR, Classes
 from fcn_jax.report.panels import overlay
-from fcn_jax.workdir import write_atomically
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -71,7 +71,7 @@ def write_whole(path: Path, save: Callable[[io.BytesIO], None]) -> None:
     """Write a whole file or none."""
     content = io.BytesIO()
     save(content)
-    write_atomically(path, content.getvalue())
+    files.write(path, content.getvalue())
 
 
 def write_scores(path: Path, scores: np.ndarray) -> None:

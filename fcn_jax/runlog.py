@@ -22,7 +22,7 @@ import rich.progress
 from absl import logging
 from PIL import Image
 
-from fcn_jax import workdir
+from fcn_jax import files
 from fcn_jax.report import event_file
 
 _PLAIN_SECONDS = 30.0
@@ -138,7 +138,7 @@ class RunLog:
         folder = self.directory / "pictures"
         folder.mkdir(exist_ok=True)
         file = folder / f"{name.replace('/', '_')}_{step:08d}.png"
-        workdir.write_atomically(file, encoded.getvalue())
+        files.write(file, encoded.getvalue())
         height, width, _ = image.shape
         shown = event_file.picture(name, height, width, encoded.getvalue())
         self._events.add(int(step), [shown])
@@ -226,7 +226,7 @@ class _Bar:
 def write_scores(path: str | os.PathLike, scores: Mapping[str, Any]) -> None:
     """Writes a JSON file of scores, whole or not at all; NaN becomes null."""
     text = json.dumps(_plain(scores), indent=2, allow_nan=False)
-    workdir.write_atomically(path, f"{text}\n".encode())
+    files.write(path, f"{text}\n".encode())
 
 
 def _cut(path: pathlib.Path, last_step: int) -> None:
@@ -240,7 +240,7 @@ def _cut(path: pathlib.Path, last_step: int) -> None:
         logging.warning("%s: %d unreadable rows are dropped", path, unreadable)
     pairs = zip([*lines, unfinished], [*steps, _step(unfinished)], strict=True)
     kept = [line for line, step in pairs if step is not None and step <= last_step]
-    workdir.write_atomically(path, b"".join(line + b"\n" for line in kept))
+    files.write(path, b"".join(line + b"\n" for line in kept))
 
 
 def _step(line: bytes) -> int | None:

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
-from fcn_jax import program
+from fcn_jax import files, program
 
 _CONFIG = "config.json"
 _ABSENT = "absent"
@@ -85,29 +85,15 @@ def _write_and_delete(path: pathlib.Path) -> None:
     """Does once what a run does all the time, so that it fails now if it fails."""
     probe = path / f".probe-{os.getpid()}"
     try:
-        write_atomically(probe, b"probe")
+        files.write(probe, b"probe")
     finally:
         probe.unlink(missing_ok=True)
-
-
-def write_atomically(path: str | os.PathLike, content: bytes) -> None:
-    """Writes a file so that, killed at any moment, it is the old one or the new one."""
-    path = pathlib.Path(path)
-    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
-    try:
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def store_config(path: str | os.PathLike, config: Mapping[str, Any]) -> None:
     """Writes `<path>/config.json`; `config` is nested and JSON-able."""
     text = json.dumps(config, indent=2)
-    write_atomically(pathlib.Path(path, _CONFIG), f"{text}\n".encode())
+    files.write(pathlib.Path(path, _CONFIG), f"{text}\n".encode())
 
 
 def read_config(path: str | os.PathLike) -> dict[str, Any]:

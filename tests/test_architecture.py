@@ -14,7 +14,7 @@ PACKAGE = ROOT / "fcn_jax"
 FLOORS = (
     (
         *("layers.geometry", "paths", "data.labels", "data.imagenet", "config"),
-        *("program", "clock", "compilation", "overlap"),
+        *("files", "program", "clock", "compilation", "overlap"),
     ),
     (
         *("layers", "losses", "metrics", "sharding", "preprocessing", "report"),
@@ -42,7 +42,7 @@ NEVER = (
     ("losses", ("models", "data")),
     ("report", ("models", "layers", "config")),
 )
-NEVER_JAX = ("data", "report", "config", "paths", "program", "layers.geometry")
+NEVER_JAX = ("data", "report", "config", "files", "paths", "program", "layers.geometry")
 
 
 def _modules() -> dict[str, Path]:

@@ -140,20 +140,6 @@ def test_a_configuration_that_cannot_be_read_is_named(tmp_path, content):
         workdir.read_config(tmp_path)
 
 
-def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
-    """Oracle: the old content, and no other file."""
-    workdir.write_atomically(tmp_path / "a", b"old")
-
-    def fail(descriptor):
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="Input/output error"):
-        workdir.write_atomically(tmp_path / "a", b"new")
-    assert (tmp_path / "a").read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["a"]
-
-
 CONFIG = {
     "seed": 0,
     "steps": 100,

@@ -8,13 +8,10 @@ convolution is turned around and takes over the scale of the preprocessing. The 
 of an at-once net stay in the program, as they do in FCN8sAtOnce.
 """
 
-import contextlib
 import json
 import os
-import shutil
-import tempfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ from fcn_jax import assembly, restored
 from fcn_jax.checkpoint import Checkpoint, load
 from fcn_jax.config import Config, from_dict
 from fcn_jax.convert.caffe_names import Blob, blob_of
+from fcn_jax.files import whole_file
 from fcn_jax.layers.upsample import bilinear_kernel
 from fcn_jax.models.build import AT_ONCE_SCALES, SCORED
 from fcn_jax.paths import flatten
@@ -59,7 +57,7 @@ def export_checkpoint(checkpoint: str | os.PathLike, file: str | os.PathLike) ->
     config = from_dict(found.record["config"])
     metadata = _metadata(config, own, Path(checkpoint).absolute().name, found.step)
     tensors = _tensors(found, own, config)
-    with _whole(path) as unfinished:
+    with whole_file(path) as unfinished:
         write(unfinished, tensors, metadata)
     count = sum(array.size for array in tensors.values())
     return (
@@ -273,19 +271,3 @@ def _use(config: Config, own: Trained) -> str:
     (classes,) = own.outputs.values()
     name = f"FCN{model.stride}s{'AtOnce' if model.at_once else ''}"
     return f"torchfcn.models.{name}(n_class={len(classes)}) loads it strictly"
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A file of the same name elsewhere that takes its place when all has gone well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    unfinished = directory / path.name
-    try:
-        yield unfinished
-        with unfinished.open("rb") as written:
-            os.fsync(written.fileno())
-        unfinished.chmod(0o644)  # safetensors lets only the owner read it
-        unfinished.rename(path)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)

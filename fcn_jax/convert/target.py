@@ -1,12 +1,9 @@
 """From a weight file to a checkpoint directory, whole or not at all."""
 
-import contextlib
 import difflib
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +20,7 @@ from fcn_jax.convert.reading import open_weights
 from fcn_jax.convert.report import Report
 from fcn_jax.data.imagenet import imagenet_classes
 from fcn_jax.data.labels import Classes
+from fcn_jax.files import whole_directory
 from fcn_jax.models.classifier import OUTPUT, OWN_SIZE
 from fcn_jax.paths import flatten
 from fcn_jax.preprocessing import Preprocessing
@@ -109,7 +107,7 @@ def convert_file(
     )
     records = _preprocessing(foreign, chosen, ORIGINS[own])
     record = _record(chosen, records, width, outputs, classes, converted, report)
-    with _whole(directory) as unfinished:
+    with whole_directory(directory) as unfinished:
         CheckpointStore(unfinished).save(
             0, params=converted.params, optimizer={}, record=record
         )
@@ -251,21 +249,3 @@ def _record(
     if net.classifier:
         record["categories"] = list(classes.names if classes else imagenet_classes())
     return record
-
-
-@contextlib.contextmanager
-def _whole(directory: Path) -> Iterator[Path]:
-    """A directory beside `directory` that takes its place when all has gone well."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(
-        tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent)
-    )
-    try:
-        yield unfinished
-        unfinished.chmod(0o755)
-        if directory.is_dir():
-            directory.rmdir()
-        unfinished.rename(directory)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise

@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
+from fcn_jax import files
 from fcn_jax.data import scan
 from fcn_jax.data.check import check_folder, print_report
 from fcn_jax.data.check_splits import check_splits, print_splits
@@ -27,7 +28,6 @@ from fcn_jax.data.statistics import measure
 from fcn_jax.data.statistics_tables import print_statistics
 from fcn_jax.data.synthetic import SPLITS, SyntheticSpec
 from fcn_jax.program import Parser, run, set_up_logging
-from fcn_jax.workdir import write_atomically
 
 EXIT_PROBLEMS = 1
 
@@ -128,7 +128,7 @@ def _stats(arguments: argparse.Namespace) -> int:
             **statistics.to_dict(),
         }
         content = json.dumps(record, indent=2) + "\n"
-        write_atomically(output / "stats.json", content.encode())
+        files.write(output / "stats.json", content.encode())
         if arguments.pictures:
             _draw_sheet(source, title, arguments.pictures, output / "sheet.png")
     print_statistics(statistics, title, Console())

@@ -1,0 +1,93 @@
+"""Files and directories that appear whole or not at all, however a program ends."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+_QUIET_SECONDS = 0.5
+_PATIENCE_SECONDS = 10.0
+
+
+def write(path: str | os.PathLike, content: bytes) -> None:
+    """Writes a file so that, killed at any moment, it is the old one or the new one.
+
+    Raises:
+      OSError: it cannot be written; the old one is as it was.
+    """
+    path = Path(path)
+    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    try:
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file of the same name elsewhere that takes its place when all has gone well.
+
+    For what a library writes to a path of its own; `write` is for bytes at hand.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    directory = _beside(path)
+    unfinished = directory / path.name
+    try:
+        yield unfinished
+        with unfinished.open("rb") as written:
+            os.fsync(written.fileno())
+        unfinished.chmod(0o644)  # safetensors lets only the owner read it
+        unfinished.rename(path)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def whole_directory(directory: Path) -> Iterator[Path]:
+    """A directory beside `directory` that takes its place when all has gone well.
+
+    Raises:
+      OSError: there is a directory already, and it is not empty.
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = _beside(directory)
+    try:
+        yield unfinished
+        unfinished.chmod(0o755)
+        if directory.is_dir():
+            directory.rmdir()
+        unfinished.rename(directory)
+    except BaseException:
+        remove_for_good(lambda: [unfinished] if unfinished.exists() else [])
+        raise
+
+
+def remove_for_good(find: Callable[[], Iterable[Path]]) -> None:
+    """Removes directories again and again until they stay away for half a second.
+
+    A failed save of Orbax leaves TensorStore's other writes running, in threads that
+    nothing can be asked of; one that comes late makes its whole path anew.
+
+    Args:
+      find: lists what is there to be removed; called anew each time.
+    """
+    now = time.monotonic()
+    quiet, patience = now + _QUIET_SECONDS, now + _PATIENCE_SECONDS
+    while now < min(quiet, patience):
+        for path in find():
+            shutil.rmtree(path, ignore_errors=True)
+            quiet = now + _QUIET_SECONDS
+        time.sleep(0.02)
+        now = time.monotonic()
+
+
+def _beside(path: Path) -> Path:
+    """A new hidden directory on the file system of `path`, to rename from."""
+    return Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
