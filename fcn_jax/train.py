@@ -252,10 +252,10 @@ def _log_evaluation(
     if split == "train":
         split = "train_evaluation"  # "train" is the name of the updates' rows
     log.evaluation(step, split, scores)
-    log.message(
-        f"step {step}, {split}: "
-        + ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-    )
+    for line, caution in result.sentences(parts.outputs, config.evaluation.absent):
+        log.message(f"step {step}, {split}: loss {result.loss:.4f}, {line}")
+        if caution:
+            logging.warning("step %d, %s: %s", step, split, caution)
     if result.examples:
         classes = next(iter(parts.outputs.values()))
         title = f"step {step}   mean IU {scores['mean_iu']:.3f}"
