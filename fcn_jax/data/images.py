@@ -6,6 +6,7 @@ pixels come out as stored or an error names the file.
 """
 
 import contextlib
+import dataclasses
 import io
 import zlib
 from collections.abc import Iterator
@@ -16,15 +17,16 @@ import numpy as np
 from absl import logging
 from PIL import ExifTags, Image, ImageFile, ImageOps
 
-from fcn_jax.data.examples import DataError, describe_counts
-from fcn_jax.data.labels import IGNORE, VOID_COLOR, Color
+from fcn_jax.data import png
+from fcn_jax.data.examples import DataError
+from fcn_jax.data.label_colors import ids_of_colors, ids_of_grey, ids_of_palette
+from fcn_jax.data.labels import IGNORE, Color
 
 MAX_PIXELS = 64 * 2**20  # checked on the header, before a pixel is decoded
 
 COLOR_FORMATS = ("JPEG", "PNG")
 LABEL_FORMATS = ("PNG",)  # JPEG changes ids
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # What Pillow raises on damaged files, besides its own errors (all OSError); it warns of
 # a damaged EXIF block, which is an error where warnings are.
 _DAMAGED = (
@@ -90,15 +92,20 @@ def read_label(
     colors: tuple[Color, ...] | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> np.ndarray:
-    """Reads a label PNG as class ids, exactly as stored.
+    """Reads a label PNG as class ids.
 
-    Palette images give their indices, grey ones (1, 2, 4, 8 or 16 bits) their values,
-    RGB ones the ids of their colours, with (224, 224, 192) for 255.
+    Without `colors` palette images give their indices and grey ones (1, 2, 4, 8 or 16
+    bits) their values, exactly as stored.
+
+    With `colors` palette and RGB images give the ids of their colours, with
+    (224, 224, 192) for 255: programs that save a picture anew may number its palette
+    anew, and the colours stay. Grey images give their values, or the ids of their
+    greys where only these are classes; where both are, and differ, nobody can know.
 
     Args:
       source: a file or its bytes.
       where: names the label in messages.
-      colors: colour of each id, which RGB labels need.
+      colors: colour of each id, which RGB labels need; None where classes have none.
       max_pixels: height x width above which the file is refused undecoded.
 
     Returns:
@@ -106,24 +113,80 @@ def read_label(
 
     Raises:
       DataError: for other formats or modes, damaged files, an EXIF rotation, 16-bit ids
-        above 255, RGB without `colors` or with a colour that is not among them.
+        above 255, RGB without `colors`, a colour that is not among `colors`, and grey
+        that can be read in two ways.
     """
     with _opened(source, LABEL_FORMATS, where, max_pixels) as (image, depth):
         image.load()
         _refuse_rotation(image, where)
-        if image.mode in ("P", "1"):
-            return np.array(image, np.uint8)
-        if image.mode == "L":
+        if image.mode == "P":
+            indices = np.array(image)
+            return ids_of_palette(indices, image.getpalette(), colors, where)
+        if image.mode in ("1", "L"):
             # Pillow stretches 2 and 4 bits over 0..255; an id is what was stored.
-            return np.array(image) // np.uint8(255 // (2**depth - 1))
+            step = 255 // (2**depth - 1) if image.mode == "L" else 1
+            return ids_of_grey(np.array(image, np.uint8) // step, depth, colors, where)
         if image.mode.startswith("I"):
             return _narrowed(np.array(image), where)
         if image.mode == "RGB" and depth == 8:
-            return _ids_of_colors(np.array(image), colors, where)
+            return ids_of_colors(np.array(image), colors, where)
         raise DataError(
             f"{where}: a label of mode {image.mode} with {depth} bits; save it as a "
             "palette or grey PNG of class ids, or as an RGB PNG without alpha"
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelEncoding:
+    """How a label PNG stores its values.
+
+    Labels of one data set that differ in it do not share a meaning of their values: a
+    program that saved some of them anew has numbered the palette anew, or has turned
+    the grey levels 0 and 255 into 0 and 1 of one bit.
+
+    Attributes:
+      kind: "palette" (indices), "grey" (values), "color" (RGB), "grey with alpha" or
+        "color with alpha".
+      depth: bits of an index or a channel: 1, 2, 4, 8 or 16.
+      palette: `(red, green, blue)` of each index as stored; empty for other kinds.
+    """
+
+    kind: str
+    depth: int
+    palette: tuple[Color, ...]
+
+
+_KINDS = {
+    png.GREY: "grey",
+    png.COLOR: "color",
+    png.PALETTE: "palette",
+    png.GREY_ALPHA: "grey with alpha",
+    png.COLOR_ALPHA: "color with alpha",
+}
+
+
+def label_encoding(source: Path | bytes, *, where: str) -> LabelEncoding:
+    """How a label PNG stores its values, from its header alone.
+
+    Args:
+      source: a file or its bytes.
+      where: names the label in messages.
+
+    Raises:
+      DataError: for other formats, or a damaged header.
+    """
+    try:
+        with _stream(source) as stream:
+            found = png.read_header(stream)
+        kind = _KINDS[found.color_type]
+    except FileNotFoundError as error:
+        raise DataError(f"{where}: there is no file {source}") from error
+    except (png.PngError, KeyError) as error:
+        raise DataError(
+            f"{where}: its header cannot be read as that of a PNG ({error}); save it "
+            "as PNG, or fetch it again"
+        ) from error
+    return LabelEncoding(kind, found.depth, found.palette)
 
 
 def read_depth(source: Path | bytes, *, where: str) -> np.ndarray:
@@ -180,9 +243,7 @@ def _opened(
         )
     try:
         with contextlib.ExitStack() as stack:
-            stream = stack.enter_context(
-                io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
-            )
+            stream = stack.enter_context(_stream(source))
             head = stream.read(32)
             stream.seek(0)
             image = stack.enter_context(_identified(stream, formats, head, where))
@@ -192,8 +253,8 @@ def _opened(
                     f"{max_pixels} allowed; cut it into tiles"
                 )
             # Bit depth is byte 24 of a PNG; JPEG files that Pillow opens have 8 bits.
-            png = head.startswith(_PNG_SIGNATURE)
-            yield image, head[24] if png else 8
+            is_png = head.startswith(png.SIGNATURE)
+            yield image, head[24] if is_png else 8
     except DataError:
         raise
     except FileNotFoundError as error:
@@ -205,6 +266,10 @@ def _opened(
             f"{where}: cannot be decoded ({error}); the file is damaged or cut short, "
             "so fetch it again"
         ) from error
+
+
+def _stream(source: Path | bytes) -> BinaryIO:
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
 
 def _identified(
@@ -256,34 +321,3 @@ def _narrowed(ids: np.ndarray, where: str) -> np.ndarray:
             "ids go up to 254, and 255 is ignored"
         )
     return ids.astype(np.uint8)
-
-
-def _ids_of_colors(
-    pixels: np.ndarray, colors: tuple[Color, ...] | None, where: str
-) -> np.ndarray:
-    """Ids of `[H, W, 3] uint8` colours, by search in the sorted colour codes."""
-    if colors is None:
-        raise DataError(
-            f"{where}: the label is an RGB image and the classes have no colours; "
-            "give each line of classes.txt its colour (name red green blue), or save "
-            "labels as palette or grey PNG of class ids"
-        )
-    known = {VOID_COLOR: IGNORE} | {color: i for i, color in enumerate(colors)}
-    codes = np.array([(r << 16) | (g << 8) | b for r, g, b in known], np.int32)
-    order = np.argsort(codes)
-    channels = pixels.astype(np.int32)
-    wanted = (channels[..., 0] << 16) | (channels[..., 1] << 8) | channels[..., 2]
-    place = np.minimum(np.searchsorted(codes[order], wanted), len(codes) - 1)
-    found = codes[order][place] == wanted
-    if not found.all():
-        unknown, counts = np.unique(wanted[~found], return_counts=True)
-        named = {
-            (int(code) >> 16, (int(code) >> 8) & 255, int(code) & 255): int(n)
-            for code, n in zip(unknown, counts, strict=True)
-        }
-        raise DataError(
-            f"{where}: the label has colours that no class has, "
-            f"{describe_counts(named)}; add them to classes.txt, repaint them, or "
-            f"paint void {VOID_COLOR}"
-        )
-    return np.array(list(known.values()), np.uint8)[order][place]
