@@ -13,8 +13,6 @@ import numpy as np
 
 from fcn_jax.layers.feature_map import FeatureMap
 
-LARGEST_SUMMED_RATE = 1.0
-SMALLEST_MEAN_RATE = 1e-7
 CONSTANT = 1e-6
 
 
@@ -37,46 +35,6 @@ def check_trunk(recipe: str, origins: Mapping[str, str]) -> None:
             "--config.init_from=DIR, choose a recipe that trains from scratch "
             "(--config.recipe=scratch), or insist with "
             "--config.checks.untrained_trunk=False"
-        )
-
-
-def check_learning_rate(
-    *,
-    optimizer: str,
-    learning_rate: float,
-    momentum: float,
-    reduction: str,
-    valid_pixels: int,
-) -> None:
-    """The rate must belong to the kind of loss: summed and mean differ 200,000-fold.
-
-    Only for SGD: the adaptive optimisers divide the scale of the loss out.
-
-    Args:
-        optimizer: its name.
-        learning_rate: base rate.
-        momentum: in [0, 1).
-        reduction: "sum" or "mean".
-        valid_pixels: labelled pixels of one update, over `accumulation`.
-    """
-    if optimizer not in ("caffe_sgd", "sgd"):
-        return
-    effective = learning_rate * valid_pixels / (1 - momentum)
-    if reduction == "sum" and effective > LARGEST_SUMMED_RATE:
-        raise ValueError(
-            f"the learning rate {learning_rate:g} on a loss summed over {valid_pixels} "
-            f"pixels, with momentum {momentum:g}, moves the scores by {effective:.3g} "
-            "times their gradient (the reference: 1.9e-3): it belongs to a mean loss; "
-            f"use about {1.9e-3 * (1 - momentum) / max(valid_pixels, 1):.1e}, or "
-            "--config.loss.reduction=mean, or insist with "
-            "--config.checks.learning_rate=False"
-        )
-    if reduction == "mean" and learning_rate < SMALLEST_MEAN_RATE:
-        raise ValueError(
-            f"the learning rate {learning_rate:g} on a mean loss changes nothing: it "
-            f"belongs to a summed loss; use about {learning_rate * valid_pixels:.1e}, "
-            "or --config.loss.reduction=sum, or insist with "
-            "--config.checks.learning_rate=False"
         )
 
 

@@ -23,6 +23,7 @@ from fcn_jax.convert.surgery import Rules, classes_of, new_names
 from fcn_jax.data.labels import IGNORE
 from fcn_jax.paths import flatten
 from fcn_jax.preprocessing import Preprocessing, preprocess
+from fcn_jax.rates import check_learning_rate
 from fcn_jax.state import (
     Given,
     TrainState,
@@ -260,7 +261,7 @@ def check_first_batch(
         for name, labels in batch["labels"].items()
     }
     if config.checks.learning_rate:
-        sanity.check_learning_rate(
+        check_learning_rate(
             optimizer=config.optimizer.name,
             learning_rate=config.optimizer.learning_rate,
             momentum=config.optimizer.momentum,
