@@ -2,8 +2,8 @@
 
 "All black output" is the oldest complaint about FCNs. Each check here is one of its
 causes: a trunk that was not (wholly) loaded, features that do not depend on the
-image, scores that stay constant, a learning rate of the other kind of loss. Every
-check raises a ValueError that names the switch which overrides it.
+image. (Others are in `rates`, `labelled` and `progress`.) Every check raises a ValueError
+that names the switch which overrides it.
 """
 
 from collections.abc import Mapping
@@ -68,24 +68,6 @@ def check_features(features: Mapping[str, FeatureMap]) -> None:
                 "config.init_from, or insist with "
                 "--config.checks.constant_features=False"
             )
-
-
-def check_scores(scores: Mapping[str, FeatureMap], step: int) -> None:
-    """After some updates the coarse scores must differ between pixels.
-
-    Args:
-        scores: score layer -> scores of real images, on the host.
-        step: completed updates.
-    """
-    spreads = [spatial_spread(feature_map) for feature_map in scores.values()]
-    spreads = [spread for spread in spreads if spread.size]
-    if spreads and all(spread.max() <= CONSTANT for spread in spreads):
-        raise ValueError(
-            f"after {step} updates the scores of {', '.join(scores)} are still "
-            "constant over the image: the learning rate is far too small, or the trunk "
-            "gives nothing to learn from; raise the rate, or insist with "
-            "--config.checks.constant_scores=False"
-        )
 
 
 def spatial_spread(feature_map: FeatureMap) -> np.ndarray:

@@ -1,8 +1,6 @@
-"""What happens before the first update, and shortly after it.
+"""What happens before the first update: where the parameters come from.
 
-Where the parameters come from (this run's checkpoint, else `init_from`, else
-chance), the table that says so, and the checks that stop a run that would learn
-nothing.
+This run's checkpoint, else `init_from`, else chance; and the table that says so.
 """
 
 import math
@@ -12,7 +10,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from absl import logging
 
 from fcn_jax import assembly, checkpoint, sanity, sharding
@@ -20,10 +17,8 @@ from fcn_jax.assembly import Parts
 from fcn_jax.checkpoint import Checkpoint
 from fcn_jax.config import Config, initial_checkpoints
 from fcn_jax.convert.surgery import Rules, classes_of, new_names
-from fcn_jax.data.labels import IGNORE
 from fcn_jax.paths import flatten
-from fcn_jax.preprocessing import Preprocessing, preprocess
-from fcn_jax.rates import check_learning_rate
+from fcn_jax.preprocessing import Preprocessing
 from fcn_jax.state import (
     Given,
     TrainState,
@@ -243,81 +238,3 @@ def write_parameter_table(
         own = [path for path in flat if origins[path] == origin]
         count = sum(math.prod(flat[path].shape) for path in own)
         logging.info("%d parameters in %d arrays: %s", count, len(own), origin)
-
-
-def check_first_batch(
-    config: Config, parts: Parts, params: Any, batch: Mapping[str, Any]
-) -> None:
-    """Before the first update: first loss, learning rate, features.
-
-    Args:
-        config: the experiment.
-        parts: what the run is made of.
-        params: the parameters to start from.
-        batch: the first training batch, axes [A, B].
-    """
-    valid = {
-        name: int((np.asarray(labels) != IGNORE).sum()) // config.accumulation
-        for name, labels in batch["labels"].items()
-    }
-    if config.checks.learning_rate:
-        check_learning_rate(
-            optimizer=config.optimizer.name,
-            learning_rate=config.optimizer.learning_rate,
-            momentum=config.optimizer.momentum,
-            reduction=config.loss.reduction,
-            valid_pixels=max(valid.values()),
-        )
-    if config.checks.constant_features:
-        features = _collect(config, parts, params, batch, "endpoints")
-        sanity.check_features(features)
-    for name, classes in parts.outputs.items():
-        logging.info(
-            "%s: %d classes; with scores of zero the loss is ln %d = %.4f per pixel, "
-            "%.1f over the %d valid pixels of the first batch",
-            name,
-            len(classes),
-            len(classes),
-            math.log(len(classes)),
-            math.log(len(classes)) * valid[name],
-            valid[name],
-        )
-
-
-def check_progress(
-    config: Config, parts: Parts, params: Any, batch: Mapping[str, Any], step: int
-) -> None:
-    """After some hundred updates: the scores must not be constant."""
-    if config.checks.constant_scores:
-        scores = _collect(config, parts, params, batch, "scores")
-        sanity.check_scores(scores, step)
-
-
-def _collect(
-    config: Config,
-    parts: Parts,
-    params: Any,
-    batch: Mapping[str, Any],
-    collection: str,
-) -> dict[str, Any]:
-    """What the network sows for the first part of a batch, on the host.
-
-    Of the endpoints only the deepest of each stream: all of them would be gigabytes.
-    """
-
-    def forward(params: Any, part: Mapping[str, Any]) -> Any:
-        inputs = preprocess(part["inputs"], parts.records, config.dtype)
-        _, sown = parts.model.apply(
-            {"params": params},
-            inputs,
-            train=False,
-            sizes=part["sizes"],
-            mutable=[collection],
-        )
-        found = sanity.sown(sown, collection)
-        if collection == "endpoints":
-            return {stream: sanity.deepest(maps) for stream, maps in found.items()}
-        return found
-
-    first = jax.tree.map(lambda rows: rows[0], dict(batch))
-    return jax.device_get(jax.jit(forward)(params, first))

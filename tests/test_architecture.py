@@ -27,7 +27,7 @@ FLOORS = (
     ("data", "state", "convert.nets"),
     ("assembly", "sanity", "pictures", "convert.conversion"),
     ("progress", "labelled"),
-    ("start", "restored", "update"),
+    ("start", "restored", "update", "first_updates"),
     ("evaluate", "classify", "segment", "convert.target", "convert.export"),
     ("train", "predict"),
     ("main", "data.__main__", "convert.__main__"),

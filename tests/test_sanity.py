@@ -8,7 +8,6 @@ from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.layers.geometry import Geometry, Window
 from fcn_jax.sanity import (
     check_features,
-    check_scores,
     check_trunk,
     deepest,
     sown,
@@ -96,7 +95,6 @@ def test_maps_of_one_pixel_say_nothing():
     single = _map(np.zeros((2, 1, 1, 5)))
     assert spatial_spread(single).size == 0
     check_features({"trunk": single})
-    check_scores({"score_fr": single}, 300)
 
 
 def test_only_pixels_of_the_image_count():
@@ -118,20 +116,6 @@ def test_spread_by_hand():
     values = np.zeros((1, 1, 2, 2))
     values[0, 0] = [[-8, 0], [-8, 4]]
     np.testing.assert_allclose(spatial_spread(_map(values)), [2 / 8])
-
-
-def test_scores_that_stay_constant_are_refused():
-    """Oracle: zero scores, and a constant other than zero, in every layer."""
-    constant = {
-        "score_fr": _map(np.zeros((1, 3, 3, 2))),
-        "score_pool4": _map(np.full((1, 6, 6, 2), 3.0)),
-    }
-    with pytest.raises(
-        ValueError,
-        match="after 300 updates.*score_fr, score_pool4.*constant_scores=False",
-    ):
-        check_scores(constant, 300)
-    check_scores({**constant, "score_pool3": _map(_varied())}, 300)
 
 
 # What the network sows ----------------------------------------------------------

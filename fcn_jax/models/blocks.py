@@ -25,6 +25,10 @@ Initializer = nn.initializers.Initializer
 Steps = Iterable[tuple[str, Callable[[FeatureMap], FeatureMap]]]
 
 
+def _newest(_: tuple[Any, ...], new: Any) -> tuple[Any, ...]:
+    return (new,)
+
+
 def show(module: nn.Module, collection: str, name: str, value: Any) -> None:
     """Sow a value for those who ask for its collection, in place of an older one.
 
@@ -37,7 +41,7 @@ def show(module: nn.Module, collection: str, name: str, value: Any) -> None:
         value: `FeatureMap`s in any nest; found as a tuple of this value alone.
     """
     if not module.is_initializing():
-        module.sow(collection, name, value, reduce_fn=lambda _, new: (new,))
+        module.sow(collection, name, value, reduce_fn=_newest)
 
 
 def scaled(channels: int, width: float) -> int:
