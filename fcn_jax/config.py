@@ -153,6 +153,7 @@ def base() -> Config:
     config.log = ConfigDict({"every": 20})  # updates between lines of metrics.jsonl
     config.checks = ConfigDict(
         {
+            "labels": True,  # the labels must hold two classes at least
             "untrained_trunk": True,  # fine-tuning needs a trunk that was loaded
             "constant_features": True,  # the trunk must tell pixels apart
             "constant_scores": True,  # ... and so must the scores, after

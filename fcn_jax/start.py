@@ -17,6 +17,7 @@ from fcn_jax.assembly import Parts
 from fcn_jax.checkpoint import Checkpoint
 from fcn_jax.config import Config, initial_checkpoints
 from fcn_jax.convert.surgery import Rules, classes_of, new_names
+from fcn_jax.labelled import check_labels
 from fcn_jax.paths import flatten
 from fcn_jax.preprocessing import Preprocessing
 from fcn_jax.state import (
@@ -52,6 +53,12 @@ def initial_state(
     """
     if found is None:
         _refuse_missing_weights(config)
+        if config.checks.labels:
+            data = config.data
+            scored = f"{data.eval_name} {data.eval_split}".strip()
+            check_labels(
+                {data.train_split: parts.train_source, scored: parts.eval_source}
+            )
     everywhere = sharding.replicated(parts.mesh)
     channels = assembly.channels(parts.records)
     params = init_params(parts.model, channels, seed=config.seed, sharding=everywhere)

@@ -30,6 +30,7 @@ from fcn_jax.evaluate import (
     split_batches,
     spread,
 )
+from fcn_jax.labelled import LabelWatch
 from fcn_jax.program import RunError
 from fcn_jax.progress import Losses
 from fcn_jax.report.panels import panel
@@ -209,7 +210,7 @@ def _loop(
     batches = assembly.unpadded(batches, parts.train_source, parts.canvases, crop)
     placement = sharding.split_images(mesh, axis=1)
     equal_scores_loss = sum(math.log(len(c)) for c in parts.outputs.values())
-    probe = None
+    probe, watch = None, LabelWatch()
     follower = Follower(
         log,
         every=config.log.every,
@@ -219,7 +220,9 @@ def _loop(
         clock=clock,
     )
     for step in range(begin + 1, config.steps + 1):
-        batch = sharding.put_batch(follower.next(batches), placement)
+        given = follower.next(batches)
+        watch.see(given["labels"])
+        batch = sharding.put_batch(given, placement)
         if step == 1:
             probe = first_updates.check_first_batch(config, parts, state.params, batch)
             follower.restart_clock()
