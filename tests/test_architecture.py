@@ -24,7 +24,7 @@ FLOORS = (
     ("models.vgg16", "models.alexnet", "models.googlenet", "models.heads"),
     ("models.classifier",),
     ("models.fcn", "models.build"),
-    ("data", "state", "convert.nets"),
+    ("data", "state", "convert.nets", "padding"),
     ("assembly", "sanity", "pictures", "convert.conversion"),
     ("progress", "labelled"),
     ("start", "restored", "update", "first_updates"),
