@@ -20,6 +20,7 @@ from fcn_jax.data.examples import DataError, label_problems
 from fcn_jax.data.images import read_color, read_label
 from fcn_jax.data.labels import IGNORE, Classes, Color
 from fcn_jax.data.scan import Progress, scan
+from fcn_jax.program import no_program, run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,3 +226,7 @@ def _copies(
         for group in same.values()
         if len({homes[stem] for stem in group}) > 1
     ]
+
+
+if __name__ == "__main__":
+    run(no_program("python -m fcn_jax.data check --folder=DIR"))
