@@ -16,7 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from fcn_jax import assembly, first_updates, optim, runlog, sharding, start
+from fcn_jax import (
+    assembly,
+    first_updates,
+    optim,
+    runlog,
+    scores_file,
+    sharding,
+    start,
+)
 from fcn_jax.assembly import Parts
 from fcn_jax.checkpoint import CheckpointStore
 from fcn_jax.clock import StartClock
@@ -31,7 +39,7 @@ from fcn_jax.evaluate import (
     spread,
 )
 from fcn_jax.labelled import LabelWatch
-from fcn_jax.program import RunError
+from fcn_jax.program import RunError, no_program, run
 from fcn_jax.progress import Losses
 from fcn_jax.report.panels import panel
 from fcn_jax.state import TrainState, flat_arrays
@@ -284,8 +292,9 @@ def _write_scores(
 ) -> None:
     """scores.json holds the last evaluation; the last one is printed too."""
     record = result.record(parts.outputs, config.evaluation.absent)
-    about = {"step": step, "data": config.data.name, "split": config.data.eval_split}
-    runlog.write_scores(log.directory / "scores.json", {**about, **record})
+    own = scores_file.question(config, config.data.eval_split, log.directory)
+    about = {"step": step, **own.about(parts.eval_source.fingerprint)}
+    runlog.write_scores(log.directory / scores_file.OWN, {**about, **record})
     if step == config.steps:
         print_scores(result, parts.outputs, config.evaluation.absent)
 
@@ -316,3 +325,7 @@ def _save(
         },
         mean_iu=mean_iu,
     )
+
+
+if __name__ == "__main__":
+    run(no_program("python -m fcn_jax.main --config=NAME"))
