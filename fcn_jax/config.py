@@ -33,14 +33,20 @@ ADAPTATIONS = ("classes", "channels", "reversed")
 CHANGEABLE = (
     "checkpoint.*",
     "checks.*",
+    "data.data_dir",
+    "data.folder",
     "data.prefetch",
     "data.threads",
     "data.workers",
     "devices",
     "evaluation.*",
+    "init_from",
     "log.*",
 )
-"""Keys that cannot alter the trajectory, so a resumed run may change them."""
+"""Keys that cannot alter the trajectory, so a resumed run may change them.
+
+Paths are among them: whether the data are the same is read from the data.
+"""
 
 
 def base() -> Config:

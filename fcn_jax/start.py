@@ -4,6 +4,7 @@ This run's checkpoint, else `init_from`, else chance; and the table that says so
 """
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from fcn_jax.convert.surgery import Rules, classes_of, new_names
 from fcn_jax.labelled import check_labels
 from fcn_jax.paths import flatten
 from fcn_jax.preprocessing import Preprocessing
+from fcn_jax.same_data import check_same_data
 from fcn_jax.state import (
     Given,
     TrainState,
@@ -79,18 +81,40 @@ def _resumed(
     config: Config, parts: Parts, found: Checkpoint, state: TrainState
 ) -> tuple[TrainState, dict[str, str]]:
     here = data_position(config, parts, found.step)
-    if found.record["data"] != here:
-        raise ValueError(
-            f"the data set is not the one that {found.directory} was trained on "
-            f"(stored {found.record['data']}, found {here}); restore the data, or "
-            "start a new run with another --workdir"
-        )
+    where = str(found.directory)
+    check_same_data(found.record["data"], here, parts.train_source, where)
+    _say_unread_start(config, found)
     params = fill(state.params, found.params, "net")
     optimizer = fill(state.opt_state, found.optimizer or {}, "optimiser state")
     logging.info("continuing %s after step %d", found.directory.parent, found.step)
     everywhere = sharding.replicated(parts.mesh)
     restored = TrainState(jnp.int32(found.step), params, optimizer)
     return jax.device_put(restored, everywhere), found.record["origins"]
+
+
+def _say_unread_start(config: Config, found: Checkpoint) -> None:
+    """Initial parameters may move once they have been read; others are not read."""
+    before = found.record.get("config", {}).get("init_from", "")
+    if _absolute(before) != _absolute(config.init_from):
+        logging.warning(
+            "config.init_from is %s and was %s: this run goes on from its own checkpoint "
+            "%s, and reads neither",
+            config.init_from or "empty",
+            before or "empty",
+            found.directory,
+        )
+
+
+def _absolute(paths: Any) -> Any:
+    """The value of config.init_from with absolute paths, and lists for tuples."""
+    if isinstance(paths, str):
+        return os.path.abspath(paths) if paths else ""
+    return [
+        _absolute(entry)
+        if isinstance(entry, str)
+        else [_absolute(entry[0]), [list(rule) for rule in entry[1]]]
+        for entry in paths
+    ]
 
 
 def _refuse_missing_weights(config: Config) -> None:
@@ -222,6 +246,7 @@ def data_position(config: Config, parts: Parts, step: int) -> dict[str, Any]:
         "images": step * config.batch_size * config.accumulation,
         "train": parts.train_source.fingerprint,
         "length": len(parts.train_source),
+        "evaluation": parts.eval_source.fingerprint,
     }
 
 

@@ -36,7 +36,7 @@ FLOORS = (
     ("models.fcn", "models.build"),
     ("data", "state", "convert.nets", "padding"),
     ("assembly", "sanity", "pictures", "convert.conversion"),
-    ("progress", "labelled"),
+    ("progress", "labelled", "same_data"),
     ("start", "restored", "update", "first_updates"),
     ("evaluate", "classify", "segment", "convert.target", "convert.export"),
     ("train", "predict"),
