@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from jax.sharding import Mesh
-from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from fcn_jax import assembly, checkpoint, restored, runlog, sharding
+from fcn_jax import assembly, checkpoint, restored, runlog, sharding, terminal
 from fcn_jax.clock import StartClock
 from fcn_jax.compilation import compiler_options
 from fcn_jax.config import Config, validate
@@ -236,9 +236,9 @@ def evaluate(
         split,
         len(source),
     )
-    console = Console(stderr=True)
+    console = terminal.console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"{config.data.name}/{split}", total=len(source))
+        task = bar.add_task(escape(f"{config.data.name}/{split}"), total=len(source))
 
         def advance(count: int) -> None:
             clock.result()
@@ -254,12 +254,12 @@ def evaluate(
         )
     logging.info("%s", clock.sentence("first batch"))
     absent = config.evaluation.absent
-    print_scores(result, source.outputs, absent)
     record = result.record(source.outputs, absent)
     about = {"step": found.step, "checkpoint": str(found.directory), "split": split}
     path = workdir / "scores.json"
     runlog.write_scores(path, {**about, "data": config.data.name, **record})
     logging.info("scores are in %s", path)
+    print_scores(result, source.outputs, absent)
 
 
 def check_outputs(
@@ -288,9 +288,9 @@ def print_scores(
     result: Evaluation, outputs: Mapping[str, Classes], absent: Absent
 ) -> None:
     """A table of the scores and of each class, on standard output."""
-    console = Console()
+    console = terminal.console()
     for name, matrix in result.confusion.items():
-        table = Table(title=f"{name}: IU by class", show_edge=False)
+        table = Table(title=terminal.verbatim(f"{name}: IU by class"), show_edge=False)
         table.add_column("class")
         table.add_column("IU", justify="right")
         table.add_column("labelled pixels", justify="right")
@@ -302,7 +302,7 @@ def print_scores(
         )
         for label, iu, support in rows:
             shown = "n/a" if np.isnan(iu) else f"{iu:.4f}"
-            table.add_row(label, shown, f"{support:,}")
+            table.add_row(terminal.verbatim(label), shown, f"{support:,}")
         console.print(table)
         scores = matrix.scores(absent).items()
         console.print(", ".join(f"{key} {value:.4f}" for key, value in scores))

@@ -15,20 +15,21 @@ FLOORS = (
     (
         *("layers.geometry", "paths", "data.labels", "data.imagenet", "config"),
         *("files", "program", "clock", "compilation", "overlap"),
+        *("stop", "lock", "terminal"),
     ),
     (
         *("layers", "losses", "metrics", "sharding", "preprocessing", "report"),
         *("convert", "rematerialize"),
     ),
-    ("models.blocks", "optim", "checkpoint", "workdir", "runlog"),
+    ("models.blocks", "optim", "stored", "checkpoint", "workdir", "runlog"),
     ("models.vgg16", "models.alexnet", "models.googlenet", "models.heads"),
     ("models.classifier",),
     ("models.fcn", "models.build"),
     ("data", "state", "convert.nets"),
     ("assembly", "sanity", "pictures", "convert.conversion"),
-    ("start", "restored", "update"),
+    ("start", "restored", "update", "follower"),
     ("evaluate", "classify", "segment", "convert.target", "convert.export"),
-    ("train", "predict"),
+    ("train", "predict", "keeping"),
     ("main", "data.__main__", "convert.__main__"),
 )
 """From the ground up: a module imports from floors below its own, or its own."""
