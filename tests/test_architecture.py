@@ -15,7 +15,7 @@ FLOORS = (
     (
         *("layers.geometry", "paths", "data.labels", "data.imagenet", "config"),
         *("config_values", "files", "program", "clock", "compilation", "overlap"),
-        *("devices", "locations", "shipped", "shown"),
+        *("devices", "locations", "shipped", "shown", "stop", "lock", "terminal"),
     ),
     (
         *("layers", "losses", "metrics", "sharding", "preprocessing", "report"),
@@ -25,6 +25,7 @@ FLOORS = (
         "models.blocks",
         "optim",
         "rates",
+        "stored",
         "checkpoint",
         "workdir",
         "runlog",
@@ -37,9 +38,9 @@ FLOORS = (
     ("data", "state", "convert.nets", "padding"),
     ("assembly", "sanity", "pictures", "convert.conversion"),
     ("progress", "labelled", "same_data"),
-    ("start", "restored", "update", "first_updates"),
+    ("start", "restored", "update", "first_updates", "follower"),
     ("evaluate", "classify", "segment", "convert.target", "convert.export"),
-    ("train", "predict"),
+    ("train", "predict", "keeping"),
     ("main", "__main__", "data.__main__", "convert.__main__"),
 )
 """From the ground up: a module imports from floors below its own, or its own."""
