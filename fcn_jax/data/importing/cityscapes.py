@@ -88,7 +88,7 @@ def read_cityscapes(tree: Tree, options: Options, report: Progress | None) -> Ex
     ]
     return Export(
         format="Cityscapes",
-        entries=entries(tree, pairs, table, {}),
+        entries=entries(tree, pairs, table),
         classes=table.classes,
         ignored=("every other id",),
         rules=(("classes", "the 19 of training (trainId of cityscapesScripts)"),),

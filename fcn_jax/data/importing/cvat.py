@@ -24,7 +24,7 @@ from fcn_jax.data.importing.shapes import (
     polygon,
     turned,
 )
-from fcn_jax.data.importing.splits import SPLITS, read_lists
+from fcn_jax.data.importing.splits import SPLITS
 from fcn_jax.data.importing.tree import Tree, named
 from fcn_jax.data.labels import Color
 from fcn_jax.data.scan import Progress
@@ -102,7 +102,6 @@ def read_cvat(tree: Tree, options: Options, report: Progress | None) -> Export:
         )
         for picture in pictures
     }
-    lists = read_lists(tree, paths.values())
     used = set(paths.values())
     left = [file for file in tree.pictures() if file not in used]
     skipped = Counter(e.tag for e in root.iter() if e.tag in _NO_AREAS)
@@ -113,7 +112,7 @@ def read_cvat(tree: Tree, options: Options, report: Progress | None) -> Export:
                 name=paths[picture.name],
                 picture=tree.path(paths[picture.name]),
                 where=picture.where,
-                split=picture.split or lists.splits.get(paths[picture.name], ""),
+                split=picture.split,
                 size=picture.size,
                 paint=functools.partial(_paint, picture.shapes, classes),
             )
@@ -131,7 +130,6 @@ def read_cvat(tree: Tree, options: Options, report: Progress | None) -> Export:
         left_out=(
             *((f"{n} shapes {kind}", "no areas") for kind, n in skipped.items()),
             *(((f"pictures: {named(left)}", "not in the XML file"),) if left else ()),
-            *lists.left_out,
         ),
         turned=True,
     )
@@ -183,7 +181,7 @@ def _parsed(path: Path, where: str) -> ElementTree.Element:
         raise DataError(
             f"{where}: not readable as XML ({error}); the file is damaged or cut short"
         ) from error
-    if root.tag != "annotations" or next(root.iter("track"), None):
+    if root.tag != "annotations" or root.find("track") is not None:
         raise DataError(
             f"{where}: not of CVAT's images (a video, perhaps); export as 'CVAT for images "
             "1.1'"

@@ -19,6 +19,7 @@ from fcn_jax.data.importing.labelme import is_labelme, read_labelme
 from fcn_jax.data.importing.mask_trees import read_masks
 from fcn_jax.data.importing.options import Options
 from fcn_jax.data.importing.pairs import find_pairs
+from fcn_jax.data.importing.splits import with_lists
 from fcn_jax.data.importing.tree import Tree
 from fcn_jax.data.scan import Progress
 
@@ -71,7 +72,13 @@ def read_export(tree: Tree, options: Options, report: Progress | None = None) ->
                 else ""
             )
         )
-    return reader(tree, options, report)
+    export = reader(tree, options, report)
+    if not export.entries:
+        raise DataError(
+            f"{tree.root} has no picture with an annotation, read as {name}; if it is of "
+            "another format, say which with --format"
+        )
+    return with_lists(tree, export)
 
 
 def _format_of(tree: Tree) -> str:

@@ -72,7 +72,7 @@ def read_huggingface(tree: Tree, options: Options, report: Progress | None) -> E
     )
     return Export(
         format=f"Hugging Face image folder ({', '.join(map(str, tables))})",
-        entries=entries(tree, pairs, values, {}),
+        entries=entries(tree, pairs, values),
         classes=values.classes,
         ignored=values.ignored,
         rules=(("columns", ", ".join(columns)), *values.rules),

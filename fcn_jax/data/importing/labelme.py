@@ -18,7 +18,7 @@ from fcn_jax.data.importing.opening import opened
 from fcn_jax.data.importing.options import Options
 from fcn_jax.data.importing.shape_classes import ShapeClasses, classes_of
 from fcn_jax.data.importing.shapes import Point, checked_points, drawn
-from fcn_jax.data.importing.splits import folder_split, read_lists
+from fcn_jax.data.importing.splits import folder_split
 from fcn_jax.data.importing.tree import Tree, named
 from fcn_jax.data.scan import Progress, scan
 
@@ -72,8 +72,6 @@ def read_labelme(tree: Tree, options: Options, report: Progress | None) -> Expor
     labels = sorted({shape.label for note in notes for shape in note.shapes})
     listed = find_list(tree, options.classes)
     classes = classes_of(labels, options, listed=listed, order="sorted by name")
-    lists = read_lists(tree, [note.name for note in notes])
-    kept = [note for note in notes if not lists.splits or note.name in lists.splits]
     used = {note.picture for note in notes if isinstance(note.picture, Path)}
     left = [p for p in tree.pictures() if tree.path(p) not in used]
     embedded = {note.name.stem for note in notes}
@@ -85,17 +83,16 @@ def read_labelme(tree: Tree, options: Options, report: Progress | None) -> Expor
                 name=note.name,
                 picture=note.picture,
                 where=str(note.file),
-                split=folder_split(note.file) or lists.splits.get(note.name, ""),
+                split=folder_split(note.file),
                 size=note.size,
                 paint=functools.partial(_paint, note, classes),
             )
-            for note in kept
+            for note in notes
         ),
         classes=classes.classes,
         ignored=classes.ignored,
         rules=(
             ("classes", classes.rule),
-            *lists.rules,
             ("shapes", "drawn as labelme does, borders included, later ones on top"),
         ),
         left_out=(
@@ -104,7 +101,6 @@ def read_labelme(tree: Tree, options: Options, report: Progress | None) -> Expor
                 if left
                 else ()
             ),
-            *lists.left_out,
         ),
         turned=True,
     )

@@ -11,7 +11,6 @@ from fcn_jax.data.importing.export import Entry, Export
 from fcn_jax.data.importing.masks import mask_size, read_mask, survey
 from fcn_jax.data.importing.options import Options
 from fcn_jax.data.importing.pairs import Pair, find_pairs
-from fcn_jax.data.importing.splits import Lists, read_lists
 from fcn_jax.data.importing.tree import Tree, endings
 from fcn_jax.data.importing.value_table import ValueTable, table_of
 from fcn_jax.data.scan import Progress, scan
@@ -30,16 +29,7 @@ def read_masks(tree: Tree, options: Options, report: Progress | None) -> Export:
         readable.
     """
     pairing = find_pairs(tree, options.images, options.masks)
-    lists = Lists({})
-    if not any(pair.split for pair in pairing.pairs):
-        lists = read_lists(tree, [pair.image for pair in pairing.pairs])
     pairs = pairing.pairs
-    left_out = [*pairing.left_out, *lists.left_out]
-    if lists.splits:
-        pairs = tuple(pair for pair in pairs if pair.image in lists.splits)
-        if len(pairs) < len(pairing.pairs):
-            count = len(pairing.pairs) - len(pairs)
-            left_out.append((f"{count} pairs", "no list of a split has them"))
     table = table_of(
         survey_all(tree, [pair.mask for pair in pairs], report),
         find_list(tree, options.classes),
@@ -47,15 +37,14 @@ def read_masks(tree: Tree, options: Options, report: Progress | None) -> Export:
     )
     others = [file for file in tree.files if file not in tree.pictures()]
     rest = endings(f for f in others if f.suffix.lower() not in (".txt", ".csv"))
-    if rest:
-        left_out.append((rest, "neither pictures nor lists"))
+    left_out = ((rest, "neither pictures nor lists"),) if rest else ()
     return Export(
         format="pictures and masks",
-        entries=entries(tree, pairs, table, lists.splits),
+        entries=entries(tree, pairs, table),
         classes=table.classes,
         ignored=table.ignored,
-        rules=(*pairing.rules, *lists.rules, *table.rules),
-        left_out=tuple(left_out),
+        rules=(*pairing.rules, *table.rules),
+        left_out=(*pairing.left_out, *left_out),
     )
 
 
@@ -67,19 +56,14 @@ def survey_all(
     return dict(zip(map(str, masks), found, strict=True))
 
 
-def entries(
-    tree: Tree,
-    pairs: Sequence[Pair],
-    table: ValueTable,
-    splits: dict[PurePosixPath, str],
-) -> tuple[Entry, ...]:
+def entries(tree: Tree, pairs: Sequence[Pair], table: ValueTable) -> tuple[Entry, ...]:
     """The pairs with their labels read by a table."""
     return tuple(
         Entry(
             name=pair.image,
             picture=tree.path(pair.image),
             where=str(pair.mask),
-            split=pair.split or splits.get(pair.image, ""),
+            split=pair.split,
             size=mask_size(tree.path(pair.mask), str(pair.mask)),
             paint=functools.partial(_label, tree, pair.mask, table),
         )

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from fcn_jax.data.examples import DataError
+from fcn_jax.data.importing.export import Export
 from fcn_jax.data.importing.tree import Tree, named
 
 SPLITS = {
@@ -37,6 +38,32 @@ class Lists:
     splits: dict[PurePosixPath, str]
     rules: tuple[tuple[str, str], ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
+
+
+def with_lists(tree: Tree, export: Export) -> Export:
+    """An export whose folders name no splits, with those of the lists of its tree.
+
+    Raises:
+      DataError: as `read_lists`.
+    """
+    if any(entry.split for entry in export.entries):
+        return export
+    lists = read_lists(tree, [entry.name for entry in export.entries])
+    if not lists.splits:
+        return dataclasses.replace(export, left_out=(*export.left_out, *lists.left_out))
+    kept = tuple(
+        dataclasses.replace(entry, split=lists.splits[entry.name])
+        for entry in export.entries
+        if entry.name in lists.splits
+    )
+    unlisted = len(export.entries) - len(kept)
+    rest = ((f"{unlisted} pictures with labels", "no list of a split has them"),)
+    return dataclasses.replace(
+        export,
+        entries=kept,
+        rules=(*export.rules, *lists.rules),
+        left_out=(*export.left_out, *lists.left_out, *(rest if unlisted else ())),
+    )
 
 
 def read_lists(tree: Tree, pictures: Iterable[PurePosixPath]) -> Lists:

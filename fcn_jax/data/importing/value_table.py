@@ -101,9 +101,10 @@ def table_of(
     ids, classes, ignored = _numbered(entries, by, options)
     ids |= dict.fromkeys(ignored, IGNORE)
     rules = [("classes", origin), ("masks", f"read by their {by}")]
-    if _VOID[by] in counts and _VOID[by] not in ids:
+    if not options.map and _VOID[by] in counts and _VOID[by] not in ids:
+        _refuse_two_values(counts, by, entries)
         ids[_VOID[by]] = IGNORE
-        rules.append(("void", f"{spoken(_VOID[by])} is ignored unless --map has it"))
+        rules.append(("void", f"{spoken(_VOID[by])}, as no class has it"))
     unknown = {code: n for code, n in counts.items() if code not in ids}
     if options.nearest:
         near, total = sum(unknown.values()), counts.total()
@@ -249,6 +250,19 @@ def _refuse_contradictions(surveys: Mapping[str, Survey]) -> None:
 def _encoding(home: object) -> str:
     kind, bits = home if isinstance(home, tuple) else ("", 0)
     return f"{bits}-bit grey" if kind == "grey" else f"a {kind} image"
+
+
+def _refuse_two_values(
+    counts: Counter[int], by: str, entries: Sequence[tuple[int, str]]
+) -> None:
+    """Refuses 255 as void where it is what two classes are told apart by."""
+    if by == VALUES and len(counts) < 3 and len(entries) > 1:
+        value, name = next(iter(entries))
+        raise DataError(
+            f"the masks hold the values {_shares(counts, counts.total())}, and 255 stands "
+            f"for ignored pixels; if it is a class, give --map={value}:{name},"
+            f"255:{entries[-1][1]}, else --ignore=255"
+        )
 
 
 def _counts(surveys: Mapping[str, Survey], by: str) -> Counter[int]:

@@ -94,6 +94,22 @@ def test_two_values_are_refused_with_the_option(tmp_path, value):
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
+def test_names_do_not_make_objects_ignored(tmp_path):
+    """255 beside 0 alone is the object of somebody, though 255 means ignored here."""
+    maps = label_maps()
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    for stem, ids in maps.items():
+        save(source / "masks" / f"{stem}.png", ids * np.uint8(255))
+    options = {"names": ("background", "object")}
+    with pytest.raises(DataError, match="give --map=0:background,255:object, else"):
+        imported(source, **options)
+    with pytest.raises(DataError, match="no class has: 255"):
+        imported(source, map=BINARY[:1])
+    target, _ = imported(source, **options, ignore=("255",))
+    same(labels(target), {stem: ids * np.uint8(255) for stem, ids in maps.items()})
+
+
 def test_ids_that_are_not_contiguous(tmp_path):
     maps = label_maps(classes=4)
     values = np.array([0, 7, 300, 65535], np.uint16)
@@ -258,7 +274,7 @@ def test_voc_trees(tmp_path, above, grey):
     same(labels(target), {stem: maps[stem] for stem in stems[:5]})
     assert split(target, "train") == stems[:3]
     assert split(target, "val") == stems[3:5]
-    assert table["left out: 1 pairs"] == "no list of a split has them"
+    assert table["left out: 1 pictures with labels"] == "no list of a split has them"
     assert any("unlabelled" in what for what in table)
     assert any("SegmentationObject" in what for what in table)
     assert names(target) == ["background", "cat", "dog"]
@@ -266,7 +282,7 @@ def test_voc_trees(tmp_path, above, grey):
 
 @pytest.mark.parametrize("form", ["rgb", "palette"])
 def test_cvat_masks(tmp_path, form):
-    """ "Segmentation mask 1.1": labelmap.txt and colours; one list, default."""
+    """Its "Segmentation mask 1.1": labelmap.txt and colours; one list, default."""
     maps = label_maps(classes=3)
     colors = [(0, 0, 0), (250, 50, 83), (51, 221, 255)]
     source = tmp_path / "source"
