@@ -270,5 +270,5 @@ def _covered(one: _Object, height: int, width: int) -> np.ndarray:
         return decode_runs(runs, height * width, one.where).reshape(width, height).T
     covered = np.zeros((height, width), bool)
     for points in one.polygons:
-        covered |= polygon(points, height, width)
+        covered |= polygon(points, height, width, one.where)
     return covered

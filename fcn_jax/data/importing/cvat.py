@@ -299,7 +299,7 @@ def _paint(
     ids = np.full((height, width), classes.empty, np.uint8)
     for shape in shapes:
         if shape.points:
-            covered = polygon(shape.points, height, width)
+            covered = polygon(shape.points, height, width, shape.where)
             ids[covered] = classes.ids[shape.label]
             continue
         left, top, columns, rows = shape.box

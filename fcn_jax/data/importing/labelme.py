@@ -4,11 +4,11 @@ import base64
 import binascii
 import dataclasses
 import functools
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.importing.class_lists import find_list
@@ -17,7 +17,7 @@ from fcn_jax.data.importing.json_file import field, read_json
 from fcn_jax.data.importing.opening import opened
 from fcn_jax.data.importing.options import Options
 from fcn_jax.data.importing.shape_classes import ShapeClasses, classes_of
-from fcn_jax.data.importing.shapes import Point, checked_points, drawn
+from fcn_jax.data.importing.shapes import Point, checked_points, draw
 from fcn_jax.data.importing.splits import folder_split
 from fcn_jax.data.importing.tree import Tree, named
 from fcn_jax.data.scan import Progress, scan
@@ -171,32 +171,25 @@ def _shape(record: Any, where: str) -> _Shape:
 def _paint(
     note: _Annotation, classes: ShapeClasses, height: int, width: int
 ) -> np.ndarray:
-    ids = np.full((height, width), classes.empty, np.uint8)
+    canvas = Image.new("L", (width, height), classes.empty)
     for number, shape in enumerate(note.shapes, 1):
+        where, value = f"{note.file}, shape {number}", classes.ids[shape.label]
         if shape.kind == "mask":
-            covered = _placed(shape, height, width, f"{note.file}, shape {number}")
+            corner, covered = _mask(shape, where)
+            canvas.paste(value, corner, Image.fromarray(covered))
         else:
-            covered = drawn(shape.kind, shape.points, height, width)
-        ids[covered] = classes.ids[shape.label]
-    return ids
+            draw(canvas, shape.kind, shape.points, value, where)
+    return np.asarray(canvas)
 
 
-def _placed(shape: _Shape, height: int, width: int, where: str) -> np.ndarray:
-    """`[H, W] bool` of a mask whose corners are its first and last pixel."""
+def _mask(shape: _Shape, where: str) -> tuple[tuple[int, int], np.ndarray]:
+    """(x, y) of a mask and its `[H, W] bool`; its corners are its outermost pixels."""
     with opened(shape.pixels, where) as image:
         pixels = np.asarray(image.convert("L")) > 0
-    (x0, y0), (x1, y1) = _whole(shape.points)
+    (x0, y0), (x1, y1) = ((int(x), int(y)) for x, y in shape.points)
     if pixels.shape != (y1 - y0 + 1, x1 - x0 + 1):
         raise DataError(
             f"{where}: a mask of {pixels.shape[0]}x{pixels.shape[1]} pixels for a box of "
             f"{y1 - y0 + 1}x{x1 - x0 + 1}; the file is damaged"
         )
-    covered = np.zeros((height, width), bool)
-    top, left = max(y0, 0), max(x0, 0)
-    inside = pixels[top - y0 : height - y0, left - x0 : width - x0]
-    covered[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
-    return covered
-
-
-def _whole(points: Sequence[Point]) -> list[tuple[int, int]]:
-    return [(int(x), int(y)) for x, y in points]
+    return (x0, y0), pixels
