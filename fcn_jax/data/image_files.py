@@ -16,8 +16,9 @@ import numpy as np
 from absl import logging
 from PIL import ExifTags, Image, ImageFile
 
-from fcn_jax.data import png
+from fcn_jax.data import jpeg, png
 from fcn_jax.data.examples import DataError
+from fcn_jax.data.metadata import UPRIGHT, Stripped, orientation
 
 MAX_PIXELS = 64 * 2**20  # checked on the header, before a pixel is decoded
 MAX_BYTES = 2**30  # of a file; 64 million pixels of 16 bits and alpha are half of it
@@ -85,25 +86,18 @@ def decode(
       DataError: for other formats, damaged or truncated files, animations, and what
         would take more than `max_pixels` or than a file of its size may.
     """
-    with _opened(source, formats, where, max_pixels) as (stream, image, header):
-        size = stream.seek(0, 2)
-        taken = image.width * image.height * (_bytes_a_pixel(image) + result_bytes)
-        if taken > max(SMALL, LARGEST_RATIO * size) or size > MAX_BYTES:
-            raise DataError(
-                f"{where}: its {size} bytes unfold to {image.width}x{image.height} "
-                f"pixels, {taken / 1e6:.0f} MB in memory, as those of files do that are "
-                "made to fill it; cut the image into tiles"
-            )
-        _refuse_frames(image, header, where)
+    with _damage_named(where, source), _stream(source) as stream:
+        kind = _format(stream, formats, where)
+        image, _ = _opened(stream, kind, where, max_pixels, pixels=False)
+        _refuse_unfolding(image, stream.seek(0, 2), result_bytes, where)
         depth, transparency = _depth(image, where), b""
-        if header:
-            content = png.without_metadata(stream, pixels=True)
-            image = Image.open(io.BytesIO(content), formats=("PNG",))
+        if kind == "PNG":
+            stream.seek(0)
+            header = png.read_header(stream)
             depth, transparency = header.depth, header.transparency
-        elif image.info.get("progressive"):
-            _refuse_scans(stream, where)
+        image, turned = _opened(stream, kind, where, max_pixels, pixels=True)
         image.load()
-        return Decoded(image, depth, _orientation(image), transparency)
+    return Decoded(image, depth, turned, transparency)
 
 
 def size_of(
@@ -114,8 +108,10 @@ def size_of(
     Raises:
       DataError: for other formats, or more than `max_pixels`.
     """
-    with _opened(source, formats, where, max_pixels) as (_, image, _):
-        return image.height, image.width, _orientation(image)
+    with _damage_named(where, source), _stream(source) as stream:
+        kind = _format(stream, formats, where)
+        image, turned = _opened(stream, kind, where, max_pixels, pixels=False)
+        return image.height, image.width, turned
 
 
 def png_header(source: Path | bytes, *, where: str) -> png.Header:
@@ -125,7 +121,7 @@ def png_header(source: Path | bytes, *, where: str) -> png.Header:
       DataError: for other formats, or a damaged header.
     """
     with _damage_named(where, source), _stream(source) as stream:
-        _refuse_other_formats(stream, ("PNG",), where)
+        _format(stream, ("PNG",), where)
         return png.read_header(stream)
 
 
@@ -140,31 +136,44 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
-@contextlib.contextmanager
 def _opened(
-    source: Path | bytes, formats: tuple[str, ...], where: str, max_pixels: int
-) -> Iterator[tuple[BinaryIO, Image.Image, png.Header | None]]:
-    """The file, its image before decoding, and its header if it is a PNG."""
+    stream: BinaryIO, kind: str, where: str, max_pixels: int, *, pixels: bool
+) -> tuple[Image.Image, int]:
+    """The image of a file before decoding, and its orientation.
+
+    Args:
+      stream: the file; it must stay open until the image is loaded.
+      kind: its format.
+      where: names it in messages.
+      max_pixels: above which it is refused.
+      pixels: whether it will be loaded, so that the whole file is looked at.
+    """
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         raise DataError(
             f"{where}: PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set, with which half a "
             "file counts as an image; unset it"
         )
-    with _damage_named(where, source), _stream(source) as stream:
-        header, content = None, stream
-        if _refuse_other_formats(stream, formats, where) == "PNG":
-            header = png.read_header(stream)
-            _refuse_pixels(header.width, header.height, where, max_pixels)
-            content = io.BytesIO(png.without_metadata(stream, pixels=False))
-        try:
-            image = Image.open(content, formats=formats)
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise DataError(
-                f"{where}: {error}; cut it into tiles of at most {MAX_PIXELS} pixels"
-            ) from error
-        with image:
-            _refuse_pixels(image.width, image.height, where, max_pixels)
-            yield stream, image, header
+    stream.seek(0)
+    if kind == "PNG":
+        header = png.read_header(stream)
+        _refuse_pixels(header.width, header.height, where, max_pixels)
+    found = Stripped(stream, b"", b"", several=False)
+    if kind in ("PNG", "JPEG"):
+        stream.seek(0)
+        strip = png.strip if kind == "PNG" else jpeg.strip
+        found = strip(stream, pixels=pixels)
+    try:
+        image = Image.open(found.content, formats=(kind,))
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"{where}: {error}; cut it into tiles of at most {MAX_PIXELS} pixels"
+        ) from error
+    _refuse_pixels(image.width, image.height, where, max_pixels)
+    if pixels:
+        _refuse_several(image, found.several, where)
+        _refuse_scans(image, found.content, where)
+    exif, xmp = image.info.get("exif", found.exif), image.info.get("xmp", found.xmp)
+    return image, _orientation(image, exif, xmp)
 
 
 @contextlib.contextmanager
@@ -196,10 +205,8 @@ def _stream(source: Path | bytes) -> BinaryIO:
     return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
 
-def _refuse_other_formats(
-    stream: BinaryIO, formats: tuple[str, ...], where: str
-) -> str | None:
-    """The format by the first bytes, which have to be of one that is allowed."""
+def _format(stream: BinaryIO, formats: tuple[str, ...], where: str) -> str:
+    """The format by the first bytes; refuses those that are not allowed."""
     head = stream.read(32)
     stream.seek(0)
     kind = next((k for start, k in _KINDS.items() if head.startswith(start)), None)
@@ -208,7 +215,7 @@ def _refuse_other_formats(
     if head[4:8] == b"ftyp":
         kind = "HEIC, AVIF or a film"
     if kind is not None and kind.upper() in formats:
-        return kind
+        return kind.upper()
     found = f"its content is {kind}" if kind else f"it begins with {head[:8]!r}"
     remedy = "save it as PNG"
     if kind == "JPEG":
@@ -230,16 +237,27 @@ def _refuse_pixels(width: int, height: int, where: str, most: int) -> None:
         )
 
 
-def _refuse_frames(image: Image.Image, header: png.Header | None, where: str) -> None:
+def _refuse_unfolding(
+    image: Image.Image, size: int, result_bytes: int, where: str
+) -> None:
+    taken = image.width * image.height * (_bytes_a_pixel(image) + result_bytes)
+    if taken > max(SMALL, LARGEST_RATIO * size) or size > MAX_BYTES:
+        raise DataError(
+            f"{where}: its {size} bytes unfold to {image.width}x{image.height} pixels, "
+            f"{taken / 1e6:.0f} MB in memory, as those of files do that are made to "
+            "fill it; cut the image into tiles"
+        )
+
+
+def _refuse_several(image: Image.Image, several: bool, where: str) -> None:
     """Refuse animations and pages; of a JPEG the first picture is the photograph."""
-    if image.format in ("JPEG", "MPO"):
-        if image.format == "MPO":
+    if image.format == "JPEG":
+        if several:
             text = "%s holds more pictures, as some cameras write; the first is read"
             logging.log_first_n(logging.INFO, text, 1, where)
         return
-    several = header.frames > 1 if header else False
     with contextlib.suppress(EOFError):
-        if not header:
+        if image.format != "PNG":
             image.seek(1)
             several = True
     image.seek(0)
@@ -250,15 +268,15 @@ def _refuse_frames(image: Image.Image, header: png.Header | None, where: str) ->
         )
 
 
-def _refuse_scans(stream: BinaryIO, where: str) -> None:
-    stream.seek(0)
-    scans = stream.read().count(b"\xff\xda")
-    stream.seek(0)
-    if scans > MAX_SCANS:
-        raise DataError(
-            f"{where}: a progressive JPEG of about {scans} scans, each of which goes "
-            "over all pixels, as in files that are made to take long; save it again"
-        )
+def _refuse_scans(image: Image.Image, content: BinaryIO, where: str) -> None:
+    if image.info.get("progressive"):
+        scans = jpeg.scans(content)
+        if scans > MAX_SCANS:
+            raise DataError(
+                f"{where}: a progressive JPEG of about {scans} scans, each of which "
+                "goes over all pixels, as in files that are made to take long; save it "
+                "again"
+            )
 
 
 def _bytes_a_pixel(image: Image.Image) -> int:
@@ -284,13 +302,9 @@ def _depth(image: Image.Image, where: str) -> int:
     return max(bits)
 
 
-def _orientation(image: Image.Image) -> int:
-    """2 to 8 where a tag asks to turn the picture; 1 for any other tag, and for none.
-
-    Other values have no meaning, and programs that show pictures ignore them.
-    """
-    try:
-        found = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # whatever Pillow raises on metadata: the pixels are sound
-        return 1
-    return found if isinstance(found, int) and 2 <= found <= 8 else 1
+def _orientation(image: Image.Image, exif: bytes, xmp: bytes) -> int:
+    tags: Any = getattr(image, "tag_v2", {})  # a TIFF's own directory
+    found = tags.get(ExifTags.Base.Orientation)
+    if found is None:
+        return orientation(exif, xmp)
+    return found if isinstance(found, int) and 2 <= found <= 8 else UPRIGHT

@@ -1,24 +1,32 @@
 """The chunks of a PNG file (PNG specification, sections 5 and 11).
 
-Pillow compares no checksum of pixels, does not tell the bits of a channel, and calls a
-file damaged for a long text that no pixel depends on.
+Pillow compares no checksum of pixels, and does not tell the bits of a channel.
 """
 
 import dataclasses
+import io
 import struct
 import zlib
 from collections.abc import Collection, Iterator
 from typing import BinaryIO
 
+from fcn_jax.data.metadata import LONGEST_TEXT, Stripped
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 GREY, COLOR, PALETTE, GREY_ALPHA, COLOR_ALPHA = 0, 2, 3, 4, 6  # colour types
 
+_DEPTHS = {  # bits of a channel that each may have (section 11.2.2)
+    GREY: (1, 2, 4, 8, 16),
+    COLOR: (8, 16),
+    PALETTE: (1, 2, 4, 8),
+    GREY_ALPHA: (8, 16),
+    COLOR_ALPHA: (8, 16),
+}
 _BLOCK = 2**20  # bytes read at once of what is not kept
-_LONGEST_TEXT = 2**20  # bytes, after decompression, as Pillow reads them
 _PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
-_ORIENTATION = (b"XML:com.adobe.xmp", b"Raw profile type exif")  # keywords of texts
+_XMP, _EXIF = _TAGS = b"XML:com.adobe.xmp", b"Raw profile type exif"  # keywords
 
 
 class PngError(ValueError):
@@ -37,7 +45,6 @@ class Header:
       palette: `(red, green, blue)` of each index; empty without a palette.
       transparency: opacity of each index, or the one value or colour that is
         transparent, two bytes a channel; empty without.
-      frames: of an animation; 1 for a picture.
     """
 
     height: int
@@ -46,7 +53,6 @@ class Header:
     color_type: int
     palette: tuple[tuple[int, int, int], ...]
     transparency: bytes
-    frames: int
 
 
 def read_header(stream: BinaryIO) -> Header:
@@ -58,7 +64,7 @@ def read_header(stream: BinaryIO) -> Header:
     Raises:
       PngError: for other files, and where they are damaged.
     """
-    wanted = (b"IHDR", b"PLTE", b"tRNS", b"acTL")
+    wanted = (b"IHDR", b"PLTE", b"tRNS")
     found: dict[bytes, bytes] = {}
     for kind, data in chunks(stream, keep=wanted, compare_all=False):
         if kind == b"IDAT":
@@ -66,6 +72,11 @@ def read_header(stream: BinaryIO) -> Header:
         if kind in wanted:
             found[kind] = data
     width, height, depth, color_type = struct.unpack(">IIBB", found[b"IHDR"][:10])
+    if not (width and height and depth in _DEPTHS.get(color_type, ())):
+        raise PngError(
+            f"its header has {width}x{height} pixels of {depth} bits, colour type "
+            f"{color_type}"
+        )
     levels = found.get(b"PLTE", b"") if color_type == PALETTE else b""
     colors = zip(levels[::3], levels[1::3], levels[2::3], strict=False)
     return Header(
@@ -75,37 +86,40 @@ def read_header(stream: BinaryIO) -> Header:
         color_type=color_type,
         palette=tuple(colors),
         transparency=found.get(b"tRNS", b""),
-        frames=max(1, int.from_bytes(found.get(b"acTL", b"")[:4], "big")),
     )
 
 
-def without_metadata(stream: BinaryIO, *, pixels: bool) -> bytes:
-    """The PNG with what its pixels and its orientation depend on, and nothing else.
+def strip(stream: BinaryIO, *, pixels: bool) -> Stripped:
+    """The PNG with what its pixels depend on, and what tells its orientation.
 
     Args:
       stream: at its beginning; it can seek.
-      pixels: whether they are in it; without, what comes before them is enough.
+      pixels: whether they are wanted; without, what comes before them is enough.
 
     Raises:
       PngError: for other files, a wrong checksum, of any chunk where pixels are
         wanted, and then for a missing end.
     """
-    keep = (*(_PIXELS if pixels else _PIXELS[:3]), b"eXIf", *_TEXT)
-    parts, texts = [SIGNATURE], set()
-    for kind, data in chunks(stream, keep=keep, compare_all=pixels):
-        if kind in _TEXT:
-            keyword = data.partition(b"\0")[0]
-            wanted = keyword not in texts and _tells_orientation(kind, data)
-            texts.add(keyword)
-        else:
-            wanted = kind in _PIXELS or kind == b"eXIf"
-        if wanted:
-            checksum = zlib.crc32(data, zlib.crc32(kind))
+    kinds = _PIXELS if pixels else _PIXELS[:3]
+    parts, texts, exif, frames = [SIGNATURE], {}, b"", 1
+    for kind, data in chunks(
+        stream, keep=(*kinds, b"eXIf", b"acTL", *_TEXT), compare_all=pixels
+    ):
+        if kind in _PIXELS:
             parts += [struct.pack(">I", len(data)), kind, data]
-            parts.append(struct.pack(">I", checksum))
+            parts.append(struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))
+        elif kind in _TEXT:
+            keyword, _, text = data.partition(b"\0")
+            if keyword in _TAGS and keyword not in texts:
+                texts[keyword] = _inflated(kind, text)
+        elif kind == b"eXIf":
+            exif = data
+        elif kind == b"acTL":
+            frames = int.from_bytes(data[:4], "big")
         if kind == b"IDAT" and not pixels:
             break
-    return b"".join(parts)
+    exif = exif or _of_hexadecimal(texts.get(_EXIF, b""))
+    return Stripped(io.BytesIO(b"".join(parts)), exif, texts.get(_XMP, b""), frames > 1)
 
 
 def chunks(
@@ -157,17 +171,26 @@ def chunks(
         yield kind, data
 
 
-def _tells_orientation(kind: bytes, data: bytes) -> bool:
-    """Whether a text is one of those in which Pillow looks for the orientation."""
-    keyword, _, rest = data.partition(b"\0")
-    if kind not in _TEXT or keyword not in _ORIENTATION:
-        return False
-    if kind == b"tEXt" or (kind == b"iTXt" and not rest[:1].strip(b"\0")):
-        return len(rest) <= _LONGEST_TEXT
-    text = rest[1:] if kind == b"zTXt" else rest[2:].split(b"\0", 2)[-1]
-    inflater = zlib.decompressobj()
+def _inflated(kind: bytes, text: bytes) -> bytes:
+    """The text after its keyword, as far as it is looked at."""
+    if kind == b"iTXt":
+        compressed = text[:1] == b"\1"
+        text = text[2:].split(b"\0", 2)[-1]  # after method, language, translation
+    else:
+        compressed = kind == b"zTXt"
+        text = text[1:] if compressed else text
+    if not compressed:
+        return text[:LONGEST_TEXT]
     try:
-        inflater.decompress(text, _LONGEST_TEXT)
+        return zlib.decompressobj().decompress(text, LONGEST_TEXT)
     except zlib.error:
-        return False
-    return not inflater.unconsumed_tail
+        return b""
+
+
+def _of_hexadecimal(profile: bytes) -> bytes:
+    """The block in a raw profile: three lines of head, then digits."""
+    digits = b"".join(profile.split(b"\n")[3:])
+    try:
+        return bytes.fromhex(digits.decode("ascii"))
+    except ValueError:
+        return b""

@@ -45,6 +45,8 @@ def png_of(pixels, color_type, depth=8, *, before=b"", after=b"") -> bytes:
     levels = pixels.reshape(height, -1)
     if depth == 16:
         rows = levels.astype(">u2").view(np.uint8)
+    elif depth == 8:
+        rows = levels.astype(np.uint8)
     else:
         bits = np.unpackbits(levels.astype(np.uint8)[..., None], axis=-1)[..., -depth:]
         rows = np.packbits(bits.reshape(height, -1), axis=-1)
