@@ -46,7 +46,7 @@ def _convert(arguments: list[str]) -> int:
     # Imported late, so that --help, --list and a mistake answer at once: jax takes a
     # second.
     from fcn_jax.convert.target import convert_file
-    from fcn_jax.data.folder_layout import read_classes
+    from fcn_jax.data.class_list import read_class_list
 
     set_up_logging()
     report = convert_file(
@@ -56,7 +56,9 @@ def _convert(arguments: list[str]) -> int:
         origin=options.origin,
         allow=[name for name in options.allow.split(",") if name],
         width=options.width,
-        classes=read_classes(Path(options.classes))[0] if options.classes else None,
+        classes=(
+            read_class_list(Path(options.classes)).classes if options.classes else None
+        ),
     )
     print("\n".join(report.lines()))
     print(f"{len(report.copied)} arrays written to {options.target}")

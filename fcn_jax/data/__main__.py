@@ -135,7 +135,7 @@ def _stats(arguments: argparse.Namespace) -> int:
         files.write(output / "stats.json", content.encode())
         if arguments.pictures:
             _draw_sheet(source, title, arguments.pictures, output / "sheet.png")
-    print_statistics(statistics, title, Console())
+    print_statistics(statistics, arguments.split, title, Console())
     return 0
 
 
