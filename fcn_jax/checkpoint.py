@@ -30,6 +30,7 @@ from absl import logging
 from etils import epath
 
 from fcn_jax import files, program
+from fcn_jax.locations import located, refuse_file
 
 _ITEMS = ("params", "optimizer")
 _RECORD = "record"
@@ -226,10 +227,12 @@ def load(
     Raises:
       CheckpointError: nothing there, or nothing that verifies. A damaged checkpoint next
         to a sound one is reported as an error in the log.
+      ValueError: a file, as weights of other programs are.
     """
     if which not in ("best", "newest"):
         raise ValueError(f"which is {which!r}; it must be 'best' or 'newest'")
-    root = pathlib.Path(path).absolute()
+    root = pathlib.Path(located(os.fspath(path))).absolute()
+    refuse_file(root, "the checkpoint")
     if (root / "checkpoints").is_dir():
         root = root / "checkpoints"
     steps = _steps(root)

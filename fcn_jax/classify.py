@@ -17,6 +17,7 @@ from fcn_jax.models.classifier import OUTPUT
 from fcn_jax.paths import unflatten
 from fcn_jax.pictures import checked_input, write_whole
 from fcn_jax.preprocessing import preprocess
+from fcn_jax.program import no_program, run
 from fcn_jax.report.heat import heat_map
 from fcn_jax.restored import TrainedClassifier
 
@@ -129,3 +130,11 @@ def write_classes(
         f"{classifier.categories[index]}"
         for index in order
     ]
+
+
+if __name__ == "__main__":
+    run(
+        no_program(
+            "python -m fcn_jax.predict --classify --checkpoint=DIR --output=DIR IMAGE"
+        )
+    )

@@ -16,6 +16,7 @@ from fcn_jax.data.buckets import Canvas, rounded_up
 from fcn_jax.paths import unflatten
 from fcn_jax.pictures import checked_input
 from fcn_jax.preprocessing import preprocess
+from fcn_jax.program import no_program, run
 from fcn_jax.restored import Trained
 
 Picture = np.ndarray | Mapping[str, np.ndarray]
@@ -184,3 +185,7 @@ class Segmenter:
             raise ValueError(f"the inputs have different sizes: {sizes}")
         self.refuse_small(next(iter(sizes.values())), "the image")
         return inputs
+
+
+if __name__ == "__main__":
+    run(no_program("python -m fcn_jax.predict --checkpoint=DIR --output=DIR IMAGE"))

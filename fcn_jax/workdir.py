@@ -15,8 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from fcn_jax import files, program
+from fcn_jax.locations import located
 
-_CONFIG = "config.json"
+CONFIG = "config.json"
 _ABSENT = "absent"
 
 
@@ -41,7 +42,7 @@ class WorkDirectory:
           ValueError: it is a file, or cannot be created or written.
           RunError: another process holds it; names the process. Does not wait.
         """
-        path = pathlib.Path(path).absolute()
+        path = pathlib.Path(located(os.fspath(path))).absolute()
         try:
             path.mkdir(parents=True, exist_ok=True)
             _write_and_delete(path)
@@ -93,7 +94,7 @@ def _write_and_delete(path: pathlib.Path) -> None:
 def store_config(path: str | os.PathLike, config: Mapping[str, Any]) -> None:
     """Writes `<path>/config.json`; `config` is nested and JSON-able."""
     text = json.dumps(config, indent=2)
-    files.write(pathlib.Path(path, _CONFIG), f"{text}\n".encode())
+    files.write(pathlib.Path(path, CONFIG), f"{text}\n".encode())
 
 
 def read_config(path: str | os.PathLike) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     Raises:
       ValueError: it is missing or not a JSON object.
     """
-    file = pathlib.Path(path, _CONFIG)
+    file = pathlib.Path(path, CONFIG)
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
