@@ -29,7 +29,8 @@ import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
 
-from fcn_jax import files, program
+from fcn_jax import files, plain_json, program
+from fcn_jax.checkpoint_record import check_manifest
 from fcn_jax.locations import located, refuse_file
 
 _ITEMS = ("params", "optimizer")
@@ -312,8 +313,10 @@ def _read_manifest(directory: pathlib.Path) -> dict[str, Any]:
     path = directory / _RECORD
     with _reading(path):
         manifest = dict(ocp.JsonCheckpointHandler().restore(epath.Path(path)))
+        plain_json.check(manifest, str(path))
         if manifest != _signed({k: v for k, v in manifest.items() if k != "sha256"}):
             raise CheckpointError(f"{path} differs from its own digest")
+        check_manifest(manifest, str(path))
         if str(manifest["step"]) != directory.name:
             raise CheckpointError(f"{path} belongs to step {manifest['step']}")
     return manifest

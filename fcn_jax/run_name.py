@@ -9,9 +9,9 @@ from typing import Any
 
 from absl import logging
 
-from fcn_jax.config import Config, changeable_keys, from_dict, to_dict
+from fcn_jax.config import Config, changeable_keys, to_dict
 from fcn_jax.experiment import Experiment
-from fcn_jax.workdir import CONFIG, check_resume, read_config
+from fcn_jax.workdir import CONFIG, check_resume, run_configuration
 
 RUNS = Path("runs")
 _DIGITS = 8
@@ -28,7 +28,7 @@ def default_workdir(experiment: Experiment, config: Config) -> Path:
     if former == directory or directory.exists() or not (former / CONFIG).is_file():
         return directory
     try:
-        stored = to_dict(from_dict(read_config(former)))
+        stored = to_dict(run_configuration(former))
         changeable = changeable_keys(config)
         check_resume(_absolute(stored), _absolute(to_dict(config)), changeable)
     except ValueError as error:

@@ -28,7 +28,7 @@ from fcn_jax import (
 from fcn_jax.assembly import Parts
 from fcn_jax.checkpoint import CheckpointStore
 from fcn_jax.clock import StartClock
-from fcn_jax.config import Config, changeable_keys, from_dict, to_dict
+from fcn_jax.config import Config, changeable_keys, to_dict
 from fcn_jax.data.pipeline import train_batches
 from fcn_jax.evaluate import (
     Evaluation,
@@ -44,7 +44,7 @@ from fcn_jax.progress import Losses
 from fcn_jax.report.panels import panel
 from fcn_jax.state import TrainState, flat_arrays
 from fcn_jax.update import Batch, Report, make_train_step
-from fcn_jax.workdir import WorkDirectory, check_resume, read_config, store_config
+from fcn_jax.workdir import WorkDirectory, check_resume, run_configuration, store_config
 
 
 def check_finite(step: int, report: Report) -> float:
@@ -157,8 +157,7 @@ def train(config: Config, workdir: Path, clock: StartClock | None = None) -> Non
         store = CheckpointStore(directory.checkpoints, keep=config.checkpoint.keep)
         found = store.newest()
         if found is not None:
-            # Through from_dict, so that a key newer than the run has its default.
-            stored = to_dict(from_dict(read_config(directory.path)))
+            stored = to_dict(run_configuration(directory.path))
             check_resume(stored, to_dict(config), changeable_keys(config))
             if found.step >= config.steps:
                 logging.info("%s has %d updates; nothing to do", workdir, found.step)

@@ -15,7 +15,14 @@ FLOORS = (
     (
         *("layers.geometry", "paths", "data.labels", "data.imagenet", "config"),
         *("config_values", "files", "program", "clock", "compilation", "overlap"),
-        *("devices", "locations", "shipped", "shown"),
+        *(
+            "devices",
+            "locations",
+            "shipped",
+            "shown",
+            "plain_json",
+            "checkpoint_record",
+        ),
     ),
     (
         *("layers", "losses", "metrics", "sharding", "preprocessing", "report"),
