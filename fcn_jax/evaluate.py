@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from fcn_jax import assembly, checkpoint, restored, runlog, sharding
+from fcn_jax import assembly, checkpoint, restored, runlog, scores_file, sharding
 from fcn_jax.clock import StartClock
 from fcn_jax.compilation import compiler_options
 from fcn_jax.config import Config, validate
@@ -25,8 +25,8 @@ from fcn_jax.losses import softmax_cross_entropy
 from fcn_jax.metrics import Absent, ConfusionMatrix, confusion_counts
 from fcn_jax.models.fcn import FCN
 from fcn_jax.overlap import one_behind
-from fcn_jax.paths import unflatten
 from fcn_jax.preprocessing import Preprocessing, preprocess
+from fcn_jax.program import no_program, run
 
 Batch = Mapping[str, Any]
 
@@ -200,11 +200,11 @@ def evaluate(
     split: str,
     clock: StartClock | None = None,
 ) -> None:
-    """Score a checkpoint on a split, print the table and write scores.json.
+    """Score a checkpoint on a split, print the table and write the scores.
 
     Args:
         config: says which data; network and preprocessing are the checkpoint's own.
-        workdir: where scores.json goes.
+        workdir: where scores.json goes, or a file beside it: see `scores_file`.
         stored: work directory (its best checkpoint) or converted checkpoint.
         split: split to score, config.data.eval_split unless told otherwise.
         clock: of the program; started here if None.
@@ -227,18 +227,19 @@ def evaluate(
     step = make_evaluation_step(
         model=own.model, records=own.records, dtype=own.dtype, mesh=mesh
     )
-    params = jax.device_put(unflatten(found.params), sharding.replicated(mesh))
+    params = jax.device_put(restored.parameters(own, found), sharding.replicated(mesh))
+    name = config.data.eval_name or config.data.name
     logging.info(
         "scoring %s (step %d) on %s/%s: %d images",
         found.directory,
         found.step,
-        config.data.name,
+        name,
         split,
         len(source),
     )
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"{config.data.name}/{split}", total=len(source))
+        task = bar.add_task(f"{name}/{split}", total=len(source))
 
         def advance(count: int) -> None:
             clock.result()
@@ -256,9 +257,14 @@ def evaluate(
     absent = config.evaluation.absent
     print_scores(result, source.outputs, absent)
     record = result.record(source.outputs, absent)
-    about = {"step": found.step, "checkpoint": str(found.directory), "split": split}
-    path = workdir / "scores.json"
-    runlog.write_scores(path, {**about, "data": config.data.name, **record})
+    asked = scores_file.question(config, split, stored)
+    about = {
+        "step": found.step,
+        "checkpoint": str(found.directory),
+        **asked.about(source.fingerprint),
+    }
+    path = scores_file.scores_path(workdir, asked, config.data.eval_split)
+    runlog.write_scores(path, {**about, **record})
     logging.info("scores are in %s", path)
 
 
@@ -306,3 +312,7 @@ def print_scores(
         console.print(table)
         scores = matrix.scores(absent).items()
         console.print(", ".join(f"{key} {value:.4f}" for key, value in scores))
+
+
+if __name__ == "__main__":
+    run(no_program("python -m fcn_jax.main --config=NAME --mode=evaluate"))

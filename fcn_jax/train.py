@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from fcn_jax import assembly, optim, runlog, sharding, start
+from fcn_jax import assembly, optim, runlog, scores_file, sharding, start
 from fcn_jax.assembly import Parts
 from fcn_jax.checkpoint import CheckpointStore
 from fcn_jax.clock import StartClock
-from fcn_jax.config import Config, changeable_keys, from_dict, to_dict
+from fcn_jax.config import Config, changeable_keys, to_dict
 from fcn_jax.data.pipeline import train_batches
 from fcn_jax.evaluate import (
     Evaluation,
@@ -30,11 +30,11 @@ from fcn_jax.evaluate import (
     split_batches,
     spread,
 )
-from fcn_jax.program import RunError
+from fcn_jax.program import RunError, no_program, run
 from fcn_jax.report.panels import panel
 from fcn_jax.state import TrainState, flat_arrays
 from fcn_jax.update import Batch, Report, make_train_step
-from fcn_jax.workdir import WorkDirectory, check_resume, read_config, store_config
+from fcn_jax.workdir import WorkDirectory, check_resume, run_configuration, store_config
 
 
 def check_finite(step: int, report: Report) -> float:
@@ -145,8 +145,7 @@ def train(config: Config, workdir: Path, clock: StartClock | None = None) -> Non
         store = CheckpointStore(directory.checkpoints, keep=config.checkpoint.keep)
         found = store.newest()
         if found is not None:
-            # Through from_dict, so that a key newer than the run has its default.
-            stored = to_dict(from_dict(read_config(directory.path)))
+            stored = to_dict(run_configuration(directory.path))
             check_resume(stored, to_dict(config), changeable_keys(config))
             if found.step >= config.steps:
                 logging.info("%s has %d updates; nothing to do", workdir, found.step)
@@ -267,8 +266,9 @@ def _write_scores(
 ) -> None:
     """scores.json holds the last evaluation; the last one is printed too."""
     record = result.record(parts.outputs, config.evaluation.absent)
-    about = {"step": step, "data": config.data.name, "split": config.data.eval_split}
-    runlog.write_scores(log.directory / "scores.json", {**about, **record})
+    own = scores_file.question(config, config.data.eval_split, log.directory)
+    about = {"step": step, **own.about(parts.eval_source.fingerprint)}
+    runlog.write_scores(log.directory / scores_file.OWN, {**about, **record})
     if step == config.steps:
         print_scores(result, parts.outputs, config.evaluation.absent)
 
@@ -299,3 +299,7 @@ def _save(
         },
         mean_iu=mean_iu,
     )
+
+
+if __name__ == "__main__":
+    run(no_program("python -m fcn_jax.main --config=NAME"))
