@@ -1,6 +1,6 @@
 """Score a split: one confusion matrix an output, then one record of scores."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 from absl import logging
 from jax.sharding import Mesh
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -58,6 +59,16 @@ class Evaluation:
             for key, value in matrix.scores(absent).items():
                 flat[prefix + key] = value
         return flat
+
+    def sentences(
+        self, outputs: Mapping[str, Classes], absent: Absent
+    ) -> Iterator[tuple[str, str]]:
+        """The scores of each output in a line, and what to know about them, or ""."""
+        for name, matrix in self.confusion.items():
+            line = matrix.sentence(absent)
+            prefix = f"{name}: " if len(self.confusion) > 1 else ""
+            caution = matrix.caution(outputs[name].names)
+            yield prefix + line, prefix + caution if caution else ""
 
     def record(self, outputs: Mapping[str, Classes], absent: Absent) -> dict[str, Any]:
         """The content of scores.json: first output at the top, others by name."""
@@ -310,8 +321,10 @@ def print_scores(
             shown = "n/a" if np.isnan(iu) else f"{iu:.4f}"
             table.add_row(label, shown, f"{support:,}")
         console.print(table)
-        scores = matrix.scores(absent).items()
-        console.print(", ".join(f"{key} {value:.4f}" for key, value in scores))
+    for line, caution in result.sentences(outputs, absent):
+        console.print(escape(line))
+        if caution:
+            logging.warning("%s", caution)
 
 
 if __name__ == "__main__":
