@@ -117,16 +117,3 @@ def _refuse_numbers(lines: Sequence[str], *, colored: bool) -> None:
         )
     if all(_FOUR_LEVELS.fullmatch(line) for line in lines):
         raise DataError(f"colours have four levels, as {first}; write red green blue")
-
-
-def check_names(names: Sequence[str]) -> None:
-    """Refuses labelme's mark where it cannot be one.
-
-    Raises:
-      DataError: for `__ignore__` anywhere but in the first line.
-    """
-    if "__ignore__" in names:
-        raise DataError(
-            "__ignore__ stands in the first line of a labels.txt of labelme and nowhere "
-            "else; call what is not to count `ignore`"
-        )

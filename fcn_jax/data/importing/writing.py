@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from fcn_jax import files
+from fcn_jax.data.class_list import read_class_list
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.folder_layout import default_splits, read_classes
+from fcn_jax.data.folder_layout import default_splits
 from fcn_jax.data.importing.export import Class, Entry, Export
 from fcn_jax.data.importing.picture_files import written_picture
 from fcn_jax.data.labels import (
@@ -174,7 +175,7 @@ def _write_classes(path: Path, classes: Classes) -> None:
         for name, (red, green, blue) in zip(classes.names, classes.palette, strict=True)
     ]
     path.write_text("".join(lines), encoding="utf-8")
-    back, _ = read_classes(path)
+    back = read_class_list(path).classes
     if back.names != classes.names:
         wrong = next(
             a for a, b in zip(classes.names, back.names, strict=False) if a != b
@@ -186,10 +187,12 @@ def _write_classes(path: Path, classes: Classes) -> None:
 
 
 def _splits(entries: Sequence[Entry], stems: Sequence[str]) -> dict[str, list[str]]:
-    """Stems by split, train first; empty where no entry has one."""
+    """Stems by split, train first; empty where none, or train alone, is known."""
     splits: dict[str, list[str]] = {}
     for entry, stem in zip(entries, stems, strict=True):
         if entry.split:
             splits.setdefault(entry.split, []).append(stem)
     order = ("train", "val", "test")
+    if set(splits) <= {"train"}:
+        return {}  # training needs a val as well, which is every fifth without lists
     return {split: sorted(splits[split]) for split in order if split in splits}
