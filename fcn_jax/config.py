@@ -34,14 +34,20 @@ ADAPTATIONS = ("classes", "channels", "reversed")
 CHANGEABLE = (
     "checkpoint.*",
     "checks.*",
+    "data.data_dir",
+    "data.folder",
     "data.prefetch",
     "data.threads",
     "data.workers",
     "devices",
     "evaluation.*",
+    "init_from",
     "log.*",
 )
-"""Keys that cannot alter the trajectory, so a resumed run may change them."""
+"""Keys that cannot alter the trajectory, so a resumed run may change them.
+
+Paths are among them: whether the data are the same is read from the data.
+"""
 
 
 def base() -> Config:
@@ -162,6 +168,7 @@ def base() -> Config:
     config.log = ConfigDict({"every": 20})  # updates between lines of metrics.jsonl
     config.checks = ConfigDict(
         {
+            "labels": True,  # the labels must hold two classes at least
             "untrained_trunk": True,  # fine-tuning needs a trunk that was loaded
             "constant_features": True,  # the trunk must tell pixels apart
             "constant_scores": True,  # ... and so must the scores, after

@@ -1,6 +1,6 @@
 """Score a split: one confusion matrix an output, then one record of scores."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from jax.sharding import Mesh
-from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from fcn_jax import assembly, checkpoint, restored, runlog, scores_file, sharding
+from fcn_jax import (
+    assembly,
+    checkpoint,
+    restored,
+    runlog,
+    scores_file,
+    sharding,
+    terminal,
+)
 from fcn_jax.clock import StartClock
 from fcn_jax.compilation import compiler_options
 from fcn_jax.config import Config, validate
@@ -58,6 +66,16 @@ class Evaluation:
             for key, value in matrix.scores(absent).items():
                 flat[prefix + key] = value
         return flat
+
+    def sentences(
+        self, outputs: Mapping[str, Classes], absent: Absent
+    ) -> Iterator[tuple[str, str]]:
+        """The scores of each output in a line, and what to know about them, or ""."""
+        for name, matrix in self.confusion.items():
+            line = matrix.sentence(absent)
+            prefix = f"{name}: " if len(self.confusion) > 1 else ""
+            caution = matrix.caution(outputs[name].names)
+            yield prefix + line, prefix + caution if caution else ""
 
     def record(self, outputs: Mapping[str, Classes], absent: Absent) -> dict[str, Any]:
         """The content of scores.json: first output at the top, others by name."""
@@ -237,9 +255,9 @@ def evaluate(
         split,
         len(source),
     )
-    console = Console(stderr=True)
+    console = terminal.console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"{name}/{split}", total=len(source))
+        task = bar.add_task(escape(f"{name}/{split}"), total=len(source))
 
         def advance(count: int) -> None:
             clock.result()
@@ -255,7 +273,6 @@ def evaluate(
         )
     logging.info("%s", clock.sentence("first batch"))
     absent = config.evaluation.absent
-    print_scores(result, source.outputs, absent)
     record = result.record(source.outputs, absent)
     asked = scores_file.question(config, split, stored)
     about = {
@@ -266,6 +283,7 @@ def evaluate(
     path = scores_file.scores_path(workdir, asked, config.data.eval_split)
     runlog.write_scores(path, {**about, **record})
     logging.info("scores are in %s", path)
+    print_scores(result, source.outputs, absent)
 
 
 def check_outputs(
@@ -294,9 +312,9 @@ def print_scores(
     result: Evaluation, outputs: Mapping[str, Classes], absent: Absent
 ) -> None:
     """A table of the scores and of each class, on standard output."""
-    console = Console()
+    console = terminal.console()
     for name, matrix in result.confusion.items():
-        table = Table(title=f"{name}: IU by class", show_edge=False)
+        table = Table(title=terminal.verbatim(f"{name}: IU by class"), show_edge=False)
         table.add_column("class")
         table.add_column("IU", justify="right")
         table.add_column("labelled pixels", justify="right")
@@ -308,10 +326,12 @@ def print_scores(
         )
         for label, iu, support in rows:
             shown = "n/a" if np.isnan(iu) else f"{iu:.4f}"
-            table.add_row(label, shown, f"{support:,}")
+            table.add_row(terminal.verbatim(label), shown, f"{support:,}")
         console.print(table)
-        scores = matrix.scores(absent).items()
-        console.print(", ".join(f"{key} {value:.4f}" for key, value in scores))
+    for line, caution in result.sentences(outputs, absent):
+        console.print(escape(line))
+        if caution:
+            logging.warning("%s", caution)
 
 
 if __name__ == "__main__":

@@ -279,7 +279,7 @@ def test_off_a_terminal_there_is_a_line_now_and_then(
             log.advance(step, 1 / 3, 2)
         log.message("done: 50%")
     assert [record.message for record in caplog.records] == [
-        "step 91/100, loss 0.3333, 0:01:30 left",
+        "step 91/100, loss 0.3333",
         "step 94/100, loss 0.3333, 0.2 images/s, 0:01:00 left",
         "step 97/100, loss 0.3333, 0.2 images/s, 0:00:30 left",
         "step 100/100, loss 0.3333, 0.2 images/s, 0:00:00 left",

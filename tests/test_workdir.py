@@ -114,7 +114,7 @@ def test_a_full_disk_is_found_before_the_run(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(ValueError, match=r"\(No space left on device\)"):
+    with pytest.raises(ValueError, match=r": No space left on device\)"):
         workdir.WorkDirectory.acquire(tmp_path)
     assert os.listdir(tmp_path) == []
 

@@ -10,8 +10,7 @@ import argparse
 import os
 from pathlib import Path
 
-from rich.console import Console
-
+from fcn_jax import terminal
 from fcn_jax.devices import start_devices
 from fcn_jax.locations import refuse_file
 from fcn_jax.program import Parser, run, set_up_logging
@@ -37,7 +36,7 @@ def _convert(arguments: list[str]) -> int:
 
     options = _parser().parse_args(arguments)
     if options.list:
-        manifest.print_list(manifest.default_manifest(), Console())
+        manifest.print_list(manifest.default_manifest(), terminal.console())
         return 0
     if options.target is None or not options.net:
         raise ValueError(
@@ -48,7 +47,7 @@ def _convert(arguments: list[str]) -> int:
     # Imported late, so that --help, --list and a mistake answer at once: jax takes a
     # second.
     from fcn_jax.convert.target import convert_file
-    from fcn_jax.data.folder_layout import read_classes
+    from fcn_jax.data.class_list import read_class_list
 
     set_up_logging()
     start_devices()
@@ -59,7 +58,9 @@ def _convert(arguments: list[str]) -> int:
         origin=options.origin,
         allow=[name for name in options.allow.split(",") if name],
         width=options.width,
-        classes=read_classes(Path(options.classes))[0] if options.classes else None,
+        classes=(
+            read_class_list(Path(options.classes)).classes if options.classes else None
+        ),
     )
     print("\n".join(report.lines()))
     print(f"{len(report.copied)} arrays written to {options.target}")
@@ -75,9 +76,9 @@ def _inspect(arguments: list[str]) -> int:
         description="Names, shapes, types and statistics of a weight file.",
     )
     parser.add_argument("file", metavar="FILE", help="any file that can be read")
-    console = Console()
+    console = terminal.console()
     if not console.is_terminal:
-        console = Console(width=WIDE)
+        console = terminal.console(width=WIDE)
     print_description(open_weights(parser.parse_args(arguments).file), console)
     return 0
 

@@ -6,6 +6,7 @@ a data set can be put in order in one round.
 
 import dataclasses
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,10 +16,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fcn_jax.data import folder_layout as layout
+from fcn_jax.data import split_problems
+from fcn_jax.data.census import (
+    Census,
+    absence_notes,
+    absence_problems,
+    tally,
+    useless_problems,
+)
+from fcn_jax.data.class_list import ClassList
 from fcn_jax.data.examples import DataError, label_problems
-from fcn_jax.data.images import read_color, read_label
-from fcn_jax.data.labels import IGNORE, Classes, Color
+from fcn_jax.data.folder_layout import Layout, read_layout
+from fcn_jax.data.images import read_color
+from fcn_jax.data.label_files import encoding_problems, read_ids
+from fcn_jax.data.labels import IGNORE, Classes
+from fcn_jax.data.padding import padding_notes
 from fcn_jax.data.scan import Progress, scan
 from fcn_jax.program import no_program, run
 
@@ -29,8 +41,9 @@ class Report:
 
     Attributes:
       problems: one sentence each; empty for a clean data set.
+      notes: what is no fault and may surprise, one sentence each.
       classes: from classes.txt; None where that cannot be read.
-      pairs: images that have a label, read or not.
+      pairs: images with a label that some split has, read or not.
       splits: number of ids by split.
       sizes: pairs by (height, width) of the image.
       pixels: pixels by id, over all labels that could be read.
@@ -38,6 +51,7 @@ class Report:
     """
 
     problems: tuple[str, ...]
+    notes: tuple[str, ...]
     classes: Classes | None
     pairs: int
     splits: Mapping[str, int]
@@ -48,16 +62,23 @@ class Report:
 
 @dataclasses.dataclass(frozen=True)
 class _Pair:
-    """What was read of one pair; `problems` instead where it was not readable."""
+    """What was read of one pair.
+
+    Attributes:
+      problems: one sentence each.
+      digest: of the image's file.
+      size: of the image; None where it was not readable.
+      pixels: `[256]` by id; None where the label was not readable or not in order.
+    """
 
     problems: list[str]
     digest: str
     size: tuple[int, int] | None
-    pixels: dict[int, int]
+    pixels: np.ndarray | None
 
 
 def check_folder(folder: str | Path, report: Progress | None = None) -> Report:
-    """Reads every image and label of a folder data set.
+    """Reads every image and label of a folder data set that some split has.
 
     Args:
       folder: the directory, see `open_folder`.
@@ -69,44 +90,34 @@ def check_folder(folder: str | Path, report: Progress | None = None) -> Report:
     root = Path(folder).expanduser()
     if not root.is_dir():
         raise DataError(f"the folder {root} is not a directory; give --folder=DIR")
-    problems: list[str] = []
-    classes, colors = _classes(root, problems)
-    images = _files(root, "images", layout.IMAGE_ENDINGS, problems)
-    labels = _files(root, "labels", layout.LABEL_ENDINGS, problems)
-    splits = _splits(root, problems)
-    problems += layout.pair_problems(images, labels)
-    for split, stems in splits.items():
-        problems += layout.list_problems(split, stems, images, labels)
-    problems += layout.overlap_problems(splits)
-
-    stems = sorted(set(images) & set(labels))
-    read = list(
-        scan(lambda s: _read(images[s], labels[s], classes, colors), stems, report)
+    layout = read_layout(root)
+    stems = layout.used()
+    read = list(scan(lambda stem: _read(layout, stem), stems, report))
+    pairs = dict(zip(stems, read, strict=True))
+    readable = [layout.labels[s] for s in stems if pairs[s].pixels is not None]
+    counts = [pair.pixels for pair in read if pair.pixels is not None]
+    table = np.array(counts, np.int64).reshape(-1, 256)
+    pixels, images = table.sum(axis=0), np.count_nonzero(table, axis=0)
+    found = _censuses(layout, pairs)
+    sizes = Counter(pair.size for pair in read if pair.size is not None)
+    problems = (
+        *layout.problems,
+        *_split_problems(layout),
+        *itertools.chain.from_iterable(pair.problems for pair in read),
+        *encoding_problems(readable, layout.classes),
+        *_copies(pairs, layout.splits),
+        *useless_problems(found),
+        *absence_problems(found),
     )
-    for pair in read:
-        problems += pair.problems
-    lists = splits or layout.default_splits(list(images))
-    problems += _copies(stems, read, lists)
-    if not stems:
-        problems.append(f"{root} has no image with a label")
-    elif not lists.get("val", stems):
-        problems.append(
-            f"the split val is empty: without lists every fifth of {len(images)} images "
-            "is val; add images or write splits/train.txt and splits/val.txt"
-        )
-    pixels: Counter[int] = Counter()
-    present: Counter[int] = Counter()
-    for pair in read:
-        pixels.update(pair.pixels)
-        present.update(pair.pixels.keys())
     return Report(
-        problems=tuple(problems),
-        classes=classes,
+        problems=problems,
+        notes=(*_unlisted(layout), *absence_notes(found), *padding_notes(sizes)),
+        classes=layout.classes.classes if layout.classes else None,
         pairs=len(stems),
-        splits={split: len(names) for split, names in lists.items()},
-        sizes=Counter(pair.size for pair in read if pair.size),
-        pixels=dict(sorted(pixels.items())),
-        images=dict(present),
+        splits={split: len(own) for split, own in layout.splits.items()},
+        sizes=sizes,
+        pixels={int(i): int(pixels[i]) for i in np.flatnonzero(pixels)},
+        images={int(i): int(images[i]) for i in np.flatnonzero(images)},
     )
 
 
@@ -131,6 +142,8 @@ def print_report(report: Report, console: Console) -> None:
             str(report.images.get(label_id, 0)),
         )
     console.print(table)
+    for note in report.notes:
+        print(f"note: {note}", file=console.file)
     for problem in report.problems:
         print(f"problem: {problem}", file=console.file)
     count = len(report.problems)
@@ -148,74 +161,101 @@ def _size_sentence(sizes: Mapping[tuple[int, int], int]) -> str:
     )
 
 
-def _classes(
-    root: Path, problems: list[str]
-) -> tuple[Classes | None, tuple[Color, ...] | None]:
-    try:
-        return layout.read_classes(root / "classes.txt")
-    except DataError as error:
-        problems.append(str(error))
-        return None, None
+def _split_problems(layout: Layout) -> list[str]:
+    """What training would miss: pairs, and one of its two splits."""
+    if layout.listed:
+        return split_problems.missing_problems(layout.splits)
+    if not layout.used():
+        return [f"{layout.root} has no image with a label"]
+    if not layout.splits["val"]:
+        return [
+            f"the split val is empty: without lists every fifth of {len(layout.images)} "
+            "images is val; add images or write splits/train.txt and splits/val.txt"
+        ]
+    return []
 
 
-def _files(
-    root: Path, name: str, endings: tuple[str, ...], problems: list[str]
-) -> dict[str, Path]:
-    try:
-        files, clashes = layout.list_files(root, name, endings)
-    except DataError as error:
-        problems.append(str(error))
-        return {}
-    problems += clashes + layout.unread_problems(root, name, endings)
-    return files
+def _unlisted(layout: Layout) -> list[str]:
+    stems = {stem for own in layout.splits.values() for stem in own}
+    left = sorted((set(layout.images) | set(layout.labels)) - stems)
+    if not layout.listed or not left:
+        return []
+    return [
+        f"{len(left)} images or labels are in no list and not used ("
+        f"{', '.join(left[:5])}{', ...' if len(left) > 5 else ''})"
+    ]
 
 
-def _splits(root: Path, problems: list[str]) -> dict[str, list[str]]:
-    try:
-        return layout.read_splits(root)
-    except DataError as error:
-        problems.append(str(error))
-        return {}
-
-
-def _read(
-    image: Path,
-    label: Path,
-    classes: Classes | None,
-    colors: tuple[Color, ...] | None,
-) -> _Pair:
+def _read(layout: Layout, stem: str) -> _Pair:
     problems: list[str] = []
-    size, pixels, content = None, {}, b""
+    image, label = layout.images[stem], layout.labels[stem]
+    size, pixels, content = None, None, b""
     try:
         content = image.read_bytes()
         color = read_color(content, where=f"images/{image.name}")
         size = (int(color.shape[0]), int(color.shape[1]))
-    except (DataError, OSError) as error:
-        problems.append(str(error))
+    except Exception as error:  # of any kind: the others are to be read
+        problems.append(_sentence(error, f"images/{image.name}"))
     try:
-        ids = read_label(label, where=f"labels/{label.name}", colors=colors)
-        counts = np.bincount(ids.ravel(), minlength=256)
-        pixels = {int(i): int(counts[i]) for i in np.flatnonzero(counts)}
-        problems += [
-            f"labels/{label.name}: {problem}"
-            for problem in label_problems(ids, size=size, classes=classes)
-        ]
-    except (DataError, OSError) as error:
-        problems.append(str(error))
+        found, pixels = _pixels(label, size, layout.classes)
+        problems += found
+    except Exception as error:
+        problems.append(_sentence(error, f"labels/{label.name}"))
     return _Pair(problems, hashlib.sha256(content).hexdigest(), size, pixels)
 
 
+def _pixels(
+    label: Path, size: tuple[int, int] | None, classes: ClassList | None
+) -> tuple[list[str], np.ndarray | None]:
+    """What is wrong with a label; its pixels by id where nothing is."""
+    where = f"labels/{label.name}"
+    ids = read_ids(label, where=where, classes=classes)
+    known = classes.classes if classes else None
+    problems = [
+        f"{where}: {problem}"
+        for problem in label_problems(ids, size=size, classes=known)
+    ]
+    return problems, None if problems else np.bincount(ids.ravel(), minlength=256)
+
+
+def _sentence(error: Exception, where: str) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, DataError):
+        return text
+    if isinstance(error, OSError):
+        return f"{where} cannot be read ({error.strerror or text})"
+    return f"{where} cannot be decoded ({type(error).__name__}: {text})"
+
+
+def _censuses(layout: Layout, pairs: Mapping[str, _Pair]) -> dict[str, Census]:
+    """The ids of each split, of the labels that are in order."""
+    if layout.classes is None:
+        return {}
+    outputs = {"semantic": layout.classes.classes}
+    found = {}
+    for split, stems in layout.splits.items():
+        read = [
+            {"semantic": pixels}
+            for stem in stems
+            if stem in pairs and (pixels := pairs[stem].pixels) is not None
+        ]
+        if read:
+            found[split] = tally(read, outputs, len(read))
+    return found
+
+
 def _copies(
-    stems: Sequence[str], pairs: Sequence[_Pair], splits: Mapping[str, Sequence[str]]
+    pairs: Mapping[str, _Pair], splits: Mapping[str, Sequence[str]]
 ) -> list[str]:
-    """Images of the same bytes, one in train and one in val or test."""
+    """Images of the same bytes, one in train and one in a split that is scored."""
     homes = {
         stem: split
-        for split in ("train", "val", "test")
-        for stem in splits.get(split, ())
+        for split in sorted(splits, key="train".__eq__)  # train last, since it counts
+        for stem in splits[split]
+        if not any(split.startswith(union) for union in ("trainval", "all"))
     }
     same: dict[str, list[str]] = {}
-    for stem, pair in zip(stems, pairs, strict=True):
+    for stem, pair in pairs.items():
         if pair.size is not None and stem in homes:
             same.setdefault(pair.digest, []).append(stem)
     return [

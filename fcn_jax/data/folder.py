@@ -1,19 +1,22 @@
 """A data set in a directory of its own: images/, labels/, splits/, classes.txt.
 
-classes.txt gives the class of each id, a line each: `name` or `name red green blue`.
-Labels are PNG: palette or grey with class ids, or RGB in the colours of classes.txt;
-255, in RGB (224, 224, 192), is ignored. Without split lists every fifth stem is val.
+classes.txt gives the class of each id, a line each, see `class_list`. Labels are PNG:
+palette or grey with class ids or the values of classes.txt, or palette or RGB in its
+colours; 255, as a colour (224, 224, 192), is ignored. Without split lists every fifth
+stem is val.
 """
 
 import dataclasses
 import functools
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from absl import logging
 
-from fcn_jax.data import folder_layout as layout
+from fcn_jax.data.class_list import ClassList
+from fcn_jax.data.contents import digests
 from fcn_jax.data.examples import (
     DataError,
     Example,
@@ -21,8 +24,11 @@ from fcn_jax.data.examples import (
     checked_example,
     digest,
 )
-from fcn_jax.data.images import image_size, read_color, read_label
-from fcn_jax.data.labels import Classes, Color
+from fcn_jax.data.folder_layout import Layout, read_layout
+from fcn_jax.data.images import image_size, read_color
+from fcn_jax.data.label_files import encoding_problems, read_ids
+from fcn_jax.data.labels import Classes
+from fcn_jax.data.split_problems import missing_sentence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,34 +40,32 @@ class FolderSource:
       split: name of the split.
       images: image files, in the order of the split.
       labels: their labels.
-      classes: names and colours of the ids.
-      colors: what RGB labels are read by; None where classes.txt gives no colours.
+      class_list: the classes, and what values and colours of labels mean.
     """
 
     folder: Path
     split: str
     images: tuple[Path, ...]
     labels: tuple[Path, ...]
-    classes: Classes
-    colors: tuple[Color, ...] | None
+    class_list: ClassList
 
     @property
     def outputs(self) -> Mapping[str, Classes]:
         """The classes, under "semantic"."""
-        return {"semantic": self.classes}
+        return {"semantic": self.class_list.classes}
 
     @property
     def fingerprint(self) -> str:
-        """Digest of classes, names and the byte counts of the files; taken once."""
+        """Digest of names, order, contents and classes; the directory is not in it."""
         return self._fingerprint
 
     @functools.cached_property
     def _fingerprint(self) -> str:
-        files = [
-            [image.name, image.stat().st_size, label.stat().st_size]
-            for image, label in zip(self.images, self.labels, strict=True)
-        ]
-        return digest(["folder", self.split, self.classes.to_dict(), files])
+        names = [self.name(index) for index in range(len(self))]
+        contents = digests(self.folder, [*self.images, *self.labels])
+        own = self.class_list
+        classes = [own.classes.to_dict(), own.colors, own.values]
+        return digest(["folder", names, contents, classes])
 
     def __len__(self) -> int:
         return len(self.images)
@@ -70,17 +74,17 @@ class FolderSource:
         check_index(index, len(self), f"split {self.split} of {self.folder}")
         where = self._where(index)
         color = read_color(self.images[index], where=f"{where}, {self.images[index]}")
-        labels = read_label(
+        labels = read_ids(
             self.labels[index],
             where=f"{where}, {self.labels[index]}",
-            colors=self.colors,
+            classes=self.class_list,
         )
         example = Example(self.name(index), {"color": color}, {"semantic": labels})
         return checked_example(example, outputs=self.outputs, where=where)
 
     def name(self, index: int) -> str:
-        """The stem of the example's files."""
-        return self.images[index].stem
+        """The stem of the example's files, in Unicode's form NFC."""
+        return unicodedata.normalize("NFC", self.images[index].stem)
 
     def sizes(self) -> np.ndarray:
         """`[n, 2] int32` (height, width), from the files' headers; read once."""
@@ -104,35 +108,36 @@ class FolderSource:
 def open_folder(folder: str | Path, split: str) -> FolderSource:
     """Opens a split of the folder data set in a directory.
 
-    Without files in splits/, every fifth stem in sorted order (4, 9, 14, ...) is val
-    and the others are train, which the log says.
+    Without split lists, every fifth stem in sorted order (4, 9, 14, ...) is val and the
+    others are train, which the log says.
 
     Args:
       folder: the directory, with images/, labels/ and classes.txt.
-      split: "train", "val" or the stem of another file in splits/.
+      split: "train", "val" or the name of another list.
 
     Raises:
       DataError: for a missing directory or file, an unknown or empty split, ids listed
-        twice, in train and val, or without files, and, without split lists, images
-        without labels or labels without images.
+        twice, in two splits, or without files, lists that are not read, labels whose
+        values differ in meaning, and, without lists, images without labels or labels
+        without images.
     """
     if not str(folder):
         raise DataError("the folder data set needs its directory; none is given")
     root = Path(folder).expanduser()
     if not root.is_dir():
         raise DataError(f"the folder data set {root} is not a directory; give its path")
-    classes, colors = layout.read_classes(root / "classes.txt")
-    images, problems = layout.list_files(root, "images", layout.IMAGE_ENDINGS)
-    labels, clashes = layout.list_files(root, "labels", layout.LABEL_ENDINGS)
-    problems += clashes
-    splits = layout.read_splits(root)
-    if splits:
-        stems, found = _listed(split, splits, images, labels)
-        problems += found
-    else:
-        problems += layout.pair_problems(images, labels)
-        stems = _unlisted(split, images, root)
-    if problems:
+    layout = read_layout(root)
+    problems = list(layout.problems)
+    if split not in layout.splits:
+        problems.append(_unknown(split, layout))
+    used = [layout.labels[stem] for stem in layout.used()]
+    problems += encoding_problems(used, layout.classes)
+    if not problems and not layout.splits[split]:
+        problems.append(
+            f"it is empty: images/ holds {len(layout.images)} JPEG or PNG files, of which "
+            "every fifth is val; add files or write splits/train.txt and splits/val.txt"
+        )
+    if problems or layout.classes is None:
         more = (
             f" (and {len(problems) - 1} more problems, which `python -m fcn_jax.data "
             f"check --folder={root}` lists)"
@@ -140,53 +145,33 @@ def open_folder(folder: str | Path, split: str) -> FolderSource:
             else ""
         )
         raise DataError(f"folder data set {root}, split {split}: {problems[0]}{more}")
+    if not layout.listed:
+        _log_default(layout)
+    stems = layout.splits[split]
     return FolderSource(
         folder=root,
         split=split,
-        images=tuple(images[stem] for stem in stems),
-        labels=tuple(labels[stem] for stem in stems),
-        classes=classes,
-        colors=colors,
+        images=tuple(layout.images[stem] for stem in stems),
+        labels=tuple(layout.labels[stem] for stem in stems),
+        class_list=layout.classes,
     )
 
 
-def _listed(
-    split: str,
-    splits: Mapping[str, list[str]],
-    images: Mapping[str, Path],
-    labels: Mapping[str, Path],
-) -> tuple[list[str], list[str]]:
-    """The stems of a split with a list, and what is wrong with them."""
-    if split not in splits:
-        return [], [
-            f"there is no splits/{split}.txt; there are "
-            f"{', '.join(f'splits/{name}.txt' for name in splits)}"
-        ]
-    problems = layout.list_problems(split, splits[split], images, labels)
-    return splits[split], problems + layout.overlap_problems(splits)
+def _unknown(split: str, layout: Layout) -> str:
+    if layout.listed:
+        return missing_sentence(split, layout.splits)
+    return (
+        f"there is no split {split!r}: without split lists it has train and val; write "
+        f"the stems of others into splits/{split}.txt, one a line"
+    )
 
 
-def _unlisted(split: str, images: Mapping[str, Path], root: Path) -> list[str]:
-    """The stems of a split of a folder without lists."""
-    splits = layout.default_splits(list(images))
-    if split not in splits:
-        raise DataError(
-            f"folder data set {root} has no split {split!r}: without files in splits/ "
-            "it has train and val; write the stems of others into "
-            f"splits/{split}.txt, one a line"
-        )
-    if not splits[split]:
-        raise DataError(
-            f"folder data set {root}, split {split}, is empty: images/ holds "
-            f"{len(images)} JPEG or PNG files, of which every fifth is val; add files "
-            "or write splits/train.txt and splits/val.txt"
-        )
+def _log_default(layout: Layout) -> None:
     logging.info(
         "%s has no split lists: every fifth of its %d images is val (%d), the others "
         "train (%d)",
-        root,
-        len(images),
-        len(splits["val"]),
-        len(splits["train"]),
+        layout.root,
+        len(layout.images),
+        len(layout.splits["val"]),
+        len(layout.splits["train"]),
     )
-    return splits[split]

@@ -1,6 +1,7 @@
 """`python -m fcn_jax.data check`: every defect on a line, and the exit status."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -8,75 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fcn_jax.data.__main__ import main
 from fcn_jax.data.check import check_folder
-
-
-def make_folder(root, count=10, splits=True):
-    for name in ("images", "labels", "splits"):
-        (root / name).mkdir()
-    rng = np.random.default_rng(0)
-    for index in range(count):
-        image = rng.integers(0, 256, (8, 12 + index % 2, 3), dtype=np.uint8)
-        labels = np.full(image.shape[:2], 255, np.uint8)
-        labels[:6] = 0
-        labels[:2] = 1
-        Image.fromarray(image).save(root / "images" / f"i{index}.png")
-        Image.fromarray(labels).save(root / "labels" / f"i{index}.png")
-    (root / "classes.txt").write_text("ground\ncat\n")
-    if splits:
-        stems = [f"i{index}\n" for index in range(count)]
-        (root / "splits" / "train.txt").write_text("".join(stems[:8]))
-        (root / "splits" / "val.txt").write_text("".join(stems[8:]))
-    return root
-
-
-def plant_defects(root):
-    """Changes a clean folder of 20 pairs; returns what each problem has to name."""
-    images, labels, splits = root / "images", root / "labels", root / "splits"
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.open(images / "i0.png").save(images / "i0.png", exif=exif)
-    (images / "i1.png").write_bytes((images / "i1.png").read_bytes()[:200])
-    Image.fromarray(np.zeros((8, 8), np.uint8)).save(labels / "i2.png")
-    Image.fromarray(np.full((8, 13), 2, np.uint8)).save(labels / "i3.png")
-    Image.fromarray(np.zeros((8, 12, 3), np.uint8)).save(labels / "i4.png")
-    Image.open(images / "i5.png").save(images / "i5.gif")
-    (images / "i5.png").unlink()
-    (images / "i5.gif").rename(images / "i5.jpg")
-    (labels / "i6.png").unlink()
-    (images / "i7.png").unlink()
-    (images / "i9.jpg").write_bytes((images / "i9.png").read_bytes())
-    (images / "i10.tif").write_bytes(b"")
-    (labels / "i11.png").write_bytes(b"")
-    (images / "i13.png").write_bytes((images / "i19.png").read_bytes())
-    Image.fromarray(np.full((8, 12), 999, np.uint16)).save(labels / "i14.png")
-    deep = np.zeros((8, 13), np.uint16)
-    Image.fromarray(deep).save(images / "i15.png")
-    with (splits / "train.txt").open("a") as file:
-        file.write("i8\ni0\nj1\n")
-    (splits / "test.txt").write_text("")
-    return [
-        "images/i0.png: its EXIF tag asks for a rotation",
-        "images/i1.png: cannot be decoded",
-        "labels/i2.png: the image is 8x12 pixels (height x width) and its label 8x8",
-        "labels/i3.png: label ids 2 (104 pixels) are outside the classes",
-        "labels/i4.png: the label is an RGB image",
-        "images/i5.jpg: not a readable JPEG or PNG",
-        "the image i6.png has no label",
-        "the label i7.png has no image",
-        "images/i9.jpg and i9.png have the same stem",
-        "images/i10.tif is not read",
-        "labels/i11.png: not a readable PNG",
-        "the images i13 (train), i19 (val) are copies",
-        "labels/i14.png: 16-bit label with ids 999..999",
-        "images/i15.png: 16 bits a channel",
-        "splits/train.txt lists 'i0' 2 times",
-        "splits/train.txt lists 'i6', which has no file in labels/",
-        "splits/train.txt lists 'i7', which has no file in images/",
-        "splits/train.txt lists 'j1', which has no file in images/ and labels/",
-        "splits/train.txt and splits/val.txt share 1 ids (i8)",
-        "splits/test.txt lists no ids",
-    ]
+from fcn_jax.data.examples import DataError
+from fcn_jax.data.folder import open_folder
+from tests.data.defects import DEFECTS, NOT_SEEN_BY_OPENING, make_folder
 
 
 def data_program(*arguments, **environment):
@@ -93,7 +30,7 @@ def test_a_clean_folder_is_reported_with_status_0(tmp_path):
     done = data_program("check", f"--folder={make_folder(tmp_path)}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
-    assert "10 pairs; ids in train 8, val 2" in done.stdout
+    assert "10 pairs; ids in train 9, val 1" in done.stdout
     assert "heights 8..8, widths 12..13; 2 sizes" in done.stdout
     columns = 5 * 12 + 5 * 13
     for row in (
@@ -108,22 +45,48 @@ def test_a_clean_folder_is_reported_with_status_0(tmp_path):
     assert done.stdout.endswith("no problems\n")
 
 
-def test_every_defect_is_listed_once_with_status_1(tmp_path):
-    """Oracle: twenty planted defects, one line each, and no other line."""
-    root = make_folder(tmp_path, count=20)
-    (root / "splits" / "train.txt").write_text(
-        "".join(f"i{index}\n" for index in range(20) if index not in (8, 9, 19))
-    )
-    (root / "splits" / "val.txt").write_text("i8\ni9\ni19\n")
-    expected = plant_defects(root)
+def test_every_defect_among_200_pairs_is_listed(tmp_path):
+    """Oracle: what was planted, each by its file; each line is of one that was."""
+    root = make_folder(tmp_path, count=200)
+    planted = []
+    for number, (plant, said) in enumerate(DEFECTS.values()):
+        stem = f"i{20 + 2 * number}"
+        plant(root, stem)
+        planted.append((stem, said.format(stem)))
     done = data_program("check", f"--folder={root}")
     assert done.returncode == 1, done.stdout + done.stderr
     lines = [x for x in done.stdout.splitlines() if x.startswith("problem: ")]
-    for text in expected:
+    assert len(DEFECTS) >= 20
+    for _, text in planted:
         assert sum(text in line for line in lines) == 1, (text, lines)
-    assert len(lines) == len(expected)
-    assert done.stdout.endswith("\n20 problems\n")
+    stems = "|".join(stem for stem, _ in planted)
+    strange = [x for x in lines if not re.search(rf"\b[_c]?({stems})(\b|_)", x)]
+    assert [x for x in strange if "lists/train.lst" not in x] == []
+    assert done.stdout.endswith(f"\n{len(lines)} problems\n")
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("kind", DEFECTS)
+def test_check_and_training_agree(tmp_path, kind):
+    """Oracle: opening and reading both splits, as training does."""
+    root = make_folder(tmp_path)
+    assert check_folder(root).problems == ()
+    read_both(root)
+    DEFECTS[kind][0](root, "i4")
+    problems = check_folder(root).problems
+    if kind in NOT_SEEN_BY_OPENING:
+        assert problems
+        return
+    assert any("i4" in problem or "lists/" in problem for problem in problems)
+    with pytest.raises(DataError, match="i4|lists/train.lst"):
+        read_both(root)
+
+
+def read_both(root):
+    for split in ("train", "val"):
+        source = open_folder(root, split)
+        for index in range(len(source)):
+            source[index]
 
 
 def test_a_missing_file_of_classes_is_a_problem_among_others(tmp_path):
@@ -145,6 +108,82 @@ def test_folders_too_small_are_problems(tmp_path, count, message):
     problems = check_folder(make_folder(tmp_path, count, splits=False)).problems
     assert len(problems) == 1
     assert message in problems[0]
+
+
+def repaint(root, stems, change):
+    for stem in stems:
+        path = root / "labels" / f"{stem}.png"
+        Image.fromarray(change(np.asarray(Image.open(path)))).save(path)
+
+
+ALL = [f"i{index}" for index in range(10)]
+
+
+def test_masks_of_0_and_255_are_a_problem_until_classes_say_what_255_is(tmp_path):
+    """Oracle: pixels by hand: 4 rows of 8 are background and 4 the object."""
+    root = make_folder(tmp_path)
+    (root / "classes.txt").write_text("background\nobject\n")
+    repaint(root, ALL, lambda ids: np.where(ids == 0, 0, 255).astype(np.uint8))
+    (problem,) = check_folder(root).problems
+    columns = 5 * 12 + 5 * 13
+    assert f"and {4 * columns} pixels are 255, which is ignored; if 255" in problem
+    assert "`0: background` and `255: object`" in problem
+    (root / "classes.txt").write_text("0: background\n255: object\n")
+    report = check_folder(root)
+    assert report.problems == ()
+    assert report.pixels == {0: 4 * columns, 1: 4 * columns}
+
+
+def test_a_split_of_ignored_pixels_is_a_problem(tmp_path):
+    """Oracle: the only label of val is 255 throughout."""
+    root = make_folder(tmp_path)
+    repaint(root, ["i9"], lambda ids: np.full_like(ids, 255))
+    (problem,) = check_folder(root).problems
+    assert problem.startswith("split val: all pixels of semantic are ignored (255)")
+
+
+def test_a_class_that_one_split_lacks_is_noted(tmp_path):
+    """Oracle: no cat in val, then none in train but one in val."""
+    root = make_folder(tmp_path)
+    repaint(root, ["i9"], lambda ids: ids // 255 * 255)
+    report = check_folder(root)
+    assert report.problems == ()
+    assert report.notes == ("split val has no pixel of semantic of: cat",)
+    (root / "classes.txt").write_text("ground\ncat\ndog\n")
+    repaint(root, ["i9"], lambda ids: np.where(ids == 0, 2, ids).astype(np.uint8))
+    report = check_folder(root)
+    assert report.problems == ()
+    assert "split train has no pixel of semantic of: dog" in report.notes
+
+
+def test_one_large_image_among_small_ones_is_noted(tmp_path):
+    """Oracle: 9 of 8 x 12.5 on average and one of 40 x 60 on canvases of 40 x 60."""
+    root = make_folder(tmp_path)
+    assert check_folder(root).notes == ()
+    for name, shape in (("images", (40, 60, 3)), ("labels", (40, 60))):
+        pixels = np.ones(shape, np.uint8)
+        Image.fromarray(pixels).save(root / name / "i0.png")
+    (note,) = check_folder(root).notes
+    share = 1 - (4 * 8 * 12 + 5 * 8 * 13 + 40 * 60) / (10 * 40 * 60)
+    assert note.startswith(f"{share:.0%} of the pixels of batches are padding, since ")
+    assert "8x13 (height x width) is usual" in note
+
+
+def test_stats_say_what_check_says(tmp_path, capsys):
+    """Oracle: the sentences of check, of a folder of masks."""
+    root = make_folder(tmp_path)
+    repaint(root, ALL, lambda ids: np.where(ids == 0, 0, 255).astype(np.uint8))
+    assert main(["stats", f"--folder={root}"]) == 0
+    said = capsys.readouterr().out
+    assert "problem: the data set: every labelled pixel of semantic is 'ground'" in said
+    (root / "classes.txt").write_text("0: ground\n255: cat\n3: dog\n")
+    assert main(["stats", f"--folder={root}", "--limit=2"]) == 0
+    said = capsys.readouterr().out
+    assert "problem: " not in said
+    assert (
+        "note: split train has no pixel of semantic in the 2 examples read of: dog"
+        in said
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,16 @@
 """Reading pictures and label maps: what comes out, and what is refused."""
 
-import io
-import struct
 import subprocess
 import sys
-import zlib
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.images import image_size, read_color, read_label
+from fcn_jax.data.images import image_size, label_encoding, read_color, read_label
 from fcn_jax.data.labels import voc_palette
+from tests.data.image_bytes import encoded, png, saved
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (60, 60, 3), dtype=np.uint8)
@@ -21,42 +19,13 @@ IDS = RNG.choice(np.array([0, 1, 2, 3, 255], np.uint8), (6, 9))
 COLORS = ((0, 0, 0), (10, 20, 30), (255, 0, 0), (0, 0, 255))
 
 
-def encoded(array, kind="PNG", mode=None, **options):
-    image = Image.fromarray(array)
-    if mode is not None:
-        image = image.convert(mode)
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
-
-
-def png(width, height, depth, color_type, rows):
-    """A PNG written by hand (PNG specification, sections 5 and 9), unfiltered."""
-
-    def chunk(kind, data):
-        body = kind + data
-        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-
-    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
-    data = zlib.compress(b"".join(b"\0" + bytes(row) for row in rows))
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", data)
-        + chunk(b"IEND", b"")
-    )
-
-
-def palette_image(ids):
+def palette_image(ids, colors=None):
+    palette = list(voc_palette(256))
+    if colors is not None:
+        palette[: len(colors)] = colors
     image = Image.fromarray(ids)
-    image.putpalette([level for color in voc_palette(256) for level in color])
+    image.putpalette([level for color in palette for level in color])
     return image
-
-
-def saved(image, kind="PNG", **options):
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
 
 
 def rgb_label():
@@ -119,7 +88,7 @@ def test_read_color_reads_files_and_jpeg(tmp_path):
 @pytest.mark.parametrize(
     "data",
     [
-        saved(palette_image(IDS)),
+        saved(palette_image(IDS, COLORS)),
         encoded(IDS),
         encoded(IDS.astype(np.uint16)),
         encoded(rgb_label()),
@@ -156,6 +125,116 @@ def test_label_palette_of_few_bits_keeps_its_indices():
     np.testing.assert_array_equal(read_label(data, where="x"), ids)
 
 
+SHUFFLE = RNG.permutation(256)
+
+
+@pytest.mark.parametrize("dtype", ["palette", "few colours", "two bits"])
+def test_palette_labels_are_read_by_colour_where_colours_are_known(dtype):
+    """Oracle: the ids that were painted, whatever the palette's order and bits."""
+    colors = dict(enumerate(COLORS)) | {255: (224, 224, 192)}
+    used = [255, 3, 0, 2, 1] if dtype != "two bits" else [3, 255, 0, 1]
+    ids = RNG.choice(np.array(used, np.uint8), (7, 5))
+    place = {id: SHUFFLE[id] if dtype == "palette" else used.index(id) for id in used}
+    image = Image.fromarray(np.vectorize(place.get, otypes=[np.uint8])(ids))
+    palette = np.full((256, 3), 77, np.uint8)
+    for id, index in place.items():
+        palette[index] = colors[id]
+    count = 256 if dtype == "palette" else len(used)
+    image.putpalette(palette[:count].tobytes())
+    data = saved(image, bits=2 if dtype == "two bits" else 8)
+    np.testing.assert_array_equal(read_label(data, where="x", colors=COLORS), ids)
+    stored = read_label(data, where="x")
+    np.testing.assert_array_equal(stored, np.array(image))
+
+
+def test_palette_labels_whose_colours_no_class_has_are_refused():
+    """Oracle: the two pixels of colour 5 of VOC, which is none of the four."""
+    ids = np.array([[0, 1, 5], [5, 2, 0]], np.uint8)
+    with pytest.raises(DataError, match=r"no class has, \(128, 0, 128\) \(2 pixels\)"):
+        read_label(saved(palette_image(ids, COLORS)), where="x", colors=COLORS)
+
+
+def test_an_index_beyond_the_palette_is_refused():
+    """Oracle: three colours of which there is no number 3."""
+    ids = np.array([[0, 1, 3]], np.uint8)
+    image = Image.fromarray(ids)
+    image.putpalette([level for color in COLORS[:3] for level in color])
+    with pytest.raises(DataError, match="3 colours and its pixels the index 3"):
+        read_label(saved(image, bits=8), where="x", colors=COLORS)
+
+
+BLACK_AND_WHITE = ((0, 0, 0), (255, 255, 255))
+FOUR_GREYS = ((255, 255, 255), (170, 170, 170), (85, 85, 85), (0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("data", "colors", "expected"),
+    [
+        (png(3, 1, 1, 0, [[0b10100000]]), BLACK_AND_WHITE, [[1, 0, 1]]),
+        (png(3, 1, 8, 0, [[1, 0, 255]]), BLACK_AND_WHITE, [[1, 0, 255]]),
+        (png(3, 1, 8, 0, [[0, 170, 85]]), FOUR_GREYS, [[3, 1, 2]]),
+        (png(2, 1, 8, 0, [[128, 0]]), ((0, 0, 0), (128, 128, 128)), [[1, 0]]),
+        (png(2, 1, 4, 0, [[0x20]]), COLORS, [[2, 0]]),
+        (png(2, 1, 8, 0, [[9, 0]]), COLORS, [[9, 0]]),
+    ],
+    ids=["1 bit", "ids", "greys", "two greys", "4 bits", "unknown"],
+)
+def test_grey_labels_where_colours_are_known(data, colors, expected):
+    """Oracle: ids by hand; a value that is no id and no colour is left to the check."""
+    np.testing.assert_array_equal(read_label(data, where="x", colors=colors), expected)
+
+
+@pytest.mark.parametrize(
+    ("data", "colors"),
+    [
+        (png(2, 1, 8, 0, [[0, 255]]), BLACK_AND_WHITE),
+        (png(4, 1, 2, 0, [[0b00011011]]), FOUR_GREYS),
+        (png(2, 1, 1, 0, [[0]]), FOUR_GREYS),
+    ],
+    ids=["0 and 255", "2 bits", "all black"],
+)
+def test_grey_labels_that_can_be_read_in_two_ways_are_refused(data, colors):
+    """Oracle: both readings are valid and differ, by hand."""
+    with pytest.raises(DataError, match="are class ids, and as greys the colours"):
+        read_label(data, where="x", colors=colors)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (saved(palette_image(IDS, COLORS)), ("palette", 8, 256)),
+        (saved(palette_image(IDS % 4), bits=2), ("palette", 2, 4)),
+        (encoded(IDS > 1, mode="1"), ("grey", 1, 0)),
+        (png(2, 1, 4, 0, [[0x20]]), ("grey", 4, 0)),
+        (encoded(IDS), ("grey", 8, 0)),
+        (encoded(IDS.astype(np.uint16)), ("grey", 16, 0)),
+        (encoded(RGB), ("color", 8, 0)),
+        (encoded(IDS, mode="LA"), ("grey with alpha", 8, 0)),
+        (encoded(RGB, mode="RGBA"), ("color with alpha", 8, 0)),
+    ],
+)
+def test_label_encoding_tells_how_values_are_stored(data, expected, tmp_path):
+    """Oracle: what was asked of the encoder, and the palette it was given."""
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    found = label_encoding(path, where="x")
+    assert (found.kind, found.depth, len(found.palette)) == expected
+    assert found == label_encoding(data, where="x")
+    if expected[0] == "palette":
+        own = COLORS if expected[1] == 8 else voc_palette(4)
+        assert found.palette[:4] == own
+
+
+@pytest.mark.parametrize(
+    "data",
+    [encoded(RGB, "JPEG"), b"", encoded(RGB)[:30], encoded(RGB)[:20] + b"?" * 99],
+)
+def test_label_encoding_refuses_what_is_no_png(data):
+    """Oracle: the first bytes of the PNG specification, and its checksums."""
+    with pytest.raises(DataError, match="^my label: "):
+        label_encoding(data, where="my label")
+
+
 def rotated(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -163,7 +242,7 @@ def rotated(orientation):
 
 
 BAD_COLOR = {
-    "gif": (encoded(RGB, "GIF"), "not a readable JPEG or PNG file.*b'GIF8"),
+    "gif": (encoded(RGB, "GIF"), "not a readable JPEG or PNG file.*content is GIF"),
     "text": (b"not an image", "not a readable JPEG or PNG"),
     "empty": (b"", "not a readable JPEG or PNG"),
     "cut jpeg": (
@@ -200,8 +279,8 @@ def test_exif_orientation_one_is_accepted():
 BAD_LABEL = {
     "jpeg": (encoded(IDS, "JPEG"), "not a readable PNG file"),
     "16 bit": (encoded(np.full((2, 2), 300, np.uint16)), "16-bit label with ids 300"),
-    "rgba": (encoded(RGB, mode="RGBA"), "label of mode RGBA"),
-    "grey alpha": (encoded(IDS, mode="LA"), "label of mode LA"),
+    "rgba": (encoded(np.dstack([RGB, RGB[..., :1]])), "transparent pixels"),
+    "grey alpha": (encoded(np.dstack([IDS, IDS])), "transparent pixels"),
     "rgb16": (png(1, 1, 16, 2, [[0] * 6]), "label of mode RGB with 16 bits"),
     "cut": (encoded(NOISE[..., 0])[:2000], "cannot be decoded"),
     "exif": (encoded(IDS, exif=rotated(8)), r"orientation 8"),

@@ -1,0 +1,117 @@
+"""Digests of the contents of files, taken once and kept in the user's cache directory.
+
+A file counts as unchanged while its size, its times and its number on the disk are what
+they were; a change of names changes one of its times. What is kept may be lost or
+damaged at any moment: it is taken again.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import logging
+
+from fcn_jax import files
+from fcn_jax.compilation import cache_root
+from fcn_jax.data.scan import scan
+
+Stamp = tuple[int, int, int, int]
+"""Size, inode, and the times of the last change of contents and of the file, in ns."""
+
+_SETTLED_NS = 2 * 10**9
+_BLOCK = 2**20
+_KEPT_FOLDERS = 64
+_SLOW_SECONDS = 5
+
+
+def digests(folder: Path, paths: Sequence[Path]) -> list[str]:
+    """The SHA-256 of the contents of files, in hexadecimal.
+
+    Args:
+      folder: the directory that they lie in, under which digests are kept.
+      paths: of the files.
+
+    Raises:
+      OSError: a file cannot be read.
+    """
+    start = time.monotonic()
+    store = _store(folder)
+    known = _load(store)
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    found = list(scan(lambda name: _digest(folder / name, known.get(name)), names))
+    seconds = time.monotonic() - start
+    if seconds > _SLOW_SECONDS:
+        logging.info("digests of %d files were taken in %.0f s", len(paths), seconds)
+    settled = {
+        name: [*stamp, own]
+        for name, (stamp, own) in zip(names, found, strict=True)
+        if _is_settled(stamp)
+    }
+    if any(known.get(name) != entry for name, entry in settled.items()):
+        there = {name: own for name, own in known.items() if (folder / name).exists()}
+        _save(store, {**there, **settled})
+    return [own for _, own in found]
+
+
+def _digest(path: Path, entry: list | None) -> tuple[Stamp, str]:
+    """The stamp of a file before it is read, and its digest."""
+    stamp = _stamp(path)
+    if entry is not None and tuple(entry[:4]) == stamp:
+        return stamp, entry[4]
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            total.update(block)
+    return stamp, total.hexdigest()
+
+
+def _stamp(path: Path) -> Stamp:
+    status = path.stat()
+    return (status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _is_settled(stamp: Stamp) -> bool:
+    """Whether a change from now on would get another time, on coarse clocks too."""
+    return max(stamp[2:]) < time.time_ns() - _SETTLED_NS
+
+
+def _store(folder: Path) -> Path | None:
+    """Where the digests of a folder are kept; None where there is no home directory."""
+    try:
+        root = cache_root()
+    except RuntimeError:
+        return None
+    name = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:32]
+    return root / "contents" / f"{name}.json"
+
+
+def _load(store: Path | None) -> dict[str, list]:
+    """What is kept, with its checksum; nothing where it is not as it was written."""
+    if store is None:
+        return {}
+    try:
+        checksum, _, text = store.read_bytes().partition(b"\n")
+        if hashlib.sha256(text).hexdigest().encode() != checksum:
+            return {}
+        return json.loads(text)
+    except (OSError, ValueError):
+        return {}
+
+
+def _save(store: Path | None, entries: dict[str, list]) -> None:
+    if store is None:
+        return
+    text = json.dumps(entries).encode()
+    try:
+        # Compiled programs lie beside it: nobody else may write there.
+        store.parents[1].mkdir(mode=0o700, parents=True, exist_ok=True)
+        store.parent.mkdir(mode=0o700, exist_ok=True)
+        files.write(store, hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+        kept = sorted(store.parent.glob("*.json"), key=lambda own: own.stat().st_mtime)
+        for old in kept[:-_KEPT_FOLDERS]:
+            old.unlink(missing_ok=True)
+    except OSError as error:
+        logging.debug("digests of contents are not kept (%s)", error)
