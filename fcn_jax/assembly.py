@@ -115,14 +115,21 @@ def score_maps(
     model: FCN, records: Mapping[str, Preprocessing], size: int = 64
 ) -> dict[str, FeatureMap]:
     """Shapes and geometry of the scores of a square image; nothing is computed."""
+    return abstract(model, records, size)[0]
+
+
+def abstract(
+    model: FCN, records: Mapping[str, Preprocessing], size: int = 64
+) -> tuple[dict[str, FeatureMap], Any]:
+    """Scores of a square image and parameters, as shapes; nothing is computed."""
     inputs = {
         name: jnp.zeros((1, size, size, count), jnp.float32)
         for name, count in channels(records).items()
     }
-    maps, _ = jax.eval_shape(
+    maps, variables = jax.eval_shape(
         lambda: model.init_with_output(jax.random.key(0), inputs, train=False)
     )
-    return maps
+    return maps, variables["params"]
 
 
 def smallest_image(maps: Mapping[str, FeatureMap]) -> int:

@@ -14,7 +14,6 @@ from PIL import Image
 from fcn_jax import checkpoint, restored
 from fcn_jax.compilation import compiler_options
 from fcn_jax.models.classifier import OUTPUT
-from fcn_jax.paths import unflatten
 from fcn_jax.pictures import checked_input, write_whole
 from fcn_jax.preprocessing import preprocess
 from fcn_jax.program import no_program, run
@@ -58,7 +57,7 @@ class Classifier:
         found = checkpoint.load(path)
         logging.info("classifying with %s", found.directory)
         own = restored.classifier(found.record, str(found.directory))
-        return cls(own, unflatten(found.params))
+        return cls(own, restored.parameters(own, found))
 
     def scores(self, image: np.ndarray) -> np.ndarray:
         """Scores before the softmax.

@@ -188,6 +188,7 @@ def _is(value: Any, switch: bool) -> bool:
 def _values(config: ConfigDict, prefix: str) -> Iterator[tuple[str, Any]]:
     """Dotted names of all values and sections, with them."""
     for name in config:
-        yield f"{prefix}{name}", config[name]
-        if isinstance(config[name], ConfigDict):
-            yield from _values(config[name], f"{prefix}{name}.")
+        value = config[name]
+        yield f"{prefix}{name}", value
+        if isinstance(value, ConfigDict):
+            yield from _values(value, f"{prefix}{name}.")

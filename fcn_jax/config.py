@@ -5,6 +5,7 @@ configuration is locked: a misspelt key fails at once. Only the programs (`train
 `evaluate`, `predict`) read it; every part below them takes plain arguments.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -184,7 +185,7 @@ def validate(config: Config) -> None:
     Raises:
         ValueError: one sentence with the key, the value and what is allowed.
     """
-    check_values(to_dict(config), to_dict(base()))
+    check_values(to_dict(config), _defaults())
     for key in ("steps", "batch_size", "accumulation"):
         require(config[key] >= 1, key, config[key], "at least 1")
     for section in ("evaluation", "checkpoint", "log"):
@@ -322,7 +323,7 @@ def from_dict(stored: Mapping[str, Any], where: str = "") -> Config:
     """
     try:
         config = _merged(stored)
-        check_values(to_dict(config), to_dict(base()))
+        check_values(to_dict(config), _defaults())
     except (ValueError, TypeError) as error:
         text = f"{where + ': ' if where else ''}{error}"
         raise ValueError(f"{text}; the file was altered, restore it") from error
@@ -354,8 +355,13 @@ def _put(section: Config, key: str, value: Any) -> None:
     section[key] = value
 
 
+@functools.cache
+def _defaults() -> dict[str, Any]:
+    return to_dict(base())
+
+
 def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
+    if isinstance(value, dict | ConfigDict):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(inner) for inner in value]

@@ -33,7 +33,6 @@ from fcn_jax.losses import softmax_cross_entropy
 from fcn_jax.metrics import Absent, ConfusionMatrix, confusion_counts
 from fcn_jax.models.fcn import FCN
 from fcn_jax.overlap import one_behind
-from fcn_jax.paths import unflatten
 from fcn_jax.preprocessing import Preprocessing, preprocess
 from fcn_jax.program import no_program, run
 
@@ -246,7 +245,7 @@ def evaluate(
     step = make_evaluation_step(
         model=own.model, records=own.records, dtype=own.dtype, mesh=mesh
     )
-    params = jax.device_put(unflatten(found.params), sharding.replicated(mesh))
+    params = jax.device_put(restored.parameters(own, found), sharding.replicated(mesh))
     name = config.data.eval_name or config.data.name
     logging.info(
         "scoring %s (step %d) on %s/%s: %d images",

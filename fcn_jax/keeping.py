@@ -70,7 +70,7 @@ class Keeper:
             classes = next(iter(self.parts.outputs.values()))
             title = f"step {step}   mean IU {scores['mean_iu']:.3f}"
             self.log.picture(step, row, panel(result.examples, classes, title=title))
-        record = result.record(self.parts.outputs, self.config.evaluation.absent)
+        record = result.record(self.parts.outputs, absent)
         own = scores_file.question(self.config, split, self.log.directory)
         about = {"step": step, **own.about(self.parts.eval_source.fingerprint)}
         runlog.write_scores(self.log.directory / scores_file.OWN, {**about, **record})

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fcn_jax.config import Config, from_dict, to_dict
+from fcn_jax.config import Config, to_dict
 from fcn_jax.run_name import digest, file_name, folder_name
-from fcn_jax.workdir import read_config
+from fcn_jax.workdir import run_configuration
 
 OWN = "scores.json"
 
@@ -93,7 +93,7 @@ def scores_path(directory: Path, asked: Question, usual_split: str) -> Path:
 def _own_question(directory: Path, asked: Question, usual_split: str) -> Question:
     """What scores.json of a directory answers, or would."""
     with contextlib.suppress(ValueError):
-        config = from_dict(read_config(directory))
+        config = run_configuration(directory)
         return question(config, config.data.eval_split, directory)
     fresh = Question(asked.data, asked.folder, usual_split, asked.rules, asked.net)
     try:

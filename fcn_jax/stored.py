@@ -19,7 +19,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from fcn_jax import program
+from fcn_jax import plain_json, program
+from fcn_jax.checkpoint_record import check_manifest
 
 ITEMS = ("params", "optimizer")
 RECORD = "record"
@@ -29,8 +30,6 @@ _DTYPES = (
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     *("bfloat16", "float16", "float32", "float64"),
 )
-
-_KINDS = {"step": int, "mean_iu": float | int | None, "arrays": dict, "record": dict}
 
 
 class CheckpointError(program.RunError):
@@ -92,13 +91,12 @@ def read_manifest(directory: pathlib.Path) -> dict[str, Any]:
     path = directory / RECORD
     with _reading(path):
         manifest = dict(ocp.JsonCheckpointHandler().restore(epath.Path(path)))
+        plain_json.check(manifest, str(path))
         if manifest != _signed({k: v for k, v in manifest.items() if k != "sha256"}):
             raise CheckpointError(f"{path} differs from its own digest")
+        check_manifest(manifest, str(path))
         if str(manifest["step"]) != directory.name:
             raise CheckpointError(f"{path} belongs to step {manifest['step']}")
-        for name, kinds in _KINDS.items():
-            if not isinstance(manifest[name], kinds):
-                raise CheckpointError(f"{path} has a {name} of {manifest[name]!r:.60}")
     return manifest
 
 

@@ -17,7 +17,7 @@ from fcn_jax import assembly, first_updates, program, runlog, sharding, start
 from fcn_jax.assembly import Parts
 from fcn_jax.checkpoint import CheckpointStore
 from fcn_jax.clock import StartClock
-from fcn_jax.config import Config, changeable_keys, from_dict, to_dict
+from fcn_jax.config import Config, changeable_keys, to_dict
 from fcn_jax.data.pipeline import train_batches
 from fcn_jax.evaluate import (
     Evaluation,
@@ -29,11 +29,11 @@ from fcn_jax.evaluate import (
 from fcn_jax.follower import Follower
 from fcn_jax.keeping import Keeper
 from fcn_jax.labelled import LabelWatch
-from fcn_jax.program import Stopped, no_program, run
+from fcn_jax.program import Stopped, no_program
 from fcn_jax.state import TrainState
 from fcn_jax.stop import StopRequest
 from fcn_jax.update import Batch, make_train_step
-from fcn_jax.workdir import WorkDirectory, check_resume, read_config, store_config
+from fcn_jax.workdir import WorkDirectory, check_resume, run_configuration, store_config
 
 _LESS_MEMORY = (
     "a lower --config.batch_size (with a higher --config.accumulation), a --config.data.crop,"
@@ -65,8 +65,7 @@ def train(config: Config, workdir: Path, clock: StartClock | None = None) -> Non
             store = CheckpointStore(directory.checkpoints, keep=config.checkpoint.keep)
             found = store.newest()
             if found is not None:
-                # Through from_dict, so that a key newer than the run has its default.
-                stored = to_dict(from_dict(read_config(directory.path)))
+                stored = to_dict(run_configuration(directory.path))
                 check_resume(stored, to_dict(config), changeable_keys(config))
             unscored = (
                 found is not None
@@ -229,4 +228,4 @@ def _standing(keeper: Keeper) -> str:
 
 
 if __name__ == "__main__":
-    run(no_program("python -m fcn_jax.main --config=NAME"))
+    program.run(no_program("python -m fcn_jax.main --config=NAME"))

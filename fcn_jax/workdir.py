@@ -11,8 +11,10 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fcn_jax import files, lock, program
+from fcn_jax import files, lock, plain_json, program
+from fcn_jax.config import Config, from_dict
 from fcn_jax.locations import located
+from fcn_jax.shown import shortened, shown
 
 CONFIG = "config.json"
 _ABSENT = "absent"
@@ -94,18 +96,26 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     """
     file = pathlib.Path(path, CONFIG)
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = plain_json.parse(file.read_bytes(), str(file))
+        if not isinstance(config, dict):
+            raise ValueError(f"{file} is {shown(config)}, expected an object")
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"{file} cannot be read ({program.error_sentence(error)}); restore it, or"
-            " start a new run with another --workdir"
+            f"{program.error_sentence(error)}; restore it, or start a new run with"
+            " another --workdir"
         ) from error
-    if not isinstance(config, dict):
-        raise ValueError(
-            f"{file} holds a {type(config).__name__}, expected an object; restore it, or"
-            " start a new run with another --workdir"
-        )
     return config
+
+
+def run_configuration(path: str | os.PathLike) -> Config:
+    """The configuration of the run in a directory, locked.
+
+    Raises:
+      ValueError: `<path>/config.json` is missing or damaged, or has a value that no
+        run has.
+    """
+    # Through from_dict, so that a key newer than the run has its default.
+    return from_dict(read_config(path), str(pathlib.Path(path, CONFIG)))
 
 
 def check_resume(
@@ -131,7 +141,8 @@ def check_resume(
     ]
     if differing:
         changes = ", ".join(
-            f"{key} is {now.get(key, _ABSENT)} and was {before.get(key, _ABSENT)}"
+            f"{key} is {shortened(now.get(key, _ABSENT))} and was"
+            f" {shortened(before.get(key, _ABSENT))}"
             for key in differing
         )
         raise ValueError(

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import runpy
 import signal
 import subprocess
 import sys
@@ -326,3 +327,30 @@ def test_in_a_process_of_its_own():
     assert done.returncode == 2
     assert "Traceback" in done.stderr
     assert done.stderr.endswith("error: got ['x']\n")
+
+
+DOORS = {
+    "": "fcn_jax.main",
+    "experiment": "fcn_jax.main --config=NAME",
+    "train": "fcn_jax.main --config=NAME",
+    "evaluate": "fcn_jax.main --config=NAME --mode=evaluate",
+    "segment": "fcn_jax.predict --checkpoint=DIR",
+    "classify": "fcn_jax.predict --classify",
+    "convert.export": "fcn_jax.convert export",
+    "convert.inspect": "fcn_jax.convert inspect",
+    "data.check": "fcn_jax.data check",
+    "data.check_splits": "fcn_jax.data check NAME",
+    "data.statistics": "fcn_jax.data stats NAME",
+}
+
+
+@pytest.mark.parametrize("module", DOORS)
+def test_a_module_that_is_no_program_names_the_right_one(module, monkeypatch, capsys):
+    """Oracle: status 2 and the command; before, nothing was done with status 0."""
+    name = f"fcn_jax.{module}" if module else "fcn_jax.__main__"
+    monkeypatch.setattr(sys, "argv", [name, "--config=quickstart"])
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module(name, run_name="__main__")
+    assert caught.value.code == 2
+    assert f"the command is python -m {DOORS[module]}" in capsys.readouterr().err

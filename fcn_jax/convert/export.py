@@ -55,6 +55,7 @@ def export_checkpoint(checkpoint: str | os.PathLike, file: str | os.PathLike) ->
     write = _writer(path)
     found = load(checkpoint)
     own = restored.fcn(found.record, str(found.directory))
+    restored.parameters(own, found)  # refuses those of another net
     config = from_dict(found.record["config"])
     metadata = _metadata(config, own, Path(checkpoint).absolute().name, found.step)
     tensors = _tensors(found, own, config)

@@ -1,12 +1,13 @@
-"""Preparing published data sets, checking data sets, and their statistics.
+"""Importing and checking data sets, preparing published ones, and their statistics.
 
+python -m fcn_jax.data import SOURCE TARGET [--map=0:background,255:object]
 python -m fcn_jax.data prepare camvid --source=DIR [--lists=DIR] [--data_dir=DIR]
 python -m fcn_jax.data check camvid [--split=val] [--data_dir=DIR]
 python -m fcn_jax.data check --folder=DIR
 python -m fcn_jax.data stats camvid [--split=train] [--data_dir=DIR] [--output=DIR]
 python -m fcn_jax.data stats --folder=DIR
 
-`check` ends with status 0 where nothing is wrong with the data, 1 where something is.
+`check` and `import` end with status 0 where nothing is wrong with the data, 1 where something is.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from fcn_jax import files, terminal
 from fcn_jax.data import scan
 from fcn_jax.data.check import check_folder, print_report
 from fcn_jax.data.check_splits import check_splits, print_splits
+from fcn_jax.data.importing.command import add_import, run_import
 from fcn_jax.data.prepared import prepared_root, recorded_counts
 from fcn_jax.data.sources import PREPARED, Source, open_source, published
 from fcn_jax.data.statistics import measure
@@ -57,6 +59,8 @@ def main(argv: list[str]) -> int:
     set_up_logging()
     if arguments.command == "prepare":
         return _prepare(arguments)
+    if arguments.command == "import":
+        return 0 if run_import(arguments, _progress) else EXIT_PROBLEMS
     if bool(arguments.name) == bool(arguments.folder):
         parser.error(f"{arguments.command} needs either a data set's name or --folder")
     return _check(arguments) if arguments.command == "check" else _stats(arguments)
@@ -131,7 +135,7 @@ def _stats(arguments: argparse.Namespace) -> int:
         files.write(output / "stats.json", content.encode())
         if arguments.pictures:
             _draw_sheet(source, title, arguments.pictures, output / "sheet.png")
-    print_statistics(statistics, title, terminal.console())
+    print_statistics(statistics, arguments.split, title, terminal.console())
     return 0
 
 
@@ -173,6 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m fcn_jax.data", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     commands = parser.add_subparsers(dest="command", required=True)
+    add_import(commands)
     prepare = commands.add_parser("prepare", help="write a data set as array_record")
     prepare.add_argument("name", choices=PREPARED, help="the data set")
     prepare.add_argument("--source", required=True, help="its published tree")

@@ -23,7 +23,6 @@ class Census:
       read: number of examples that were read.
       total: number of examples of the split.
       pixels: by output, `[K] int64`, pixels of each class.
-      images: by output, `[K] int64`, examples that hold each class.
       ignored: by output, pixels of id 255.
     """
 
@@ -31,23 +30,12 @@ class Census:
     read: int
     total: int
     pixels: Mapping[str, np.ndarray]
-    images: Mapping[str, np.ndarray]
     ignored: Mapping[str, int]
 
     @property
     def complete(self) -> bool:
         """Whether every example was read, so that a class without pixels has none."""
         return self.read == self.total
-
-    def absent(self, output: str) -> tuple[str, ...]:
-        """Names of the classes of an output that no pixel has."""
-        return tuple(
-            name
-            for name, count in zip(
-                self.outputs[output].names, self.pixels[output], strict=True
-            )
-            if not count
-        )
 
 
 def census(source: Source, limit: int, report: Progress | None = None) -> Census:
@@ -67,8 +55,8 @@ def census(source: Source, limit: int, report: Progress | None = None) -> Census
     chosen = spread(len(source), limit)
     counts = _ids(source, chosen, report)
     found = tally(counts, source.outputs, len(source))
-    if not any(
-        len(classes) > 1 and np.count_nonzero(found.pixels[key]) < 2
+    if all(
+        np.count_nonzero(found.pixels[key]) >= min(2, len(classes))
         for key, classes in source.outputs.items()
     ):
         return found
@@ -88,13 +76,12 @@ def tally(
       outputs: the classes of each label map.
       total: number of examples of the split, read or not.
     """
-    pixels, images, ignored = {}, {}, {}
+    pixels, ignored = {}, {}
     for key, classes in outputs.items():
         table = np.array([own[key] for own in counts], np.int64).reshape(-1, 256)
         pixels[key] = table.sum(axis=0)[: len(classes)]
-        images[key] = np.count_nonzero(table, axis=0)[: len(classes)].astype(np.int64)
         ignored[key] = int(table[:, IGNORE].sum())
-    return Census(outputs, len(counts), total, pixels, images, ignored)
+    return Census(outputs, len(counts), total, pixels, ignored)
 
 
 def useless_problems(splits: Mapping[str, Census]) -> list[str]:
@@ -181,8 +168,8 @@ def _single_class(where: str, key: str, group: Sequence[Census], label: int) -> 
     other = names[1 - label] if len(names) == 2 else "NAME"
     return (
         f"{text}, and {ignored} pixels are {IGNORE}, which is ignored; if {IGNORE} "
-        f"stands for a class in these labels, say so in classes.txt, a line each: "
-        f"`{label}: {names[label]}` and `{IGNORE}: {other}`"
+        f"stands for a class in these labels, say so in the classes.txt of their folder, "
+        f"a line each: `{label}: {names[label]}` and `{IGNORE}: {other}`"
     )
 
 

@@ -13,6 +13,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fcn_jax.data.census import (
+    Census,
+    absence_notes,
+    absence_problems,
+    useless_problems,
+)
 from fcn_jax.data.examples import DataError, Source
 from fcn_jax.data.labels import IGNORE, Classes
 from fcn_jax.data.scan import Progress, scan
@@ -45,12 +51,14 @@ class SplitsReport:
 
     Attributes:
         problems: one sentence each; empty for a data set that is in order.
+        notes: what is no fault and may surprise, one sentence each.
         outputs: classes of each label map.
         splits: by name.
         shared: names that two splits have in common, in order.
     """
 
     problems: tuple[str, ...]
+    notes: tuple[str, ...]
     outputs: Mapping[str, Classes]
     splits: Mapping[str, SplitReport]
     shared: Mapping[tuple[str, str], tuple[str, ...]]
@@ -93,8 +101,10 @@ def check_splits(
                 "would be of images trained on; prepare the data set from lists that "
                 "name each image in one of them"
             )
+    found = {split: _census(own, sources[split]) for split, own in splits.items()}
     return SplitsReport(
-        problems=tuple(problems),
+        problems=(*problems, *useless_problems(found)),
+        notes=(*absence_problems(found), *absence_notes(found)),
         outputs=next(iter(sources.values())).outputs,
         splits=splits,
         shared=shared,
@@ -120,6 +130,8 @@ def print_splits(report: SplitsReport, console: Console) -> None:
     for (one, other), names in report.shared.items():
         found = _examples(names) if names else "no names"
         print(f"{one} and {other} share {found}", file=console.file)
+    for note in report.notes:
+        print(f"note: {note}", file=console.file)
     for problem in report.problems:
         print(f"problem: {problem}", file=console.file)
     count = len(report.problems)
@@ -171,6 +183,17 @@ def _split_report(
         sizes=Counter(content.size for content in contents),
         pixels={key: dict(sorted(own.items())) for key, own in pixels.items()},
     )
+
+
+def _census(own: SplitReport, source: Source) -> Census:
+    """The ids of a split, of the examples that were readable."""
+    pixels = {
+        key: np.array([own.pixels[key].get(i, 0) for i in range(len(classes))])
+        for key, classes in source.outputs.items()
+    }
+    read = sum(own.sizes.values())
+    ignored = {key: counts.get(IGNORE, 0) for key, counts in own.pixels.items()}
+    return Census(source.outputs, read, read, pixels, ignored)
 
 
 def _count_problems(split: str, count: int, published: int | None) -> list[str]:

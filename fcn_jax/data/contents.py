@@ -106,7 +106,9 @@ def _save(store: Path | None, entries: dict[str, list]) -> None:
         return
     text = json.dumps(entries).encode()
     try:
-        store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Compiled programs lie beside it: nobody else may write there.
+        store.parents[1].mkdir(mode=0o700, parents=True, exist_ok=True)
+        store.parent.mkdir(mode=0o700, exist_ok=True)
         files.write(store, hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
         kept = sorted(store.parent.glob("*.json"), key=lambda own: own.stat().st_mtime)
         for old in kept[:-_KEPT_FOLDERS]:

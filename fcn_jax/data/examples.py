@@ -125,7 +125,9 @@ def label_problems(
         problems.append(
             f"label ids {describe_counts(bad)} are outside the classes; "
             f"allowed are 0..{len(classes) - 1} and 255 (ignore), so repaint these "
-            "pixels or add their classes"
+            "pixels, add their classes, or say in the classes.txt of a folder what they "
+            f"are (`{next(iter(bad))}: NAME` or `{next(iter(bad))}: ignore`, and so in "
+            "each line)"
         )
     return problems
 

@@ -1,39 +1,43 @@
-"""Reading pictures and label maps from PNG and JPEG, refusing what would go wrong.
+"""Reading pictures and label maps, refusing what would go wrong.
 
 Pillow clips 16-bit colour, stretches 4-bit grey, decodes a GIF named .jpg and ignores
 EXIF rotation, all in silence; a palette label turned into grey gets the wrong ids. Here
 pixels come out as stored or an error names the file.
 """
 
-import contextlib
 import dataclasses
-import io
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from absl import logging
-from PIL import ExifTags, Image, ImageFile, ImageOps
+from PIL import Image
 
 from fcn_jax.data import png
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.label_colors import ids_of_colors, ids_of_grey, ids_of_palette
+from fcn_jax.data.image_files import (
+    MAX_PIXELS,
+    Decoded,
+    decode,
+    png_header,
+    size_of,
+    upright,
+)
+from fcn_jax.data.label_colors import (
+    beyond_palette,
+    ids_of_colors,
+    ids_of_grey,
+    ids_of_palette,
+    transparent,
+)
 from fcn_jax.data.labels import IGNORE, Color
 
-MAX_PIXELS = 64 * 2**20  # checked on the header, before a pixel is decoded
-
 COLOR_FORMATS = ("JPEG", "PNG")
+PICTURE_FORMATS = (*COLOR_FORMATS, "TIFF", "BMP", "WEBP")  # where there is no label
 LABEL_FORMATS = ("PNG",)  # JPEG changes ids
 
-# What Pillow raises on damaged files, besides its own errors (all OSError); it warns of
-# a damaged EXIF block, which is an error where warnings are.
-_DAMAGED = (
-    *(OSError, SyntaxError, ValueError, EOFError, IndexError, UserWarning),
-    zlib.error,
-)
-_CONVERTED = ("1", "L", "LA", "P", "RGBA", "CMYK")
+_CONVERTED = ("1", "L", "LA", "P", "PA", "RGBA", "CMYK")
+_BAND = 2**20  # pixels that are converted at once
 
 
 def read_color(
@@ -42,47 +46,50 @@ def read_color(
     where: str,
     max_pixels: int = MAX_PIXELS,
     rotate: bool = False,
+    formats: tuple[str, ...] = COLOR_FORMATS,
 ) -> np.ndarray:
     """Reads a JPEG or PNG as RGB.
 
     Grey becomes three equal channels, alpha is dropped and CMYK converted; each is said
-    once a process in the log.
+    once a process in the log. Colour profiles are not applied.
 
     Args:
       source: a file or its bytes.
       where: names the picture in messages.
       max_pixels: height x width above which the file is refused undecoded.
       rotate: turn the picture upright as its EXIF tag asks, instead of refusing it;
-        only for pictures without labels.
+        only for pictures without labels. A tag without meaning is no rotation.
+      formats: that are allowed, of `PICTURE_FORMATS`.
 
     Returns:
       `[H, W, 3] uint8`.
 
     Raises:
-      DataError: for other formats, damaged or truncated files, 16-bit colour, an EXIF
-        rotation, or more than `max_pixels`.
+      DataError: for other formats, damaged or truncated files, animations, more than 8
+        bits a channel, an EXIF rotation, more than `max_pixels`, or far more than a
+        file of its size may hold.
     """
-    with _opened(source, COLOR_FORMATS, where, max_pixels) as (image, depth):
-        if depth == 16 or image.mode.startswith(("I", "F")):
-            raise DataError(
-                f"{where}: 16 bits a channel; convert it to 8 bits, so that it is you "
-                "who chooses how its values are scaled"
-            )
-        image.load()
-        if rotate:
-            image = ImageOps.exif_transpose(image)
-        _refuse_rotation(image, where)
-        if image.mode == "RGB":
-            return np.array(image)
-        if image.mode not in _CONVERTED:
-            raise DataError(
-                f"{where}: colour mode {image.mode}; "
-                f"allowed are RGB and {', '.join(_CONVERTED)}"
-            )
-        _say_once(image.mode, where)
-        if image.mode == "P":  # Pillow warns of palettes with alpha otherwise
-            image = image.convert("RGBA")
-        return np.array(image.convert("RGB"))
+    found = decode(source, formats, where=where, max_pixels=max_pixels, result_bytes=3)
+    if found.depth > 8 or found.image.mode.startswith(("I", "F")):
+        raise DataError(
+            f"{where}: {found.depth} bits a channel; convert it to 8 bits, so that it "
+            "is you who chooses how its values are scaled"
+        )
+    if not rotate:
+        _refuse_rotation(found, where)
+    if found.image.mode not in ("RGB", *_CONVERTED):
+        raise DataError(
+            f"{where}: colour mode {found.image.mode}; "
+            f"allowed are RGB and {', '.join(_CONVERTED)}"
+        )
+    if found.image.mode == "P":
+        length = len(found.image.getpalette() or ()) // 3
+        largest = int(np.max(found.image.getextrema()))
+        if largest >= length:
+            raise beyond_palette(length, largest, where)
+    _say_once(found, where)
+    pixels = _joined(map(_rgb, _bands(found.image)), found.image.height)
+    return upright(pixels, found.orientation if rotate else 1)
 
 
 def read_label(
@@ -102,6 +109,8 @@ def read_label(
     anew, and the colours stay. Grey images give their values, or the ids of their
     greys where only these are classes; where both are, and differ, nobody can know.
 
+    An alpha channel has to be opaque: what colour lies below transparency is chance.
+
     Args:
       source: a file or its bytes.
       where: names the label in messages.
@@ -113,27 +122,33 @@ def read_label(
 
     Raises:
       DataError: for other formats or modes, damaged files, an EXIF rotation, 16-bit ids
-        above 255, RGB without `colors`, a colour that is not among `colors`, and grey
-        that can be read in two ways.
+        above 255, RGB without `colors`, a colour that is not among `colors`, grey that
+        can be read in two ways, or transparent pixels.
     """
-    with _opened(source, LABEL_FORMATS, where, max_pixels) as (image, depth):
-        image.load()
-        _refuse_rotation(image, where)
-        if image.mode == "P":
-            indices = np.array(image)
-            return ids_of_palette(indices, image.getpalette(), colors, where)
-        if image.mode in ("1", "L"):
-            # Pillow stretches 2 and 4 bits over 0..255; an id is what was stored.
-            step = 255 // (2**depth - 1) if image.mode == "L" else 1
-            return ids_of_grey(np.array(image, np.uint8) // step, depth, colors, where)
-        if image.mode.startswith("I"):
-            return _narrowed(np.array(image), where)
-        if image.mode == "RGB" and depth == 8:
-            return ids_of_colors(np.array(image), colors, where)
+    found = decode(
+        source, LABEL_FORMATS, where=where, max_pixels=max_pixels, result_bytes=1
+    )
+    _refuse_rotation(found, where)
+    image, depth, transparency = found.image, found.depth, found.transparency
+    alpha = image.mode in ("LA", "RGBA")
+    if alpha and image.getextrema()[-1] != (255, 255):
         raise DataError(
-            f"{where}: a label of mode {image.mode} with {depth} bits; save it as a "
-            "palette or grey PNG of class ids, or as an RGB PNG without alpha"
+            f"{where}: a label with transparent pixels, whose colours mean nothing; "
+            "save it without transparency, and void as a class id or colour of its own"
         )
+    if image.mode == "P":
+        palette = np.array(image.getpalette() or (), np.uint8).reshape(-1, 3)
+        indices = _joined(map(_first_channel, _bands(image)), image.height)
+        return ids_of_palette(indices, palette, transparency, colors, where)
+    if image.mode in ("1", "L", "LA", "I;16", "I") and not (alpha and depth == 16):
+        return _ids_of_grey_image(found, colors, where)
+    if image.mode in ("RGB", "RGBA") and depth == 8:
+        ids = ids_of_colors(map(_rgb, _bands(image)), transparency, colors, where)
+        return _joined(ids, image.height)
+    raise DataError(
+        f"{where}: a label of mode {image.mode} with {depth} bits; save it as a "
+        "palette or grey PNG of class ids, or as an RGB PNG of 8 bits"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,18 +190,8 @@ def label_encoding(source: Path | bytes, *, where: str) -> LabelEncoding:
     Raises:
       DataError: for other formats, or a damaged header.
     """
-    try:
-        with _stream(source) as stream:
-            found = png.read_header(stream)
-        kind = _KINDS[found.color_type]
-    except FileNotFoundError as error:
-        raise DataError(f"{where}: there is no file {source}") from error
-    except (png.PngError, KeyError) as error:
-        raise DataError(
-            f"{where}: its header cannot be read as that of a PNG ({error}); save it "
-            "as PNG, or fetch it again"
-        ) from error
-    return LabelEncoding(kind, found.depth, found.palette)
+    found = png_header(source, where=where)
+    return LabelEncoding(_KINDS[found.color_type], found.depth, found.palette)
 
 
 def read_depth(source: Path | bytes, *, where: str) -> np.ndarray:
@@ -203,13 +208,15 @@ def read_depth(source: Path | bytes, *, where: str) -> np.ndarray:
       DataError: for other formats and depths, a damaged file, or pixels without a
         distance, which have no logarithm; with their number.
     """
-    with _opened(source, LABEL_FORMATS, where, MAX_PIXELS) as (image, depth):
-        if depth != 16 or not image.mode.startswith("I"):
-            raise DataError(
-                f"{where}: {depth} bits a pixel, mode {image.mode}; depth is a grey PNG of "
-                "16 bits, in millimetres"
-            )
-        pixels = np.asarray(image).astype(np.uint16)
+    found = decode(
+        source, LABEL_FORMATS, where=where, max_pixels=MAX_PIXELS, result_bytes=4
+    )
+    if found.depth != 16 or not found.image.mode.startswith("I"):
+        raise DataError(
+            f"{where}: {found.depth} bits a pixel, mode {found.image.mode}; depth is a "
+            "grey PNG of 16 bits, in millimetres"
+        )
+    pixels = np.asarray(found.image).astype(np.uint16)
     holes = int((pixels == 0).sum())
     if holes:
         raise DataError(
@@ -220,98 +227,105 @@ def read_depth(source: Path | bytes, *, where: str) -> np.ndarray:
 
 
 def image_size(
-    source: Path | bytes, *, where: str, max_pixels: int = MAX_PIXELS
+    source: Path | bytes,
+    *,
+    where: str,
+    max_pixels: int = MAX_PIXELS,
+    rotate: bool = False,
+    formats: tuple[str, ...] = COLOR_FORMATS,
 ) -> tuple[int, int]:
-    """(height, width) of a JPEG or PNG, from its header alone.
+    """(height, width) that `read_color` would give, from the header alone.
+
+    The tag of a PNG is found only where it precedes the pixels.
 
     Raises:
       DataError: for other formats, or more than `max_pixels`.
     """
-    with _opened(source, COLOR_FORMATS, where, max_pixels) as (image, _):
-        return image.height, image.width
+    height, width, orientation = size_of(
+        source, formats, where=where, max_pixels=max_pixels
+    )
+    return (width, height) if rotate and orientation >= 5 else (height, width)
 
 
-@contextlib.contextmanager
-def _opened(
-    source: Path | bytes, formats: tuple[str, ...], where: str, max_pixels: int
-) -> Iterator[tuple[Image.Image, int]]:
-    """An image whose header is in order, and the bits of each of its channels."""
-    if ImageFile.LOAD_TRUNCATED_IMAGES:
+def _bands(image: Image.Image) -> Iterator[Image.Image]:
+    """The image in bands of rows, from the top.
+
+    Whole images between Pillow's and ours would double the memory of large ones.
+    """
+    rows = max(1, _BAND // image.width)
+    if rows >= image.height:
+        yield image
+        return
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        yield image.crop((0, top, image.width, bottom))
+
+
+def _joined(bands: Iterator[np.ndarray], height: int) -> np.ndarray:
+    """Bands of rows as one array, each written to its place as it comes."""
+    pixels = next(bands)
+    if len(first := pixels) < height:
+        pixels = np.empty((height, *first.shape[1:]), first.dtype)
+        pixels[: len(first)] = first
+    top = len(first)
+    for band in bands:
+        pixels[top : top + len(band)] = band
+        top += len(band)
+    return pixels
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    if image.mode == "P":  # Pillow warns of palettes with alpha otherwise
+        image = image.convert("RGBA")
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _first_channel(image: Image.Image) -> np.ndarray:
+    values = np.array(image if len(image.getbands()) == 1 else image.getchannel(0))
+    return values.astype(np.uint8) if image.mode == "1" else values
+
+
+def _refuse_rotation(found: Decoded, where: str) -> None:
+    if found.orientation != 1:
         raise DataError(
-            f"{where}: PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set, with which half a "
-            "file counts as an image; unset it"
-        )
-    try:
-        with contextlib.ExitStack() as stack:
-            stream = stack.enter_context(_stream(source))
-            head = stream.read(32)
-            stream.seek(0)
-            image = stack.enter_context(_identified(stream, formats, head, where))
-            if image.width * image.height > max_pixels:
-                raise DataError(
-                    f"{where}: {image.width}x{image.height} pixels, more than the "
-                    f"{max_pixels} allowed; cut it into tiles"
-                )
-            # Bit depth is byte 24 of a PNG; JPEG files that Pillow opens have 8 bits.
-            is_png = head.startswith(png.SIGNATURE)
-            yield image, head[24] if is_png else 8
-    except DataError:
-        raise
-    except FileNotFoundError as error:
-        raise DataError(f"{where}: there is no file {source}") from error
-    except _DAMAGED as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the operating system's: no permission, a directory
-        raise DataError(
-            f"{where}: cannot be decoded ({error}); the file is damaged or cut short, "
-            "so fetch it again"
-        ) from error
-
-
-def _stream(source: Path | bytes) -> BinaryIO:
-    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
-
-
-def _identified(
-    stream: BinaryIO, formats: tuple[str, ...], head: bytes, where: str
-) -> Image.Image:
-    try:
-        return Image.open(stream, formats=formats)
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{where}: {error}; cut the image into tiles of at most {MAX_PIXELS} pixels"
-        ) from error
-    except Image.UnidentifiedImageError as error:
-        raise DataError(
-            f"{where}: not a readable {' or '.join(formats)} file, whatever its name "
-            f"(it begins with {head[:8]!r}); save it as {formats[-1]}"
-        ) from error
-
-
-def _refuse_rotation(image: Image.Image, where: str) -> None:
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    if orientation != 1:
-        raise DataError(
-            f"{where}: its EXIF tag asks for a rotation (orientation {orientation}), "
-            "which labels drawn on the stored pixels do not follow; rotate the pixels "
-            "themselves, check that image and label agree, and remove the tag"
+            f"{where}: its EXIF tag asks for a rotation (orientation "
+            f"{found.orientation}), which labels drawn on the stored pixels do not "
+            "follow; rotate the pixels themselves, check that image and label agree, "
+            "and remove the tag"
         )
 
 
-def _say_once(mode: str, where: str) -> None:
+def _say_once(found: Decoded, where: str) -> None:
     """Logs the first image of each kind of conversion."""
+    mode = found.image.mode
     if mode == "CMYK":
         text = "%s is CMYK; converted to RGB without a profile, as all such images"
         logging.log_first_n(logging.WARNING, text, 1, where)
-    elif mode in ("LA", "RGBA"):
+    elif mode in ("LA", "PA", "RGBA") or (mode == "RGB" and found.transparency):
         text = "%s has an alpha channel; dropped, as for all such images"
         logging.log_first_n(logging.WARNING, text, 1, where)
     elif mode == "P":
         text = "%s has a palette; its colours are looked up, as for all such images"
         logging.log_first_n(logging.WARNING, text, 1, where)
-    else:
+    elif mode != "RGB":
         text = "%s is grey; repeated over three channels, as all such images"
         logging.log_first_n(logging.WARNING, text, 1, where)
+
+
+def _ids_of_grey_image(
+    found: Decoded, colors: tuple[Color, ...] | None, where: str
+) -> np.ndarray:
+    image, depth = found.image, found.depth
+    values = _joined(map(_first_channel, _bands(image)), image.height)
+    if image.mode == "L" and depth < 8:
+        # Pillow stretches 2 and 4 bits over 0..255; an id is what was stored.
+        values //= np.uint8(255 // (2**depth - 1))
+    clear = int.from_bytes(found.transparency[:2], "big")
+    if found.transparency and (values == clear).any():
+        raise transparent(f"the value {clear}", where)
+    if depth == 16:
+        return _narrowed(values, where)
+    return ids_of_grey(values, depth, colors, where)
 
 
 def _narrowed(ids: np.ndarray, where: str) -> np.ndarray:

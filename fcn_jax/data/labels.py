@@ -130,6 +130,34 @@ class Classes:
         return cls(tuple(record["names"]), colors_from(record["palette"]))
 
 
+_PART = 2**20
+"""Pixels at once: NumPy makes eight bytes of each id that it counts or looks up."""
+
+
+def id_counts(ids: np.ndarray) -> np.ndarray:
+    """Pixels of each id.
+
+    Args:
+      ids: `uint8` of any shape.
+
+    Returns:
+      `[256] int64`.
+    """
+    counts = np.zeros(256, np.int64)
+    flat = ids.reshape(-1)
+    for start in range(0, flat.size, _PART):
+        counts += np.bincount(flat[start : start + _PART], minlength=256)
+    return counts
+
+
+def looked_up(table: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """`table[ids]` in the memory of `ids`, both `uint8`."""
+    flat = ids.reshape(-1)
+    for start in range(0, flat.size, _PART):
+        flat[start : start + _PART] = table[flat[start : start + _PART]]
+    return flat.reshape(ids.shape)
+
+
 def colors_from(levels: Sequence[Sequence[int]]) -> tuple[Color, ...]:
     """Colours as tuples from any nested sequence of levels.
 

@@ -56,6 +56,8 @@ def read_stems(
     for number, line in lines:
         try:
             stem, flag = _named(line, known)
+            if not stem.isprintable():
+                raise DataError("which has characters that cannot be shown; type it")
         except DataError as error:
             problems.append(f"{file} line {number} is {line[:80]!r}, {error}")
             continue
@@ -101,9 +103,9 @@ def _is_header(line: str, known: Collection[str]) -> bool:
 
 def _named(line: str, known: Collection[str]) -> tuple[str, str | None]:
     """The stem of a line, and its flag where it has one."""
-    whole = _known(line, known)
-    if whole is not None:
-        return whole, None
+    exact = unicodedata.normalize("NFC", line)
+    if exact in known:
+        return exact, None
     fields = _fields(line)
     if len(fields) == 2 and fields[1] in _FLAGS and "," not in line:
         return _known(fields[0], known) or _stem(fields[0]), fields[1]
@@ -115,7 +117,11 @@ def _named(line: str, known: Collection[str]) -> tuple[str, str | None]:
             "same stem, so write one stem a line, and rename labels that differ"
         )
     if not named:
-        return _stem(line if len(fields) == 1 else line.replace("\\", "/")), None
+        return _stem(line), None
+    # A path with blanks in its names.
+    whole = _known(line, known)
+    if whole and not any(PICTURE_ENDING.search(field) for field in fields[:-1]):
+        return whole, None
     rest = [field for field, stem in zip(fields, found, strict=True) if stem is None]
     strange = [field for field in rest if not re.fullmatch(r"-?[0-9]+", field)]
     if strange:
@@ -142,9 +148,10 @@ def _bare(field: str) -> str:
 
 def _known(text: str, known: Collection[str]) -> str | None:
     """The stem of an image or label that a text names; None where there is none."""
-    text = unicodedata.normalize("NFC", _bare(text))
-    name = text.replace("\\", "/").rsplit("/", 1)[-1]
-    for stem in (text, name, PICTURE_ENDING.sub("", name)):
+    whole = unicodedata.normalize("NFC", text)
+    bare = _bare(whole)
+    name = bare.replace("\\", "/").rsplit("/", 1)[-1]
+    for stem in (whole, bare, name, PICTURE_ENDING.sub("", name)):
         if stem in known:
             return stem
     return None

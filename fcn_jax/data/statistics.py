@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from fcn_jax.data.buckets import choose_canvases, waste
+from fcn_jax.data.census import Census
 from fcn_jax.data.examples import Source
 from fcn_jax.data.labels import IGNORE, Classes
 from fcn_jax.data.scan import Progress, scan
@@ -98,6 +99,17 @@ class Statistics:
     sizes: np.ndarray
     inputs: Mapping[str, Channels]
     outputs: Mapping[str, ClassCounts]
+
+    @property
+    def census(self) -> Census:
+        """The ids, as what is wrong with them is told from."""
+        return Census(
+            outputs={key: own.classes for key, own in self.outputs.items()},
+            read=self.read,
+            total=len(self.sizes),
+            pixels={key: np.array(own.pixels) for key, own in self.outputs.items()},
+            ignored={key: own.ignored for key, own in self.outputs.items()},
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers as a JSON-able record; colours and names included."""

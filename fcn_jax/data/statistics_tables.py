@@ -1,11 +1,14 @@
 """The numbers of a split as text, for a terminal."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fcn_jax.data.census import absence_notes, absence_problems, useless_problems
+from fcn_jax.data.padding import padding_notes
 from fcn_jax.data.statistics import (
     Channels,
     ClassCounts,
@@ -15,11 +18,14 @@ from fcn_jax.data.statistics import (
 )
 
 
-def print_statistics(statistics: Statistics, title: str, console: Console) -> None:
-    """Prints sizes, canvases, channels and classes.
+def print_statistics(
+    statistics: Statistics, split: str, title: str, console: Console
+) -> None:
+    """Prints sizes, canvases, channels and classes, and what is striking about them.
 
     Args:
         statistics: of a split.
+        split: its name.
         title: names data set and split.
         console: where to print; sentences are not wrapped.
     """
@@ -32,6 +38,12 @@ def print_statistics(statistics: Statistics, title: str, console: Console) -> No
     console.print(_channel_table(statistics.inputs))
     for key, counts in statistics.outputs.items():
         console.print(_class_table(key, counts))
+    found = {split: statistics.census}
+    sizes = Counter((int(height), int(width)) for height, width in statistics.sizes)
+    for note in (*absence_notes(found), *padding_notes(sizes)):
+        print(f"note: {note}", file=console.file)
+    for problem in (*useless_problems(found), *absence_problems(found)):
+        print(f"problem: {problem}", file=console.file)
 
 
 def _size_line(statistics: Statistics) -> str:

@@ -5,8 +5,11 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from fcn_jax.data.__main__ import main
 from fcn_jax.data.check import check_folder
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.folder import open_folder
@@ -105,6 +108,82 @@ def test_folders_too_small_are_problems(tmp_path, count, message):
     problems = check_folder(make_folder(tmp_path, count, splits=False)).problems
     assert len(problems) == 1
     assert message in problems[0]
+
+
+def repaint(root, stems, change):
+    for stem in stems:
+        path = root / "labels" / f"{stem}.png"
+        Image.fromarray(change(np.asarray(Image.open(path)))).save(path)
+
+
+ALL = [f"i{index}" for index in range(10)]
+
+
+def test_masks_of_0_and_255_are_a_problem_until_classes_say_what_255_is(tmp_path):
+    """Oracle: pixels by hand: 4 rows of 8 are background and 4 the object."""
+    root = make_folder(tmp_path)
+    (root / "classes.txt").write_text("background\nobject\n")
+    repaint(root, ALL, lambda ids: np.where(ids == 0, 0, 255).astype(np.uint8))
+    (problem,) = check_folder(root).problems
+    columns = 5 * 12 + 5 * 13
+    assert f"and {4 * columns} pixels are 255, which is ignored; if 255" in problem
+    assert "`0: background` and `255: object`" in problem
+    (root / "classes.txt").write_text("0: background\n255: object\n")
+    report = check_folder(root)
+    assert report.problems == ()
+    assert report.pixels == {0: 4 * columns, 1: 4 * columns}
+
+
+def test_a_split_of_ignored_pixels_is_a_problem(tmp_path):
+    """Oracle: the only label of val is 255 throughout."""
+    root = make_folder(tmp_path)
+    repaint(root, ["i9"], lambda ids: np.full_like(ids, 255))
+    (problem,) = check_folder(root).problems
+    assert problem.startswith("split val: all pixels of semantic are ignored (255)")
+
+
+def test_a_class_that_one_split_lacks_is_noted(tmp_path):
+    """Oracle: no cat in val, then none in train but one in val."""
+    root = make_folder(tmp_path)
+    repaint(root, ["i9"], lambda ids: ids // 255 * 255)
+    report = check_folder(root)
+    assert report.problems == ()
+    assert report.notes == ("split val has no pixel of semantic of: cat",)
+    (root / "classes.txt").write_text("ground\ncat\ndog\n")
+    repaint(root, ["i9"], lambda ids: np.where(ids == 0, 2, ids).astype(np.uint8))
+    report = check_folder(root)
+    assert report.problems == ()
+    assert "split train has no pixel of semantic of: dog" in report.notes
+
+
+def test_one_large_image_among_small_ones_is_noted(tmp_path):
+    """Oracle: 9 of 8 x 12.5 on average and one of 40 x 60 on canvases of 40 x 60."""
+    root = make_folder(tmp_path)
+    assert check_folder(root).notes == ()
+    for name, shape in (("images", (40, 60, 3)), ("labels", (40, 60))):
+        pixels = np.ones(shape, np.uint8)
+        Image.fromarray(pixels).save(root / name / "i0.png")
+    (note,) = check_folder(root).notes
+    share = 1 - (4 * 8 * 12 + 5 * 8 * 13 + 40 * 60) / (10 * 40 * 60)
+    assert note.startswith(f"{share:.0%} of the pixels of batches are padding, since ")
+    assert "8x13 (height x width) is usual" in note
+
+
+def test_stats_say_what_check_says(tmp_path, capsys):
+    """Oracle: the sentences of check, of a folder of masks."""
+    root = make_folder(tmp_path)
+    repaint(root, ALL, lambda ids: np.where(ids == 0, 0, 255).astype(np.uint8))
+    assert main(["stats", f"--folder={root}"]) == 0
+    said = capsys.readouterr().out
+    assert "problem: the data set: every labelled pixel of semantic is 'ground'" in said
+    (root / "classes.txt").write_text("0: ground\n255: cat\n3: dog\n")
+    assert main(["stats", f"--folder={root}", "--limit=2"]) == 0
+    said = capsys.readouterr().out
+    assert "problem: " not in said
+    assert (
+        "note: split train has no pixel of semantic in the 2 examples read of: dog"
+        in said
+    )
 
 
 @pytest.mark.parametrize(

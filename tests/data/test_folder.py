@@ -1,7 +1,9 @@
 """The folder data set: what it accepts and every way in which it refuses."""
 
 import logging
+import os
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -109,23 +111,86 @@ def test_hidden_and_foreign_files_are_left_alone(tmp_path):
     assert len(open_folder(tmp_path, "train")) + len(open_folder(tmp_path, "val")) == 10
 
 
-def test_source_is_picklable_and_fingerprint_follows_the_files(tmp_path):
-    """Oracle: the original; a file of another length, another list, other classes."""
+def test_source_is_picklable(tmp_path):
+    """Oracle: the original."""
     make_folder(tmp_path)
     source = open_folder(tmp_path, "train")
     copy = pickle.loads(pickle.dumps(source))
     np.testing.assert_array_equal(
         copy[2].labels["semantic"], source[2].labels["semantic"]
     )
-    prints = {source.fingerprint, copy.fingerprint}
-    assert len(prints) == 1
-    (tmp_path / "classes.txt").write_text("ground\ncat\nhound\n")
-    prints.add(open_folder(tmp_path, "train").fingerprint)
-    write_splits(tmp_path, train=["i1", "i2"])
-    prints.add(open_folder(tmp_path, "train").fingerprint)
-    write_label(tmp_path / "labels" / "i1.png", np.zeros((8, 12), np.uint8))
-    prints.add(open_folder(tmp_path, "train").fingerprint)
-    assert len(prints) == 4
+    assert copy.fingerprint == source.fingerprint
+
+
+def exchange(one, other):
+    one.rename(other.with_suffix(".part"))
+    other.rename(one)
+    other.with_suffix(".part").rename(other)
+
+
+def exchange_labels(root):
+    """Two labels of equal byte counts and times."""
+    paths = [root / "labels" / f"i{index}.png" for index in (1, 2)]
+    assert len({path.stat().st_size for path in paths}) == 1
+    exchange(*paths)
+
+
+def same_pixels_otherwise(root):
+    path = root / "labels" / "i1.png"
+    label = np.asarray(Image.open(path))
+    Image.fromarray(label).save(path, compress_level=0)
+
+
+CHANGES = {
+    "exchanged labels": exchange_labels,
+    "another file": same_pixels_otherwise,
+    "an image": lambda root: Image.fromarray(picture(77)).save(
+        root / "images" / "i1.png"
+    ),
+    "order": lambda root: write_splits(root, train=["i2", "i1"], val=["i4"]),
+    "fewer": lambda root: write_splits(root, train=["i1"], val=["i4"]),
+    "a name": lambda root: (root / "classes.txt").write_text("ground\ncat\nhound\n"),
+    "colours": lambda root: (root / "classes.txt").write_text(COLORED),
+    "values": lambda root: (root / "classes.txt").write_text("0:ground\n1:cat\n2:dog"),
+    "ignored value": lambda root: (root / "classes.txt").write_text(
+        "0:ground\n1:cat\n2:dog\n3:ignore"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_fingerprint_follows_contents_order_and_classes(tmp_path, monkeypatch, kind):
+    """Oracle: another data set has another digest, also where sizes and times agree."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = make_folder(made(tmp_path / "data"))
+    write_splits(root, train=["i1", "i2"], val=["i4"])
+    for index in range(10):
+        path = root / "labels" / f"i{index}.png"
+        write_label(path, ids(index))
+        path.write_bytes(path.read_bytes().ljust(200, b"\0"))
+        os.utime(path, (1e9, 1e9))
+    before = open_folder(root, "train").fingerprint
+    assert open_folder(root, "train").fingerprint == before
+    CHANGES[kind](root)
+    assert open_folder(root, "train").fingerprint != before
+
+
+def test_fingerprint_is_that_of_the_data_wherever_it_lies(tmp_path, monkeypatch):
+    """Oracle: the same files: moved, copied, named relatively, by another list."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = make_folder(made(tmp_path / "data"))
+    write_splits(root, train=["i1", "i2"], val=["i4"])
+    before = open_folder(root, "train").fingerprint
+    monkeypatch.chdir(root)
+    shutil.copytree(root, tmp_path / "copy")
+    (tmp_path / "copy" / "splits" / "train.txt").write_text("x/i1.png\nx/i2.png\n")
+    (tmp_path / "link").symlink_to(root)
+    places = [".", "../data/", "../data", f"{root}/", f"{root}/../data", "../copy"]
+    for place in [*places, tmp_path / "link"]:
+        assert open_folder(place, "train").fingerprint == before
+    root.rename(tmp_path / "moved")
+    assert open_folder(tmp_path / "moved", "train").fingerprint == before
+    assert open_folder(tmp_path / "moved", "val").fingerprint != before
 
 
 def test_index_outside_the_split_is_refused(tmp_path):

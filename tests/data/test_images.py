@@ -1,10 +1,7 @@
 """Reading pictures and label maps: what comes out, and what is refused."""
 
-import io
-import struct
 import subprocess
 import sys
-import zlib
 
 import numpy as np
 import pytest
@@ -13,38 +10,13 @@ from PIL import Image, ImageFile
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.images import image_size, label_encoding, read_color, read_label
 from fcn_jax.data.labels import voc_palette
+from tests.data.image_bytes import encoded, png, saved
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (60, 60, 3), dtype=np.uint8)
 RGB = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
 IDS = RNG.choice(np.array([0, 1, 2, 3, 255], np.uint8), (6, 9))
 COLORS = ((0, 0, 0), (10, 20, 30), (255, 0, 0), (0, 0, 255))
-
-
-def encoded(array, kind="PNG", mode=None, **options):
-    image = Image.fromarray(array)
-    if mode is not None:
-        image = image.convert(mode)
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
-
-
-def png(width, height, depth, color_type, rows):
-    """A PNG written by hand (PNG specification, sections 5 and 9), unfiltered."""
-
-    def chunk(kind, data):
-        body = kind + data
-        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-
-    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
-    data = zlib.compress(b"".join(b"\0" + bytes(row) for row in rows))
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", data)
-        + chunk(b"IEND", b"")
-    )
 
 
 def palette_image(ids, colors=None):
@@ -54,12 +26,6 @@ def palette_image(ids, colors=None):
     image = Image.fromarray(ids)
     image.putpalette([level for color in palette for level in color])
     return image
-
-
-def saved(image, kind="PNG", **options):
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
 
 
 def rgb_label():
@@ -265,7 +231,7 @@ def test_label_encoding_tells_how_values_are_stored(data, expected, tmp_path):
 )
 def test_label_encoding_refuses_what_is_no_png(data):
     """Oracle: the first bytes of the PNG specification, and its checksums."""
-    with pytest.raises(DataError, match="^my label: its header cannot be read"):
+    with pytest.raises(DataError, match="^my label: "):
         label_encoding(data, where="my label")
 
 
@@ -276,7 +242,7 @@ def rotated(orientation):
 
 
 BAD_COLOR = {
-    "gif": (encoded(RGB, "GIF"), "not a readable JPEG or PNG file.*b'GIF8"),
+    "gif": (encoded(RGB, "GIF"), "not a readable JPEG or PNG file.*content is GIF"),
     "text": (b"not an image", "not a readable JPEG or PNG"),
     "empty": (b"", "not a readable JPEG or PNG"),
     "cut jpeg": (
@@ -313,8 +279,8 @@ def test_exif_orientation_one_is_accepted():
 BAD_LABEL = {
     "jpeg": (encoded(IDS, "JPEG"), "not a readable PNG file"),
     "16 bit": (encoded(np.full((2, 2), 300, np.uint16)), "16-bit label with ids 300"),
-    "rgba": (encoded(RGB, mode="RGBA"), "label of mode RGBA"),
-    "grey alpha": (encoded(IDS, mode="LA"), "label of mode LA"),
+    "rgba": (encoded(np.dstack([RGB, RGB[..., :1]])), "transparent pixels"),
+    "grey alpha": (encoded(np.dstack([IDS, IDS])), "transparent pixels"),
     "rgb16": (png(1, 1, 16, 2, [[0] * 6]), "label of mode RGB with 16 bits"),
     "cut": (encoded(NOISE[..., 0])[:2000], "cannot be decoded"),
     "exif": (encoded(IDS, exif=rotated(8)), r"orientation 8"),

@@ -1,0 +1,1 @@
+"""Reading exports of annotation tools and common trees into the folder layout."""

@@ -1,0 +1,72 @@
+"""What every format is read to: pictures with what paints their labels."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from fcn_jax.data.labels import Color
+
+Paint = Callable[[int, int], np.ndarray]
+"""Gives `[H, W] uint8` class ids, 255 for ignored, of a picture of H x W pixels."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One picture with its annotation.
+
+    Attributes:
+      name: the picture's path in the export, or what stands for it.
+      picture: its file, or its bytes where the annotation holds it.
+      where: names the annotation in messages.
+      split: "train", "val", ...; empty where nothing says.
+      size: (height, width) of what was annotated; None where the annotation does not say.
+      paint: paints the label.
+    """
+
+    name: PurePosixPath
+    picture: Path | bytes
+    where: str
+    split: str
+    size: tuple[int, int] | None
+    paint: Paint
+
+
+@dataclasses.dataclass(frozen=True)
+class Class:
+    """A class of the data set to be written.
+
+    Attributes:
+      name: as the source gives it.
+      origin: what of the source becomes this class, for the table.
+      color: of the source; None where it gives none.
+    """
+
+    name: str
+    origin: str
+    color: Color | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """A source that has been read.
+
+    Attributes:
+      format: what it is, for the table.
+      entries: the pictures to be written.
+      classes: in the order of the ids.
+      ignored: what becomes 255, for the table.
+      rules: how it was read, (what, rule).
+      left_out: (what, why).
+      turned: whether the tool shows pictures turned by their EXIF tag; None where that is
+        not known.
+    """
+
+    format: str
+    entries: tuple[Entry, ...]
+    classes: tuple[Class, ...]
+    ignored: tuple[str, ...] = ()
+    rules: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
+    turned: bool | None = None

@@ -1,0 +1,355 @@
+"""Which class each value or colour of masks is, or why nothing says so."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from fcn_jax.data.examples import DataError
+from fcn_jax.data.importing.class_lists import ClassList, Listed
+from fcn_jax.data.importing.export import Class
+from fcn_jax.data.importing.masks import (
+    COLOR,
+    Mask,
+    Survey,
+    code_color,
+    color_code,
+    spoken,
+)
+from fcn_jax.data.importing.options import Options, value_code
+from fcn_jax.data.labels import IGNORE, VOID_COLOR
+
+VALUES, COLORS = "values", "colours"
+_VOID = {VALUES: IGNORE, COLORS: color_code(VOID_COLOR)}
+
+
+@dataclasses.dataclass(frozen=True)
+class ValueTable:
+    """What masks are read by.
+
+    Attributes:
+      by: "values" or "colours".
+      ids: class id of each value or colour; 255 for ignored ones.
+      classes: in the order of the ids.
+      rules: (what, rule), for the table.
+      nearest: whether other values become the nearest one of `ids`.
+    """
+
+    by: str
+    ids: Mapping[int, int]
+    classes: tuple[Class, ...]
+    rules: tuple[tuple[str, str], ...] = ()
+    nearest: bool = False
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The values that become 255."""
+        word = "colour" if self.by == COLORS else "value"
+        return tuple(f"{word} {spoken(c)}" for c, i in self.ids.items() if i == IGNORE)
+
+    def label(self, mask: Mask, where: str) -> np.ndarray:
+        """Class ids of a mask, `[H, W] uint8`.
+
+        Raises:
+          DataError: for a value that the table does not have.
+        """
+        stored = mask.colors() if self.by == COLORS else mask.values()
+        if stored is None:
+            raise DataError(f"{where}: it has colours and the others have values")
+        known = np.array(sorted(self.ids), np.int32)
+        ids = np.array([self.ids[int(code)] for code in known], np.uint8)
+        codes, inverse = np.unique(stored, return_inverse=True)
+        place = np.minimum(np.searchsorted(known, codes), len(known) - 1)
+        exact = known[place] == codes
+        if not exact.all():
+            if not self.nearest:
+                raise DataError(
+                    f"{where}: no class has {spoken(int(codes[~exact][0]))}"
+                )
+            place[~exact] = [_nearest(int(code), known) for code in codes[~exact]]
+        return ids[place][inverse].reshape(stored.shape)
+
+
+def table_of(
+    surveys: Mapping[str, Survey], listed: ClassList | None, options: Options
+) -> ValueTable:
+    """Decides how masks are read.
+
+    Args:
+      surveys: what each mask holds, by its name in messages.
+      listed: the list of classes of the source; `options` go before it.
+      options: --map, --names, --ignore, --reduce_zero_label and --nearest.
+
+    Raises:
+      DataError: where it is not decided which value is which class, masks hold values
+        without a class, or files contradict each other.
+    """
+    if options.nearest and not options.map:
+        raise DataError("--nearest needs the values of the classes; give --map as well")
+    lossy = next((name for name, one in surveys.items() if one.lossy), None)
+    if lossy and not options.nearest:
+        raise DataError(
+            f"{lossy}: JPEG and WebP change the values of masks; take the masks as they "
+            "were before, or give --map and --nearest, with which every pixel becomes "
+            "the nearest of these values"
+        )
+    by, entries, origin = _entries(surveys, listed, options)
+    if by == VALUES:
+        _refuse_contradictions(surveys)
+    counts = _counts(surveys, by)
+    ids, classes, ignored = _numbered(entries, by, options)
+    ids |= dict.fromkeys(ignored, IGNORE)
+    rules = [("classes", origin), ("masks", f"read by their {by}")]
+    if not options.map and _VOID[by] in counts and _VOID[by] not in ids:
+        _refuse_two_values(counts, by, entries)
+        ids[_VOID[by]] = IGNORE
+        rules.append(("void", f"{spoken(_VOID[by])}, as no class has it"))
+    unknown = {code: n for code, n in counts.items() if code not in ids}
+    if options.nearest:
+        near, total = sum(unknown.values()), counts.total()
+        rules.append(
+            (
+                "nearest",
+                f"{near} of {total} pixels had other values ({near / total:.2%})",
+            )
+        )
+    elif unknown:
+        raise DataError(_unknown_sentence(unknown, counts, surveys, by, entries))
+    return ValueTable(by, ids, classes, tuple(rules), options.nearest)
+
+
+def _entries(
+    surveys: Mapping[str, Survey], listed: ClassList | None, options: Options
+) -> tuple[str, list[tuple[int, str]], str]:
+    """How masks are read, the class name of each value, and where that comes from."""
+    if options.map:
+        return _mapped(options.map)
+    start = 1 if options.reduce_zero_label else 0
+    zero = ", from 1, and 0 is ignored" if start else ", from 0"
+    if options.names:
+        return VALUES, list(enumerate(options.names, start)), f"--names{zero}"
+    if listed is None:
+        raise DataError(_undecided(surveys))
+    entries = list(listed.listed)
+    if all(entry.value is not None for entry in entries):
+        valued = [(int(entry.value or 0), entry.name) for entry in entries]
+        return VALUES, valued, f"values and names of {listed.origin}"
+    colored = [
+        (color_code(entry.color), entry.name) for entry in entries if entry.color
+    ]
+    if len(colored) == len(entries) and not start:
+        if _fits(surveys, colored):
+            return COLORS, colored, f"colours and names of {listed.origin}"
+        if any(one.kind != "grey" for one in surveys.values()):
+            return COLORS, colored, f"colours and names of {listed.origin}"
+    named = [(i, entry.name) for i, entry in enumerate(entries, start)]
+    return VALUES, named, f"names of {listed.origin}{zero}"
+
+
+def _fits(surveys: Mapping[str, Survey], colored: Sequence[tuple[int, str]]) -> bool:
+    known = {code for code, _ in colored} | {_VOID[COLORS]}
+    return all(known >= set(one.colors) for one in surveys.values())
+
+
+def _mapped(
+    pairs: Sequence[tuple[str, str]],
+) -> tuple[str, list[tuple[int, str]], str]:
+    entries = []
+    for text, name in pairs:
+        code = value_code(text)
+        if code is None:
+            raise DataError(
+                f"--map has the value {text!r}; masks have numbers 0..65535 or colours, "
+                "as #rrggbb"
+            )
+        entries.append((code, name))
+    colors = [code >= COLOR for code, _ in entries]
+    if any(colors) and not all(colors):
+        raise DataError("--map mixes numbers and colours; give one kind")
+    if all(colors):
+        return COLORS, entries, "--map, in its order"
+    return VALUES, sorted(entries), "--map, in the order of the values"
+
+
+def _numbered(
+    entries: Sequence[tuple[int, str]], by: str, options: Options
+) -> tuple[dict[int, int], tuple[Class, ...], list[int]]:
+    """Ids of values, the classes, and the values that are ignored."""
+    word = "colour" if by == COLORS else "value"
+    dropped, ignored = set(), []
+    for text in options.ignore:
+        code = value_code(text)
+        if text in {name for _, name in entries}:
+            dropped.add(text)
+        elif code is not None and (code >= COLOR) == (by == COLORS):
+            ignored.append(code)
+        else:
+            raise DataError(
+                f"--ignore has {text!r}, which is neither a class nor a {word}; the "
+                f"classes are {', '.join(name for _, name in entries)}"
+            )
+    if options.reduce_zero_label and by == VALUES:
+        ignored.append(0)
+    ignored += [code for code, name in entries if name in dropped]
+    kept = [(code, name) for code, name in entries if code not in ignored]
+    names = list(dict.fromkeys(name for _, name in kept))
+    if options.map and options.names:
+        names = _ordered(names, options.names)
+    ids = {code: names.index(name) for code, name in kept}
+    if not names:
+        raise DataError("every class is ignored; leave one out of --ignore")
+    classes = []
+    for name in names:
+        codes = [code for code, other in kept if other == name]
+        color = code_color(codes[0]) if by == COLORS else None
+        origin = f"{word} {', '.join(spoken(code) for code in codes)}"
+        classes.append(Class(name, origin, color))
+    return ids, tuple(classes), ignored
+
+
+def _ordered(found: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    if sorted(found) != sorted(wanted):
+        raise DataError(
+            f"--names has {', '.join(wanted)} and --map {', '.join(found)}; give both the "
+            "same names, or leave --names out"
+        )
+    return list(wanted)
+
+
+def _refuse_contradictions(surveys: Mapping[str, Survey]) -> None:
+    """Refuses files between which a value may have changed its meaning."""
+    homes: dict[object, str] = {}
+    shown: dict[int, tuple[int, str]] = {}
+    for name, one in surveys.items():
+        if one.values is None:
+            raise DataError(
+                f"{name} is in colours, and classes are given by values; give the colour "
+                "of each class, --map=#rrggbb:NAME,... or --classes=FILE with name r g b"
+            )
+        if one.kind == "palette":
+            for value, color in one.color_of.items():
+                before = shown.setdefault(value, (color, name))
+                if before[0] != color:
+                    raise DataError(
+                        f"{before[1]} and {name} have palettes that differ: index {value} "
+                        f"is {spoken(before[0])} in one and {spoken(color)} in the other; "
+                        "give --map=#rrggbb:NAME,... to read colours"
+                    )
+        if set(one.values) != {0}:
+            homes.setdefault((one.kind, min(one.bits, 8)), name)
+    if len(homes) > 1:
+        (first, one), (second, other), *_ = homes.items()
+        raise DataError(
+            f"{one} is {_encoding(first)} and {other} {_encoding(second)}, between which "
+            "programs change the values and not the picture; give --map=#rrggbb:NAME,... "
+            "to read what is seen"
+        )
+
+
+def _encoding(home: object) -> str:
+    kind, bits = home if isinstance(home, tuple) else ("", 0)
+    return f"{bits}-bit grey" if kind == "grey" else f"a {kind} image"
+
+
+def _refuse_two_values(
+    counts: Counter[int], by: str, entries: Sequence[tuple[int, str]]
+) -> None:
+    """Refuses 255 as void where it is what two classes are told apart by."""
+    if by == VALUES and len(counts) < 3 and len(entries) > 1:
+        value, name = next(iter(entries))
+        raise DataError(
+            f"the masks hold the values {_shares(counts, counts.total())}, and 255 stands "
+            f"for ignored pixels; if it is a class, give --map={value}:{name},"
+            f"255:{entries[-1][1]}, else --ignore=255"
+        )
+
+
+def _counts(surveys: Mapping[str, Survey], by: str) -> Counter[int]:
+    total: Counter[int] = Counter()
+    for one in surveys.values():
+        total.update(one.colors if by == COLORS else one.values or {})
+    return total
+
+
+def _nearest(code: int, known: np.ndarray) -> int:
+    if code < COLOR:
+        return int(np.abs(known - code).argmin())
+    wanted = np.array(code_color(code))
+    colors = np.array([code_color(int(other)) for other in known])
+    return int(((colors - wanted) ** 2).sum(axis=1).argmin())
+
+
+def _shares(counts: Counter[int], total: int, limit: int = 8) -> str:
+    some = sorted(counts.most_common(limit))
+    more = f" and {len(counts) - limit} more" if len(counts) > limit else ""
+    return ", ".join(f"{spoken(c)} ({n / total:.1%})" for c, n in some) + more
+
+
+def _undecided(surveys: Mapping[str, Survey]) -> str:
+    """What to decide about masks of which nothing says the classes."""
+    by = VALUES if all(one.values is not None for one in surveys.values()) else COLORS
+    counts = _counts(surveys, by)
+    codes = sorted(set(counts) - {_VOID[by]} if len(counts) > 2 else counts)
+    found = f"the masks hold the {by} {_shares(counts, counts.total())}, and nothing says what they are"
+    pairs = ",".join(f"{spoken(code)}:NAME{i}" for i, code in enumerate(codes[:6]))
+    pairs += ",..." if len(codes) > 6 else ""
+    if len(codes) == 2:
+        one, two = (spoken(code) for code in codes)
+        return (
+            f"{found}; give --map={one}:background,{two}:object, or the other way round"
+        )
+    if by == VALUES and codes == list(range(len(codes))):
+        names = ",".join(f"NAME{code}" for code in codes[:6])
+        more = ",..." if len(codes) > 6 else ""
+        return (
+            f"{found}; give --names={names}{more} in the order of the values, or "
+            "--classes=FILE with a name a line"
+        )
+    blurred = (
+        "; many values come of blurred edges, for which there is --nearest"
+        if len(codes) > 64
+        else ""
+    )
+    return f"{found}; give --map={pairs} or --classes=FILE{blurred}"
+
+
+def _unknown_sentence(
+    unknown: Mapping[int, int],
+    counts: Counter[int],
+    surveys: Mapping[str, Survey],
+    by: str,
+    entries: Sequence[tuple[int, str]],
+) -> str:
+    file = next(
+        name
+        for name, one in surveys.items()
+        if set(unknown) & set((one.colors if by == COLORS else one.values) or ())
+    )
+    present = sorted(set(counts) - {_VOID[by]})
+    remedy = "add them to --map or --classes, or give --ignore=" + ",".join(
+        spoken(code) for code in list(unknown)[:8]
+    )
+    if by == VALUES and len(present) == len(entries):
+        pairs = zip(present, (name for _, name in entries), strict=True)
+        remedy = "if the names are in the order of the values, give --map=" + ",".join(
+            f"{spoken(code)}:{name}" for code, name in pairs
+        )
+    return (
+        f"the masks hold {by} that no class has: "
+        f"{_shares(Counter(unknown), counts.total())}, first in {file}; {remedy}"
+    )
+
+
+def from_ids(listed: Sequence[Listed]) -> ValueTable:
+    """The table of a data set whose values are published; all others are ignored.
+
+    Args:
+      listed: classes with their values, in the order of the ids.
+    """
+    by_value = {int(entry.value or 0): i for i, entry in enumerate(listed)}
+    ids = {value: by_value.get(value, IGNORE) for value in range(256)}
+    classes = tuple(
+        Class(entry.name, f"value {entry.value}", entry.color) for entry in listed
+    )
+    return ValueTable(VALUES, ids, classes)

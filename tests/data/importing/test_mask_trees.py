@@ -1,0 +1,420 @@
+"""Trees of pictures and masks. Oracle: the label maps that the test wrote."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fcn_jax.data.check import check_folder
+from fcn_jax.data.examples import DataError
+from fcn_jax.data.labels import voc_palette
+from tests.data.importing.exports import (
+    imported,
+    label_maps,
+    labels,
+    names,
+    picture,
+    same,
+    save,
+    save_pictures,
+    split,
+)
+
+BINARY = (("0", "background"), ("255", "object"))
+FLAT_PALETTE = [level for color in voc_palette(256) for level in color]
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "suffix"),
+    [
+        ("images", "masks", ""),
+        ("imgs", "masks", "_mask"),
+        ("train", "train_masks", "_mask"),  # Kaggle's Carvana
+        ("JPEGImages", "annotations", "_gtFine_labelIds"),
+        ("img", "gt", "-label"),
+        ("deep/data/images", "deep/data/masks", "_seg"),
+        ("", "", "_mask"),  # beside each other
+    ],
+)
+def test_masks_of_0_and_255(tmp_path, images, masks, suffix):
+    maps = label_maps()
+    source = tmp_path / "source"
+    save_pictures(source / images, maps)
+    for stem, ids in maps.items():
+        save(source / masks / f"{stem}{suffix}.png", ids * np.uint8(255))
+    target, table = imported(source, map=BINARY)
+    same(labels(target), maps)
+    assert names(target) == ["background", "object"]
+    assert table["class 1 object"].startswith("value 255; ")
+    for stem in maps:
+        name = f"{stem}.png"
+        original = (source / images / name).read_bytes()
+        assert (target / "images" / name).read_bytes() == original
+    assert not check_folder(target).problems
+
+
+@pytest.mark.parametrize("ending", [".gif", ".bmp", ".tif", ".png"])
+@pytest.mark.parametrize("mode", ["L", "1", "RGB"])
+def test_masks_in_other_formats_and_modes(tmp_path, ending, mode):
+    """Black and white are black and white, however they are stored."""
+    maps = label_maps(3)
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    for stem, ids in maps.items():
+        (source / "masks").mkdir(exist_ok=True)
+        image = Image.fromarray(ids * np.uint8(255)).convert(mode)
+        image.save(source / "masks" / f"{stem}{ending}")
+    colors = (("#000000", "background"), ("255/255/255", "object"))
+    target, _ = imported(source, map=colors)
+    same(labels(target), maps)
+
+
+def test_the_reverse_map_is_obeyed(tmp_path):
+    maps = label_maps()
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    for stem, ids in maps.items():
+        save(source / "masks" / f"{stem}.png", ids * np.uint8(255))
+    target, _ = imported(
+        source,
+        map=(("0", "object"), ("255", "background")),
+        names=("background", "object"),
+    )
+    same(labels(target), {stem: 1 - ids for stem, ids in maps.items()})
+
+
+@pytest.mark.parametrize("value", [1, 255, 128])
+def test_two_values_are_refused_with_the_option(tmp_path, value):
+    maps = label_maps()
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    for stem, ids in maps.items():
+        save(source / "masks" / f"{stem}.png", ids * np.uint8(value))
+    with pytest.raises(DataError, match=f"--map=0:background,{value}:object"):
+        imported(source)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_names_do_not_make_objects_ignored(tmp_path):
+    """255 beside 0 alone is the object of somebody, though 255 means ignored here."""
+    maps = label_maps()
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    for stem, ids in maps.items():
+        save(source / "masks" / f"{stem}.png", ids * np.uint8(255))
+    options = {"names": ("background", "object")}
+    with pytest.raises(DataError, match="give --map=0:background,255:object, else"):
+        imported(source, **options)
+    with pytest.raises(DataError, match="no class has: 255"):
+        imported(source, map=BINARY[:1])
+    target, _ = imported(source, **options, ignore=("255",))
+    same(labels(target), {stem: ids * np.uint8(255) for stem, ids in maps.items()})
+
+
+def test_ids_that_are_not_contiguous(tmp_path):
+    maps = label_maps(classes=4)
+    values = np.array([0, 7, 300, 65535], np.uint16)
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    for stem, ids in maps.items():
+        save(source / "labels" / f"{stem}.png", values[ids])
+    with pytest.raises(DataError, match="--map=0:sky,7:road,300:car,65535:tree"):
+        imported(source, names=("sky", "road", "car", "tree"))
+    pairs = (("7", "road"), ("0", "sky"), ("65535", "tree"), ("300", "car"))
+    target, _ = imported(source, map=pairs)
+    same(labels(target), maps)
+    assert names(target) == ["sky", "road", "car", "tree"]
+
+
+def test_values_may_share_a_class_or_be_ignored(tmp_path):
+    maps = label_maps(classes=4)
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    for stem, ids in maps.items():
+        save(source / "labels" / f"{stem}.png", ids)
+    target, table = imported(
+        source, map=(("0", "a"), ("1", "b"), ("2", "b")), ignore=("3",)
+    )
+    becomes = np.array([0, 1, 1, 255], np.uint8)
+    same(labels(target), {stem: becomes[ids] for stem, ids in maps.items()})
+    assert table["ignored (255)"].startswith("value 3; ")
+
+
+def test_colours_and_their_list(tmp_path):
+    maps = label_maps(classes=3)
+    colors = np.array([(0, 0, 0), (255, 0, 0), (0, 128, 255)], np.uint8)
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    for stem, ids in maps.items():
+        save(source / "masks" / f"{stem}.png", colors[ids])
+    with pytest.raises(DataError, match="--map=#000000:NAME0,#0080ff:NAME1,#ff0000"):
+        imported(source)
+    (source / "class_dict.csv").write_text(
+        "name,r,g,b\nbackground,0,0,0\nred_car,255,0,0\nsky,0,128,255\n"
+    )
+    target, table = imported(source)
+    same(labels(target), maps)
+    assert table["class 2 sky"].startswith("colour #0080ff; ")
+
+
+def test_a_palette_that_was_reordered_is_read_by_colour(tmp_path):
+    """The pictures of the masks are equal; their indices are not."""
+    maps = label_maps(4, classes=3)
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    order = np.array([2, 0, 1], np.uint8)  # index of each class in the other files
+    colors = np.array(voc_palette(3))
+    for number, (stem, ids) in enumerate(maps.items()):
+        if number % 2:
+            flat = colors[np.argsort(order)].ravel().tolist()
+            save(source / "masks" / f"{stem}.png", order[ids], flat)
+        else:
+            save(source / "masks" / f"{stem}.png", ids, colors.ravel().tolist())
+    with pytest.raises(DataError, match=r"pic0.png and masks/pic1.png have palettes"):
+        imported(source, names=("a", "b", "c"))
+    pairs = tuple(
+        (f"#{r:02x}{g:02x}{b:02x}", name)
+        for (r, g, b), name in zip(voc_palette(3), "abc", strict=True)
+    )
+    target, _ = imported(source, map=pairs)
+    same(labels(target), maps)
+
+
+def test_depths_that_differ_are_refused_or_read_as_seen(tmp_path):
+    """A 1-bit and an 8-bit file of one picture have other values."""
+    maps = label_maps(2)
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    save(source / "masks" / "pic0.png", maps["pic0"] * np.uint8(255))
+    Image.fromarray(maps["pic1"] * np.uint8(255)).convert("1").save(
+        source / "masks" / "pic1.png"
+    )
+    with pytest.raises(DataError, match=r"pic0.png is 8-bit grey and .*pic1.png 1-bit"):
+        imported(source, map=BINARY)
+    target, _ = imported(source, map=(("#000000", "background"), ("#ffffff", "object")))
+    same(labels(target), maps)
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".webp"])
+def test_lossy_masks_need_nearest(tmp_path, ending):
+    maps = {"pic0": np.kron(np.eye(2, 3, dtype=np.uint8), np.ones((16, 16), np.uint8))}
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    save(source / "masks" / f"pic0{ending}", maps["pic0"] * np.uint8(255))
+    with pytest.raises(DataError, match="--nearest"):
+        imported(source, map=BINARY)
+    pairs = BINARY
+    if ending == ".webp":  # stored in colours
+        pairs = (("#000000", "background"), ("#ffffff", "object"))
+    target, table = imported(source, map=pairs, nearest=True)
+    same(labels(target), maps)
+    assert "pixels had other values" in table["nearest"]
+
+
+def test_trees_by_split(tmp_path):
+    """SegNet's, a folder a split, and mmsegmentation's; test and val likewise."""
+    maps = label_maps(classes=3)
+    for form in (
+        "{split}|{split}annot",
+        "{split}/images|{split}/masks",
+        "img_dir/{split}|ann_dir/{split}",
+        "images/{long}|annotations/{long}",
+        "{split}_images|{split}_masks",
+    ):
+        source = tmp_path / form.replace("/", "-").replace("|", "+")
+        for i, (stem, ids) in enumerate(maps.items()):
+            name = ("train", "val", "test")[i % 3]
+            long = ("training", "validation", "testing")[i % 3]
+            images, masks = form.format(split=name, long=long).split("|")
+            save(source / images / f"{stem}.png", picture(i))
+            save(source / masks / f"{stem}.png", ids)
+        target, _ = imported(source, names=("a", "b", "c"))
+        same(labels(target), maps)
+        assert split(target, "train") == ["pic0", "pic3"]
+        assert split(target, "val") == ["pic1", "pic4"]
+        assert split(target, "test") == ["pic2", "pic5"]
+
+
+def test_reduce_zero_label(tmp_path):
+    """ADE's: 0 is nothing, and 1 the first class."""
+    maps = label_maps(classes=4)
+    source = tmp_path / "source"
+    save_pictures(source / "images" / "training", maps, ".jpg")
+    for stem, ids in maps.items():
+        save(source / "annotations" / "training" / f"{stem}.png", ids)
+    target, table = imported(
+        source, names=("wall", "sky", "tree"), reduce_zero_label=True
+    )
+    becomes = np.array([255, 0, 1, 2], np.uint8)
+    same(labels(target), {stem: becomes[ids] for stem, ids in maps.items()})
+    assert table["ignored (255)"].startswith("value 0; ")
+
+
+@pytest.mark.parametrize("above", ["", "VOCdevkit/VOC2007", "VOC2012"])
+@pytest.mark.parametrize("grey", [False, True])
+def test_voc_trees(tmp_path, above, grey):
+    """With lists, unlabelled pictures, object masks, palette or grey labels."""
+    maps = label_maps(classes=3)
+    for ids in maps.values():
+        ids[-1, -1] = 255
+    source = tmp_path / "source"
+    root = source / above
+    save_pictures(root / "JPEGImages", {**maps, "unlabelled": maps["pic0"]}, ".jpg")
+    for stem, ids in maps.items():
+        flat = [] if grey else FLAT_PALETTE
+        save(root / "SegmentationClass" / f"{stem}.png", ids, flat)
+        save(root / "SegmentationObject" / f"{stem}.png", ids, flat)
+    lists = root / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    stems = list(maps)
+    (lists / "train.txt").write_text("\n".join(stems[:3]) + "\n")
+    (lists / "val.txt").write_text("\r\n".join(stems[3:5]) + "\r\n")
+    (lists / "trainval.txt").write_text("\n".join(stems[:5]) + "\n")
+    (lists / "test.txt").write_text("elsewhere\n")
+    target, table = imported(source, names=("background", "cat", "dog"))
+    same(labels(target), {stem: maps[stem] for stem in stems[:5]})
+    assert split(target, "train") == stems[:3]
+    assert split(target, "val") == stems[3:5]
+    assert table["left out: 1 pictures with labels"] == "no list of a split has them"
+    assert any("unlabelled" in what for what in table)
+    assert any("SegmentationObject" in what for what in table)
+    assert names(target) == ["background", "cat", "dog"]
+
+
+@pytest.mark.parametrize("form", ["rgb", "palette"])
+def test_cvat_masks(tmp_path, form):
+    """Its "Segmentation mask 1.1": labelmap.txt and colours; one list, default."""
+    maps = label_maps(classes=3)
+    colors = [(0, 0, 0), (250, 50, 83), (51, 221, 255)]
+    source = tmp_path / "source"
+    save_pictures(source / "JPEGImages", maps, ".jpg")
+    for stem, ids in maps.items():
+        path = source / "SegmentationClass" / f"{stem}.png"
+        if form == "rgb":
+            save(path, np.array(colors, np.uint8)[ids])
+        else:  # with indices in another order than the classes
+            flat = [level for color in colors[::-1] for level in color]
+            save(path, 2 - ids, flat)
+    (source / "labelmap.txt").write_text(
+        "# label:color_rgb:parts:actions\nbackground:0,0,0::\n"
+        "living_cell:250,50,83::\ndebris:51,221,255::\n"
+    )
+    lists = source / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "default.txt").write_text("\n".join(maps) + "\n")
+    target, table = imported(source)
+    same(labels(target), maps)
+    assert not (target / "splits").exists()
+    assert table["class 1 living_cell"].startswith("colour #fa3253; ")
+    assert (target / "classes.txt").read_text().splitlines()[1] == (
+        "living_cell 250 50 83"
+    )
+
+
+def test_labelme2voc(tmp_path):
+    """Its class_names.txt, and masks with 255 for __ignore__."""
+    maps = label_maps(classes=3)
+    for ids in maps.values():
+        ids[0, -1] = 255
+    source = tmp_path / "source"
+    save_pictures(source / "JPEGImages", maps, ".jpg")
+    for stem, ids in maps.items():
+        save(source / "SegmentationClassPNG" / f"{stem}.png", ids, FLAT_PALETTE)
+        (source / "SegmentationClass").mkdir(exist_ok=True)
+        np.save(source / "SegmentationClass" / f"{stem}.npy", ids)
+        save(source / "SegmentationClassVisualization" / f"{stem}.jpg", picture(9))
+    (source / "class_names.txt").write_text("_background_\nperson\ncat\n")
+    target, table = imported(source)
+    same(labels(target), maps)
+    assert names(target) == ["_background_", "person", "cat"]
+    assert table["ignored (255)"].startswith("value 255; ")
+
+
+def test_labels_txt_of_labelme_shifts_no_name(tmp_path):
+    maps = label_maps(classes=2)
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    for stem, ids in maps.items():
+        save(source / "masks" / f"{stem}.png", ids, FLAT_PALETTE)
+    (source / "labels.txt").write_text("__ignore__\n_background_\ncell\n")
+    target, _ = imported(source)
+    same(labels(target), maps)
+    assert names(target) == ["_background_", "cell"]
+
+
+def test_names_that_repeat_in_folders(tmp_path):
+    maps = label_maps(2)
+    source = tmp_path / "source"
+    for i, city in enumerate(("aachen", "bonn")):
+        save(source / "images" / city / "0001.png", picture(i))
+        save(source / "masks" / city / "0001.png", maps[f"pic{i}"])
+    target, table = imported(source, names=("a", "b"))
+    wanted = {
+        "images_aachen_0001": maps["pic0"],
+        "images_bonn_0001": maps["pic1"],
+    }
+    same(labels(target), wanted)
+    assert "names" in table
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [("img_001", "mask_001"), ("001_sat", "001_mask"), ("image001", "label001")],
+)
+def test_words_on_both_sides(tmp_path, image, mask):
+    maps = label_maps(1)
+    source = tmp_path / "source"
+    save(source / "images" / f"{image}.png", picture(0))
+    save(source / "masks" / f"{mask}.png", maps["pic0"])
+    target, _ = imported(source, names=("a", "b"))
+    same(labels(target), {image: maps["pic0"]})
+
+
+def test_two_masks_for_a_picture(tmp_path):
+    maps = label_maps(2)
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    for stem, ids in maps.items():
+        save(source / "masks" / "fine" / f"{stem}.png", ids)
+        save(source / "masks" / "coarse" / f"{stem}.png", 0 * ids)
+    with pytest.raises(DataError, match="--masks=DIR"):
+        imported(source, names=("a", "b"))
+    target, _ = imported(source, names=("a", "b"), images="images", masks="masks/fine")
+    same(labels(target), maps)
+
+
+def test_folders_of_other_names(tmp_path):
+    maps = label_maps(2)
+    source = tmp_path / "source"
+    save_pictures(source / "raw", maps)
+    for stem, ids in maps.items():
+        save(source / "drawn" / f"{stem}.png", ids)
+    with pytest.raises(DataError, match="--masks=DIR"):
+        imported(source, names=("a", "b"))
+    target, _ = imported(source, names=("a", "b"), images="raw", masks="drawn")
+    same(labels(target), maps)
+
+
+def test_sizes_that_differ_leave_nothing(tmp_path):
+    maps = label_maps(3)
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    for stem, ids in maps.items():
+        save(source / "masks" / f"{stem}.png", ids)
+    save(source / "masks" / "pic1.png", maps["pic1"][:-1])
+    with pytest.raises(DataError, match=r"pic1.*9x14 pixels .* 8x14"):
+        imported(source, names=("a", "b"))
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_a_damaged_mask_is_refused(tmp_path):
+    """Oracle: the bit that was flipped in compressed pixels, which Pillow decodes."""
+    maps = label_maps(1)
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    path = source / "masks" / "pic0.png"
+    save(path, maps["pic0"])
+    content = bytearray(path.read_bytes())
+    content[content.index(b"IDAT") + 20] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="masks/pic0.png: cannot be decoded"):
+        imported(source, names=("a", "b"))
