@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from absl import logging
 
-from fcn_jax import assembly, checkpoint, sanity, sharding
+from fcn_jax import assembly, checkpoint, experiment, sanity, sharding
 from fcn_jax.assembly import Parts
 from fcn_jax.checkpoint import Checkpoint
 from fcn_jax.checkpoint_record import required
@@ -176,8 +176,9 @@ def check_preprocessing(
     Raises:
         ValueError: unless it is meant, if scale or logarithm differ, a mean is far off, or reversed.
     """
-    for name in sorted(records.keys() & found.record["preprocessing"].keys()):
-        before = Preprocessing.from_dict(found.record["preprocessing"][name])
+    stored = required(found.record, "preprocessing", str(found.directory))
+    for name in sorted(records.keys() & stored.keys()):
+        before = Preprocessing.from_dict(stored[name])
         now = records[name]
         problem = _other_kind(before, now)
         if problem and not replace:
@@ -223,8 +224,8 @@ def _distance(one: Sequence[float], other: Sequence[float]) -> float:
 def missing_weights(init_from: str) -> str:
     """The sentence for an `init_from` that is not there: what makes it."""
     parent, name = Path(init_from).parent.name, Path(init_from).name
-    if parent == "runs" and Path(f"experiments/{name}.py").is_file():
-        remedy = f"train it: python -m fcn_jax.main --config=experiments/{name}.py"
+    if parent == "runs" and name in experiment.names():
+        remedy = f"train it: python -m fcn_jax.main --config={name}"
     elif parent == "third_party_weights":
         remedy = (
             "convert the pretrained weights into it, python -m fcn_jax.convert FILE "

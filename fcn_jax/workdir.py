@@ -43,7 +43,7 @@ class WorkDirectory:
           ValueError: it is a file, or cannot be created or written.
           RunError: another process holds it; names the process. Does not wait.
         """
-        path = pathlib.Path(located(os.fspath(path))).absolute()
+        path = pathlib.Path(located(path)).absolute()
         try:
             path.mkdir(parents=True, exist_ok=True)
             _write_and_delete(path)

@@ -8,6 +8,7 @@ from fcn_jax.convert import keras, numpy, torch
 from fcn_jax.convert.archive import list_members
 from fcn_jax.convert.caffe import read_caffemodel
 from fcn_jax.convert.foreign import Foreign, WeightFileError
+from fcn_jax.locations import located
 
 _HEAD = 4096  # bytes; what is looked at
 _PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|\?xml|!--|\w+[\s>])", re.I)
@@ -36,7 +37,7 @@ def open_weights(path: str | Path) -> Foreign:
     """
     path = Path(path)
     try:
-        path = path.expanduser()
+        path = Path(located(path))
         return _reader(path, _read_head(path))(path)
     except (OSError, RuntimeError) as error:
         raise WeightFileError(
