@@ -14,7 +14,15 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from fcn_jax import assembly, checkpoint, restored, runlog, sharding, terminal
+from fcn_jax import (
+    assembly,
+    checkpoint,
+    program,
+    restored,
+    runlog,
+    sharding,
+    terminal,
+)
 from fcn_jax.clock import StartClock
 from fcn_jax.compilation import compiler_options
 from fcn_jax.config import Config, validate
@@ -237,7 +245,10 @@ def evaluate(
         len(source),
     )
     console = terminal.console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as bar:
+    less = program.remedy(
+        "a lower --config.evaluation.batch_size needs less", program.NO_MEMORY
+    )
+    with less, Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(escape(f"{config.data.name}/{split}"), total=len(source))
 
         def advance(count: int) -> None:
