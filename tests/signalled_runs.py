@@ -209,6 +209,8 @@ def moment(draw: random.Random) -> tuple[int, float]:
 
 def main() -> None:
     """The command line."""
+    # A background job of a shell ignores Ctrl-C, and so would the runs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
