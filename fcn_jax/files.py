@@ -1,7 +1,9 @@
 """Files and directories that appear whole or not at all, however a program ends."""
 
 import contextlib
+import fcntl
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -37,16 +39,16 @@ def whole_file(path: Path) -> Iterator[Path]:
     For what a library writes to a path of its own; `write` is for bytes at hand.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    directory = _beside(path)
-    unfinished = directory / path.name
-    try:
-        yield unfinished
-        with unfinished.open("rb") as written:
-            os.fsync(written.fileno())
-        unfinished.chmod(0o644)  # safetensors lets only the owner read it
-        unfinished.rename(path)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    with _beside(path) as directory:
+        unfinished = directory / path.name
+        try:
+            yield unfinished
+            with unfinished.open("rb") as written:
+                os.fsync(written.fileno())
+            unfinished.chmod(0o644)  # safetensors lets only the owner read it
+            unfinished.rename(path)
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -57,16 +59,16 @@ def whole_directory(directory: Path) -> Iterator[Path]:
       OSError: there is a directory already, and it is not empty.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = _beside(directory)
-    try:
-        yield unfinished
-        unfinished.chmod(0o755)
-        if directory.is_dir():
-            directory.rmdir()
-        unfinished.rename(directory)
-    except BaseException:
-        remove_for_good(lambda: [unfinished] if unfinished.exists() else [])
-        raise
+    with _beside(directory) as unfinished:
+        try:
+            yield unfinished
+            unfinished.chmod(0o755)
+            if directory.is_dir():
+                directory.rmdir()
+            unfinished.rename(directory)
+        except BaseException:
+            remove_for_good(lambda: [unfinished] if unfinished.exists() else [])
+            raise
 
 
 def remove_for_good(find: Callable[[], Iterable[Path]]) -> None:
@@ -88,6 +90,51 @@ def remove_for_good(find: Callable[[], Iterable[Path]]) -> None:
         now = time.monotonic()
 
 
-def _beside(path: Path) -> Path:
-    """A new hidden directory on the file system of `path`, to rename from."""
-    return Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A new hidden directory on the file system of `path`, to rename from.
+
+    It is locked as long as this process lives; those of killed processes are not, and
+    are removed here. Where there are no locks, they stay.
+    """
+    _remove_abandoned(path)
+    while True:
+        directory = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:  # another process took it for an abandoned one
+            continue
+        try:
+            if _lock(descriptor) != "taken" and directory.exists():
+                yield directory
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _remove_abandoned(path: Path) -> None:
+    name = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}")
+    for found in path.parent.iterdir():
+        if not name.fullmatch(found.name):
+            continue
+        try:
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+            descriptor = os.open(found, flags)
+        except OSError:  # no directory, not ours, or gone
+            continue
+        try:
+            if _lock(descriptor) == "locked":
+                shutil.rmtree(found, ignore_errors=True)
+        finally:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int) -> str:
+    """Tries to lock: "locked", "taken" by another, or "impossible" here."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return "taken"
+    except OSError:
+        return "impossible"
+    return "locked"

@@ -1,6 +1,8 @@
 """Files and directories that appear whole or not at all."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -123,3 +125,56 @@ def test_what_a_late_writer_makes_anew_is_removed_too(
     files.remove_for_good(find)
     assert not path.exists()
     assert clock.now == pytest.approx(ends, abs=0.05)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from fcn_jax import files
+with getattr(files, sys.argv[1])(Path(sys.argv[2])) as unfinished:
+    if sys.argv[1] == "whole_directory":
+        (unfinished / "half").write_bytes(b"half")
+    else:
+        unfinished.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("kind", ["whole_file", "whole_directory"])
+def test_what_a_killed_process_left_is_removed_by_the_next(kind, tmp_path):
+    """Oracle: the names beside it; what others have or still write stays."""
+    path = tmp_path / "a.bin"
+    command = [sys.executable, "-c", KILLED, kind, str(path)]
+    subprocess.run(command, check=False)
+    subprocess.run(command, check=False)
+    left = [name for name in os.listdir(tmp_path) if name.startswith(".a.bin.")]
+    assert len(left) == 1, "the second removes what the first has left"
+    (tmp_path / ".a.bin.mine").mkdir()
+    (tmp_path / ".a.bin.afile_12").write_bytes(b"no directory")
+    (tmp_path / ".b.bin.12345678").mkdir()
+    whole = getattr(files, kind)
+    with whole(path) as first, whole(tmp_path / "a.bin") as second:
+        assert first.exists() or first.parent.exists()
+        assert first != second
+        for unfinished in (first, second):
+            if kind == "whole_file":
+                unfinished.write_bytes(b"whole")
+    assert sorted(os.listdir(tmp_path)) == [
+        ".a.bin.afile_12",
+        ".a.bin.mine",
+        ".b.bin.12345678",
+        "a.bin",
+    ]
+
+
+def test_without_locks_nothing_is_removed(tmp_path, monkeypatch):
+    """Oracle: flock's error where a file system has none; the file is written."""
+
+    def no_locks(*_):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(files.fcntl, "flock", no_locks)
+    (tmp_path / ".a.12345678").mkdir()
+    with files.whole_file(tmp_path / "a") as unfinished:
+        unfinished.write_bytes(b"whole")
+    assert sorted(os.listdir(tmp_path)) == [".a.12345678", "a"]

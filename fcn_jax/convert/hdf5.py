@@ -71,6 +71,24 @@ def read_hdf5(path: Path, file: BinaryIO) -> tuple[str, list[Dataset]]:
 
 def _ask(path: Path, file: BinaryIO, unpacked: BinaryIO) -> dict[str, Any]:
     """The child's answer."""
+    status, said = run_child(path, file, unpacked)
+    if status:
+        ended = {
+            -signal.SIGPROF: "it takes longer than its size explains",
+            -signal.SIGSEGV: "it ends the library that reads it",
+        }
+        raise _damaged(path, ended.get(status, "it ends its reader"))
+    answer = json.loads(said)
+    if "damage" in answer:
+        raise _damaged(path, answer["damage"])
+    if "error" in answer:
+        comma = "," if answer["error"].startswith("'") else ":"
+        raise WeightFileError(f"{path}{comma} {answer['error']}")
+    return answer
+
+
+def run_child(path: Path, file: BinaryIO, unpacked: BinaryIO) -> tuple[int, bytes]:
+    """Status of the child, the negative of a signal that ended it, and its answer."""
     descriptors = (file.fileno(), unpacked.fileno())
     command = [sys.executable, "-P", "-m", "fcn_jax.convert.hdf5_child"]
     own = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
@@ -87,19 +105,7 @@ def _ask(path: Path, file: BinaryIO, unpacked: BinaryIO) -> dict[str, Any]:
         )
     except subprocess.TimeoutExpired:
         raise _damaged(path, "it takes too long") from None
-    if child.returncode:
-        ended = {
-            -signal.SIGPROF: "it takes longer than its size explains",
-            -signal.SIGSEGV: "it ends the library that reads it",
-        }
-        raise _damaged(path, ended.get(child.returncode, "it ends its reader"))
-    answer = json.loads(child.stdout)
-    if "damage" in answer:
-        raise _damaged(path, answer["damage"])
-    if "error" in answer:
-        comma = "," if answer["error"].startswith("'") else ":"
-        raise WeightFileError(f"{path}{comma} {answer['error']}")
-    return answer
+    return child.returncode, child.stdout
 
 
 def _damaged(path: Path, reason: str) -> WeightFileError:

@@ -51,6 +51,10 @@ class _Header:
         self.order = "F" if match[2] == b"True" else "C"
         sizes = match[3].replace(b"L", b"").split(b",")
         self.shape = [int(size) for size in sizes if size.strip()]
+        if len(self.shape) > MOST_AXES:
+            raise WeightFileError(
+                f"{where}: has {len(self.shape)} axes; up to {MOST_AXES} are read"
+            )
 
 
 def read_npz(path: Path) -> Foreign:

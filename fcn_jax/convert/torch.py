@@ -27,7 +27,7 @@ from fcn_jax.convert.foreign import (
     WeightFileError,
 )
 from fcn_jax.convert.pickles import Opaque, Stateful, read_pickle
-from fcn_jax.convert.rename import has_first_layer, unwrapped
+from fcn_jax.convert.wrappers import has_first_layer, unwrapped
 
 LEGACY_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 """The pickle of torch.serialization.MAGIC_NUMBER, with which the old layout begins."""
@@ -115,7 +115,7 @@ def read_torch(path: Path) -> Foreign:
 
     The dictionary may stand under "state_dict", "model_state_dict", "model" or, where
     one alone has the first layer of a net, any key of another, beside an optimiser's state, settings or
-    scores; prefixes of wrappers are dropped from its names (`rename.unwrapped`).
+    scores; prefixes of wrappers are dropped from its names (`wrappers.unwrapped`).
 
     Args:
         path: a zip archive with a data.pkl, or a file of torch before 1.6.
