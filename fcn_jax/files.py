@@ -30,6 +30,19 @@ def write(path: str | os.PathLike, content: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
+def remove_unfinished(directory: Path, *, alone: bool) -> None:
+    """Removes what `write` left in a directory, at any depth, when it was killed.
+
+    Args:
+      directory: where to look.
+      alone: nobody else writes there; else what a living process writes stays.
+    """
+    for path in directory.rglob("*.partial-*"):
+        owner = path.name.rpartition(".partial-")[2]
+        if path.is_file() and (alone or not Path("/proc", owner).exists()):
+            path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A file of the same name elsewhere that takes its place when all has gone well.

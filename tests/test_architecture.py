@@ -14,7 +14,7 @@ PACKAGE = ROOT / "fcn_jax"
 FLOORS = (
     (
         *("layers.geometry", "paths", "data.labels", "data.imagenet", "config"),
-        *("files", "program", "clock", "compilation", "overlap"),
+        *("files", "program", "clock", "compilation", "overlap", "memory", "programs"),
     ),
     (
         *("layers", "losses", "metrics", "sharding", "preprocessing", "report"),
@@ -25,7 +25,7 @@ FLOORS = (
     ("models.classifier",),
     ("models.fcn", "models.build"),
     ("data", "state", "convert.nets"),
-    ("assembly", "sanity", "pictures", "convert.conversion"),
+    ("assembly", "sanity", "picture_folders", "pictures", "convert.conversion"),
     ("start", "restored", "update"),
     ("evaluate", "classify", "segment", "convert.target", "convert.export"),
     ("train", "predict"),
