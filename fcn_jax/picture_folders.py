@@ -64,34 +64,38 @@ def find_pictures(names: Sequence[str], output: Path) -> Found:
         output: directory of the results.
 
     Raises:
-        ValueError: if a name stands for no picture.
+        ValueError: if a name stands for no file or folder, or all for no picture.
     """
     found: dict[Path, Path] = {}
     left_out: Counter[str] = Counter()
+    root = output.resolve()
     for name in names:
-        own, other = (
-            _below(Path(name), output.resolve())
-            if Path(name).exists()
-            else (_matching(name, output.resolve()))
-        )
-        if not own:
-            told = Found([], other).sentence()
-            raise ValueError(
-                f"{name} is no picture, and no folder or glob of pictures "
-                f"({', '.join(PICTURE_FORMATS)}){'; ' if told else ''}{told}"
-            )
-        found = {**own, **found}
+        below = _below(Path(name), root) if Path(name).exists() else None
+        own, other = below or _matching(name, root)
+        if not own and not other:
+            logging.warning("%s holds no picture", name)
+        found.update({file: own[file] for file in own if file not in found})
         left_out += other
-    return Found([Picture(*entry) for entry in found.items()], left_out)
+    result = Found([Picture(*entry) for entry in found.items()], left_out)
+    if not found:
+        told = f"; {result.sentence()}" if left_out else ""
+        raise ValueError(f"there is no picture in {', '.join(names)}{told}")
+    return result
 
 
 def _matching(pattern: str, output: Path) -> tuple[dict[Path, Path], Counter[str]]:
     """The pictures of all that a glob matches, and what is left out of its folders."""
+    matches = sorted(glob.glob(pattern, recursive=True))
+    if not matches:
+        raise ValueError(
+            f"{pattern} is no picture, and no folder or glob of pictures "
+            f"({', '.join(PICTURE_FORMATS)})"
+        )
     found: dict[Path, Path] = {}
     left_out: Counter[str] = Counter()
-    for match in sorted(glob.glob(pattern, recursive=True)):
+    for match in matches:
         own, other = _below(Path(match), output)
-        found.update(own)
+        found.update({file: own[file] for file in own if file not in found})
         left_out += other
     return found, left_out
 
