@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.importing.class_lists import ClassList, Listed
+from fcn_jax.data.importing.class_lists import ClassList, is_ignored
 from fcn_jax.data.importing.export import Class
 from fcn_jax.data.importing.masks import (
     COLOR,
@@ -18,9 +18,10 @@ from fcn_jax.data.importing.masks import (
     spoken,
 )
 from fcn_jax.data.importing.options import Options, value_code
-from fcn_jax.data.labels import IGNORE, VOID_COLOR
+from fcn_jax.data.labels import IGNORE, VOID_COLOR, Color
 
 VALUES, COLORS = "values", "colours"
+IGNORED = "ignore"
 _VOID = {VALUES: IGNORE, COLORS: color_code(VOID_COLOR)}
 
 
@@ -131,20 +132,26 @@ def _entries(
         return VALUES, list(enumerate(options.names, start)), f"--names{zero}"
     if listed is None:
         raise DataError(_undecided(surveys))
-    entries = list(listed.listed)
-    if all(entry.value is not None for entry in entries):
-        valued = [(int(entry.value or 0), entry.name) for entry in entries]
+    if listed.values is not None and not start:
+        by_id = sorted(listed.values.items(), key=lambda own: own[1])
+        valued = [(value, _name(listed, number)) for value, number in by_id]
+        valued = [own for own in valued if own != (IGNORE, IGNORED)]
         return VALUES, valued, f"values and names of {listed.origin}"
-    colored = [
-        (color_code(entry.color), entry.name) for entry in entries if entry.color
-    ]
-    if len(colored) == len(entries) and not start:
-        if _fits(surveys, colored):
+    if listed.colors is not None and not start:
+        colored = [
+            (color_code(color), name)
+            for name, color in zip(listed.names, listed.colors, strict=True)
+        ]
+        colored += [(color_code(color), IGNORED) for color in listed.void]
+        grey = all(one.kind == "grey" for one in surveys.values())
+        if not grey or _fits(surveys, colored):
             return COLORS, colored, f"colours and names of {listed.origin}"
-        if any(one.kind != "grey" for one in surveys.values()):
-            return COLORS, colored, f"colours and names of {listed.origin}"
-    named = [(i, entry.name) for i, entry in enumerate(entries, start)]
+    named = list(enumerate(listed.names, start))
     return VALUES, named, f"names of {listed.origin}{zero}"
+
+
+def _name(listed: ClassList, number: int) -> str:
+    return IGNORED if number == IGNORE else listed.names[number]
 
 
 def _fits(surveys: Mapping[str, Survey], colored: Sequence[tuple[int, str]]) -> bool:
@@ -177,7 +184,8 @@ def _numbered(
 ) -> tuple[dict[int, int], tuple[Class, ...], list[int]]:
     """Ids of values, the classes, and the values that are ignored."""
     word = "colour" if by == COLORS else "value"
-    dropped, ignored = set(), []
+    dropped = {name for _, name in entries if is_ignored(name)}
+    ignored = []
     for text in options.ignore:
         code = value_code(text)
         if text in {name for _, name in entries}:
@@ -341,15 +349,13 @@ def _unknown_sentence(
     )
 
 
-def from_ids(listed: Sequence[Listed]) -> ValueTable:
+def from_ids(listed: Sequence[tuple[str, Color, int]]) -> ValueTable:
     """The table of a data set whose values are published; all others are ignored.
 
     Args:
-      listed: classes with their values, in the order of the ids.
+      listed: name, colour and value of the classes, in the order of the ids.
     """
-    by_value = {int(entry.value or 0): i for i, entry in enumerate(listed)}
+    by_value = {value: i for i, (_, _, value) in enumerate(listed)}
     ids = {value: by_value.get(value, IGNORE) for value in range(256)}
-    classes = tuple(
-        Class(entry.name, f"value {entry.value}", entry.color) for entry in listed
-    )
+    classes = tuple(Class(name, f"value {v}", color) for name, color, v in listed)
     return ValueTable(VALUES, ids, classes)

@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from fcn_jax import files
+from fcn_jax.data.class_list import read_class_list
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.folder_layout import default_splits, read_classes
+from fcn_jax.data.folder_layout import default_splits
 from fcn_jax.data.importing.export import Class, Entry, Export
 from fcn_jax.data.importing.picture_files import written_picture
 from fcn_jax.data.labels import (
@@ -152,7 +153,7 @@ def _joined(name: PurePosixPath) -> str:
 
 def _classes(classes: Sequence[Class]) -> tuple[Classes, list[tuple[str, str]]]:
     """Classes with the colours of the source, where these tell all of them apart."""
-    names = tuple(one.name.replace(" ", "_") for one in classes)
+    names = tuple(one.name for one in classes)
     given: list[Color] = [one.color for one in classes if one.color is not None]
     usable = len(given) == len(names) == len({*given, VOID_COLOR}) - 1
     colors = tuple(given) if usable else voc_palette(len(names))
@@ -174,7 +175,7 @@ def _write_classes(path: Path, classes: Classes) -> None:
         for name, (red, green, blue) in zip(classes.names, classes.palette, strict=True)
     ]
     path.write_text("".join(lines), encoding="utf-8")
-    back, _ = read_classes(path)
+    back = read_class_list(path).classes
     if back.names != classes.names:
         wrong = next(
             a for a, b in zip(classes.names, back.names, strict=False) if a != b
@@ -186,10 +187,12 @@ def _write_classes(path: Path, classes: Classes) -> None:
 
 
 def _splits(entries: Sequence[Entry], stems: Sequence[str]) -> dict[str, list[str]]:
-    """Stems by split, train first; empty where no entry has one."""
+    """Stems by split, train first; empty where there is no split but train."""
     splits: dict[str, list[str]] = {}
     for entry, stem in zip(entries, stems, strict=True):
         if entry.split:
             splits.setdefault(entry.split, []).append(stem)
+    if set(splits) == {"train"}:
+        return {}
     order = ("train", "val", "test")
     return {split: sorted(splits[split]) for split in order if split in splits}

@@ -149,7 +149,7 @@ def test_colours_and_their_list(tmp_path):
     with pytest.raises(DataError, match="--map=#000000:NAME0,#0080ff:NAME1,#ff0000"):
         imported(source)
     (source / "class_dict.csv").write_text(
-        "name,r,g,b\nbackground,0,0,0\nred_car,255,0,0\nsky,0,128,255\n"
+        "name,r,g,b\nbackground,0,0,0\nred car,255,0,0\nsky,0,128,255\n"
     )
     target, table = imported(source)
     same(labels(target), maps)
@@ -296,7 +296,7 @@ def test_cvat_masks(tmp_path, form):
             save(path, 2 - ids, flat)
     (source / "labelmap.txt").write_text(
         "# label:color_rgb:parts:actions\nbackground:0,0,0::\n"
-        "living_cell:250,50,83::\ndebris:51,221,255::\n"
+        "living cell:250,50,83::\ndebris:51,221,255::\n"
     )
     lists = source / "ImageSets" / "Segmentation"
     lists.mkdir(parents=True)
@@ -304,9 +304,9 @@ def test_cvat_masks(tmp_path, form):
     target, table = imported(source)
     same(labels(target), maps)
     assert not (target / "splits").exists()
-    assert table["class 1 living_cell"].startswith("colour #fa3253; ")
+    assert table["class 1 living cell"].startswith("colour #fa3253; ")
     assert (target / "classes.txt").read_text().splitlines()[1] == (
-        "living_cell 250 50 83"
+        "living cell 250 50 83"
     )
 
 
