@@ -63,6 +63,9 @@ def test_masks_in_other_formats_and_modes(tmp_path, ending, mode):
         (source / "masks").mkdir(exist_ok=True)
         image = Image.fromarray(ids * np.uint8(255)).convert(mode)
         image.save(source / "masks" / f"{stem}{ending}")
+    target, _ = imported(source, map=BINARY)
+    same(labels(target), maps)
+    source.with_name("source-imported").rename(tmp_path / "values")
     colors = (("#000000", "background"), ("255/255/255", "object"))
     target, _ = imported(source, map=colors)
     same(labels(target), maps)
@@ -189,9 +192,10 @@ def test_depths_that_differ_are_refused_or_read_as_seen(tmp_path):
         source / "masks" / "pic1.png"
     )
     with pytest.raises(DataError, match=r"pic0.png is 8-bit grey and .*pic1.png 1-bit"):
-        imported(source, map=BINARY)
-    target, _ = imported(source, map=(("#000000", "background"), ("#ffffff", "object")))
+        imported(source, names=("background", "object"))
+    target, table = imported(source, map=BINARY)
     same(labels(target), maps)
+    assert "the greys that are seen" in table["classes"]
 
 
 @pytest.mark.parametrize("ending", [".jpg", ".webp"])
@@ -202,10 +206,7 @@ def test_lossy_masks_need_nearest(tmp_path, ending):
     save(source / "masks" / f"pic0{ending}", maps["pic0"] * np.uint8(255))
     with pytest.raises(DataError, match="--nearest"):
         imported(source, map=BINARY)
-    pairs = BINARY
-    if ending == ".webp":  # stored in colours
-        pairs = (("#000000", "background"), ("#ffffff", "object"))
-    target, table = imported(source, map=pairs, nearest=True)
+    target, table = imported(source, map=BINARY, nearest=True)
     same(labels(target), maps)
     assert "pixels had other values" in table["nearest"]
 

@@ -32,7 +32,7 @@ def test_jpeg_and_png_keep_their_bytes(tmp_path, ending, written):
     save(source / "masks" / "a.png", label_map(0, 2))
     target, table = imported(source, names=("a", "b"))
     assert (target / "images" / f"a{written}").read_bytes() == path.read_bytes()
-    assert table["pictures"] == "1: 1 copied byte for byte"
+    assert table["pictures"] == "1 copied byte for byte"
 
 
 def test_jpeg_bytes_called_png(tmp_path):
@@ -142,7 +142,7 @@ def test_labelme_shows_pictures_turned(tmp_path, orientation):
     ids = np.zeros((12, 12), np.uint8)
     ids[2:9, 1:5] = 1
     same(labels(target), {"a": ids})
-    assert table["pictures"] == "1: 1 turned by the EXIF tag, as PNG"
+    assert table["pictures"] == "1 turned by the EXIF tag, as PNG"
 
 
 def test_jpeg_pixels_that_are_turned_are_not_compressed_again(tmp_path):
