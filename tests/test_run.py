@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -238,6 +239,30 @@ def test_evaluation_alone_repeats_the_scores_of_the_run(cache, finished, tmp_pat
         assert scores["loss"] == pytest.approx(expected["loss"], rel=1e-5)
 
 
+def test_scores_of_another_split_have_a_file_of_their_own(cache, finished, tmp_path):
+    """Oracle: bytes of the run's own scores.json, and counts of the splits' images."""
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    own = (run / "scores.json").read_bytes()
+    result = run_main(
+        cache, TINY, "--mode=evaluate", "--split=train", f"--workdir={run}"
+    )
+    assert result.returncode == 0, result.stderr
+    assert (run / "scores.json").read_bytes() == own
+    assert {path.name for path in run.glob("scores*")} == {
+        "scores.json",
+        "scores_train.json",
+    }
+    trained, scored = (
+        json.loads((run / name).read_text())
+        for name in ("scores_train.json", "scores.json")
+    )
+    assert (trained["data"], trained["split"]) == ("synthetic", "train")
+    assert (scored["data"], scored["split"]) == ("synthetic", "val")
+    assert trained["fingerprint"] != scored["fingerprint"]
+    assert sum(trained["support"]) > sum(scored["support"])  # 10 images, and 5
+
+
 MISTAKES = {
     "misspelt key": (["--config.optimizer.learning_rat=1"], "learning_rate"),
     "key of no kind": (["--config.zzz=1"], "config.py lists all keys"),
@@ -282,6 +307,11 @@ MISTAKES = {
     ),
     "negative warm-up": (["--config.optimizer.warmup_steps=-5"], "at least 0"),
     "missing config file": (["--config=nothing.py"], "nothing.py"),
+    "weights as a start": ([f"--config.init_from={__file__}"], "fcn_jax.convert"),
+    "weights to score": (
+        ["--mode=evaluate", f"--checkpoint={__file__}"],
+        "convert weights first",
+    ),
     "evaluating no directory": (["--mode=evaluate"], "there is no checkpoint"),
 }
 
