@@ -155,10 +155,12 @@ def printing() -> Iterator[None]:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:
-        with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())
-            os.close(nowhere)
+        with (
+            contextlib.suppress(OSError, ValueError),
+            open(os.devnull, "wb") as nowhere,
+        ):
+            if sys.stdout is not None:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
         reason = error.strerror or str(error)
         raise OSError(error.errno, reason, "standard output") from error
 

@@ -54,7 +54,7 @@ def command(workdir: Path, *options: str) -> list[str]:
 
 def stop(
     workdir: Path,
-    after: float,
+    moment: tuple[int, float],
     number: signal.Signals,
     own: Mapping[str, str],
     *options: str,
@@ -63,12 +63,13 @@ def stop(
 
     Args:
         workdir: of the run.
-        after: seconds after the first sign of life, a line in the log.
+        moment: when, in seconds after so many new rows, or the first line of the log.
         number: the signal.
         own: the environment.
         options: more of the command.
     """
     log = workdir.with_suffix(".log")
+    rows, after = len(logged(workdir)) + moment[0], moment[1]
     with (
         log.open("w") as written,
         subprocess.Popen(
@@ -80,7 +81,9 @@ def stop(
         ) as process,
     ):
         until = time.monotonic() + 300
-        while not log.read_text() and process.poll() is None:
+        while process.poll() is None:
+            if log.read_text() and (not moment[0] or len(logged(workdir)) >= rows):
+                break
             time.sleep(0.05)
             assert time.monotonic() < until, "the run said nothing"
         time.sleep(after)
@@ -95,7 +98,8 @@ def logged(workdir: Path) -> list[tuple[int, str, str]]:
     metrics = workdir / "metrics.jsonl"
     if not metrics.exists():
         return []
-    rows = map(json.loads, metrics.read_text().splitlines())
+    lines = metrics.read_text().splitlines(keepends=True)
+    rows = [json.loads(line) for line in lines if line.endswith("\n")]
     return [(row["step"], row["split"], repr(row["loss"])) for row in rows]
 
 
@@ -137,7 +141,7 @@ def check_same(workdir: Path, whole: Path) -> str:
 def chain(
     workdir: Path,
     whole: Path,
-    signals: Iterable[tuple[signal.Signals, float]],
+    signals: Iterable[tuple[signal.Signals, tuple[int, float]]],
     own: Mapping[str, str],
     *options: str,
 ) -> list[str]:
@@ -146,7 +150,7 @@ def chain(
     Args:
         workdir: of the run.
         whole: that of the run that nothing ended.
-        signals: each with the seconds after which it comes.
+        signals: each with the moment at which it comes, as `stop` takes it.
         own: the environment.
         options: more of the command.
 
@@ -154,13 +158,14 @@ def chain(
         What was wrong after each of the signals that came in time; "" for nothing.
     """
     found = []
-    for number, after in signals:
-        status, messages = stop(workdir, after, number, own, *options)
+    for number, moment in signals:
+        status, messages = stop(workdir, moment, number, own, *options)
         if status == 0:
             break
         found.append(check_stopped(workdir, status, number, messages))
         last = messages.strip().splitlines()[-1]
-        print(f"{number.name} after {after:.1f} s: {status}, {last}", flush=True)
+        when = f"{moment[0]} new rows and {moment[1]:.2f} s"
+        print(f"{number.name} after {when}: {status}, {last}", flush=True)
     ended = subprocess.run(
         command(workdir, *options), env=own, capture_output=True, text=True
     )
@@ -176,14 +181,13 @@ def campaign(directory: Path, count: int, seed: int) -> list[str]:
     whole = directory / "whole"
     subprocess.run(command(whole, *options), env=own, check=True, capture_output=True)
     found: list[str] = []
-    span = _seconds(command(directory / "timed", *options), own)
     while len(found) < count:
         workdir = directory / f"run{len(found)}"
         # Every other chain compiles, and reads in a process of its own.
         cold = len(found) // 4 % 2
         cache = environment(directory / f"cache{len(found)}") if cold else own
         signals = [
-            (draw.choice(NUMBERS), draw.uniform(0, span))
+            (draw.choice(NUMBERS), moment(draw))
             for _ in range(min(4, count - len(found)))
         ]
         more = (f"--config.data.workers={cold}",)
@@ -194,10 +198,11 @@ def campaign(directory: Path, count: int, seed: int) -> list[str]:
     return found
 
 
-def _seconds(words: list[str], own: Mapping[str, str]) -> float:
-    began = time.monotonic()
-    subprocess.run(words, env=own, check=True, capture_output=True)
-    return time.monotonic() - began
+def moment(draw: random.Random) -> tuple[int, float]:
+    """While a run starts and compiles, or updates, evaluates and saves."""
+    if draw.random() < 0.3:
+        return 0, draw.uniform(0, 10)
+    return draw.randint(1, 12), draw.uniform(0, 0.5)
 
 
 def main() -> None:
