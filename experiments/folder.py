@@ -12,19 +12,43 @@ update of `,small` is one of `camvid_fcn8s.py:small`, half a second. Expected sc
 depend on the data.
 """
 
+from pathlib import Path
+
 from ml_collections import ConfigDict
 
 from fcn_jax import config as defaults
 
 
-def get_config(argument: str = "") -> ConfigDict:
-    folder, _, size = argument.partition(",")
-    if not folder or size not in ("", "small"):
+def split_size(argument: str) -> tuple[str, bool]:
+    """The folder of an argument, and whether `,small` follows it.
+
+    A folder may have commas; of what may be meant, the folder that there is holds.
+    """
+    folder, comma, size = argument.rpartition(",")
+    whole, before = Path(argument).is_dir(), Path(folder).is_dir()
+    if not comma or (whole and not before):
+        folder, size = argument, ""
+    elif whole and size == "small":
         raise ValueError(
-            f"folder.py:{argument} is not a data set; write "
-            "--config=experiments/folder.py:DIR or folder.py:DIR,small"
+            f"{argument} is a folder, and {folder} is one too; write folder:{argument}/ "
+            f"for the first, folder:{folder}/,small for the second at a small size"
         )
-    small = size == "small"
+    elif size != "small":
+        if before and not whole:
+            raise ValueError(
+                f"folder:{argument} has the size {size!r}; it may be small"
+            )
+        folder, size = argument, ""
+    if not folder:
+        raise ValueError(
+            f"folder:{argument} is not a data set; write --config=folder:DIR or "
+            "--config=folder:DIR,small"
+        )
+    return folder, size == "small"
+
+
+def get_config(argument: str = "") -> ConfigDict:
+    folder, small = split_size(argument)
     config = defaults.base()
     config.recipe = "scratch"
     config.steps = 3000 if small else 20_000

@@ -25,8 +25,10 @@ from fcn_jax.data.subset import subset
 from fcn_jax.data.synthetic import SyntheticSpec
 from fcn_jax.data.transforms import Augmentation
 from fcn_jax.layers.feature_map import FeatureMap
+from fcn_jax.losses import class_factors
 from fcn_jax.models.build import build_fcn
 from fcn_jax.models.fcn import FCN
+from fcn_jax.padding import warn_of_padding
 from fcn_jax.preprocessing import Preprocessing
 
 
@@ -78,7 +80,7 @@ def assemble(config: Config) -> Parts:
             f"the splits {config.data.train_split} and {config.data.eval_split} have "
             "different classes; choose splits of one data set"
         )
-    class_weights(config, outputs)
+    _say_weightless(class_weights(config, outputs), outputs)
     model = network(config, {name: len(classes) for name, classes in outputs.items()})
     parts = Parts(
         mesh=mesh,
@@ -113,14 +115,21 @@ def score_maps(
     model: FCN, records: Mapping[str, Preprocessing], size: int = 64
 ) -> dict[str, FeatureMap]:
     """Shapes and geometry of the scores of a square image; nothing is computed."""
+    return abstract(model, records, size)[0]
+
+
+def abstract(
+    model: FCN, records: Mapping[str, Preprocessing], size: int = 64
+) -> tuple[dict[str, FeatureMap], Any]:
+    """Scores of a square image and parameters, as shapes; nothing is computed."""
     inputs = {
         name: jnp.zeros((1, size, size, count), jnp.float32)
         for name, count in channels(records).items()
     }
-    maps, _ = jax.eval_shape(
+    maps, variables = jax.eval_shape(
         lambda: model.init_with_output(jax.random.key(0), inputs, train=False)
     )
-    return maps
+    return maps, variables["params"]
 
 
 def smallest_image(maps: Mapping[str, FeatureMap]) -> int:
@@ -280,7 +289,10 @@ def canvases(config: Config, source: Source, *, train: bool) -> tuple[Canvas, ..
     sizes = source.sizes()
     height, width = (int(length) for length in sizes.max(axis=0))
     if any(fixed):
-        return ((fixed[0] or height, fixed[1] or width),)
+        chosen = ((fixed[0] or height, fixed[1] or width),)
+        if train:
+            warn_of_padding(source, chosen, augmentation(config).crop)
+        return chosen
     chosen = choose_canvases(sizes, config.data.canvases)
     logging.info(
         "%d canvases (height x width) for %d images: %s; padding is %.1f %% of the "
@@ -290,6 +302,8 @@ def canvases(config: Config, source: Source, *, train: bool) -> tuple[Canvas, ..
         ", ".join(f"{rows}x{columns}" for rows, columns in chosen),
         100 * waste(sizes, chosen),
     )
+    if train:
+        warn_of_padding(source, chosen)
     return chosen
 
 
@@ -343,18 +357,28 @@ def class_weights(config: Config, outputs: Mapping[str, Classes]) -> np.ndarray 
     """`[K] float32` weights of the loss, or None.
 
     Raises:
-        ValueError: if their number is not that of the classes.
+        ValueError: if their number is not that of the classes, or they are no weights.
     """
     weights = config.loss.class_weights
     if not weights:
         return None
-    counts = {name: len(classes) for name, classes in outputs.items()}
-    if set(counts.values()) != {len(weights)}:
-        raise ValueError(
-            f"config.loss.class_weights has {len(weights)} entries for {counts} "
-            "classes; give one a class, or none"
+    try:
+        found = [class_factors(weights, len(classes)) for classes in outputs.values()]
+    except ValueError as error:
+        raise ValueError(f"config.loss.class_weights: {error}") from error
+    return found[0]
+
+
+def _say_weightless(weights: np.ndarray | None, outputs: Mapping[str, Classes]) -> None:
+    if weights is None or weights.all():
+        return
+    for name, classes in outputs.items():
+        ignored = [classes.names[label] for label in np.flatnonzero(weights == 0)]
+        logging.warning(
+            "config.loss.class_weights: 0 ignores these classes of %s in training: %s",
+            name,
+            ", ".join(ignored),
         )
-    return np.asarray(weights, np.float32)
 
 
 def devices(config: Config) -> Sequence[Any]:

@@ -29,7 +29,9 @@ import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
 
-from fcn_jax import files, program
+from fcn_jax import files, plain_json, program
+from fcn_jax.checkpoint_record import check_manifest
+from fcn_jax.locations import located, refuse_file
 
 _ITEMS = ("params", "optimizer")
 _RECORD = "record"
@@ -226,10 +228,12 @@ def load(
     Raises:
       CheckpointError: nothing there, or nothing that verifies. A damaged checkpoint next
         to a sound one is reported as an error in the log.
+      ValueError: a file, as weights of other programs are.
     """
     if which not in ("best", "newest"):
         raise ValueError(f"which is {which!r}; it must be 'best' or 'newest'")
-    root = pathlib.Path(path).absolute()
+    root = pathlib.Path(located(os.fspath(path))).absolute()
+    refuse_file(root, "the checkpoint")
     if (root / "checkpoints").is_dir():
         root = root / "checkpoints"
     steps = _steps(root)
@@ -309,8 +313,10 @@ def _read_manifest(directory: pathlib.Path) -> dict[str, Any]:
     path = directory / _RECORD
     with _reading(path):
         manifest = dict(ocp.JsonCheckpointHandler().restore(epath.Path(path)))
+        plain_json.check(manifest, str(path))
         if manifest != _signed({k: v for k, v in manifest.items() if k != "sha256"}):
             raise CheckpointError(f"{path} differs from its own digest")
+        check_manifest(manifest, str(path))
         if str(manifest["step"]) != directory.name:
             raise CheckpointError(f"{path} belongs to step {manifest['step']}")
     return manifest

@@ -14,9 +14,9 @@ from PIL import Image
 from fcn_jax import checkpoint, restored
 from fcn_jax.compilation import compiler_options
 from fcn_jax.models.classifier import OUTPUT
-from fcn_jax.paths import unflatten
 from fcn_jax.pictures import checked_input, write_whole
 from fcn_jax.preprocessing import preprocess
+from fcn_jax.program import no_program, run
 from fcn_jax.report.heat import heat_map
 from fcn_jax.restored import TrainedClassifier
 
@@ -57,7 +57,7 @@ class Classifier:
         found = checkpoint.load(path)
         logging.info("classifying with %s", found.directory)
         own = restored.classifier(found.record, str(found.directory))
-        return cls(own, unflatten(found.params))
+        return cls(own, restored.parameters(own, found))
 
     def scores(self, image: np.ndarray) -> np.ndarray:
         """Scores before the softmax.
@@ -129,3 +129,11 @@ def write_classes(
         f"{classifier.categories[index]}"
         for index in order
     ]
+
+
+if __name__ == "__main__":
+    run(
+        no_program(
+            "python -m fcn_jax.predict --classify --checkpoint=DIR --output=DIR IMAGE"
+        )
+    )

@@ -9,10 +9,12 @@ in the environment or in JAX's configuration, and none of it on import.
 """
 
 import ctypes
+import errno
 import functools
 import hashlib
 import os
 import platform
+import stat
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,7 @@ def keep_compiled_programs() -> Path | None:
 
     JAX's own variables win: with JAX_COMPILATION_CACHE_DIR the directory is the user's
     affair, with JAX_ENABLE_COMPILATION_CACHE=false nothing is stored. A directory that
-    cannot be written costs a warning, never a run.
+    cannot be written, or that others can write, costs a warning, never a run.
 
     Returns:
         The directory that was set up; None where it was left to those variables, or
@@ -57,9 +59,10 @@ def keep_compiled_programs() -> Path | None:
     try:
         root = cache_root()
         directory = root / processor_key()
-        # Who can write here can run code as this user.
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_shared(root)
         directory.mkdir(mode=0o700, exist_ok=True)
+        _refuse_shared(directory)
         if not os.access(directory, os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied", str(directory))
         drop_oldest(root, LARGEST_CACHE)
@@ -73,6 +76,27 @@ def keep_compiled_programs() -> Path | None:
         return None
     settings.update("jax_compilation_cache_dir", str(directory))
     return directory
+
+
+def _refuse_shared(directory: Path) -> None:
+    """Refuse a directory where others could leave programs: they would be run.
+
+    Raises:
+        PermissionError: if it, or a link to it, belongs to another user, or others can
+            write it, or can put another directory in its place.
+    """
+    for status in (directory.lstat(), directory.stat()):
+        if status.st_uid != os.geteuid():
+            owner = f"belongs to another user (number {status.st_uid})"
+            raise PermissionError(errno.EPERM, owner, str(directory))
+    if directory.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        remedy = "can be written by others; chmod go-w makes it private"
+        raise PermissionError(errno.EPERM, remedy, str(directory))
+    for parent in directory.resolve().parents:
+        mode = parent.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            cause = f"can be replaced by others, who can write {parent}"
+            raise PermissionError(errno.EPERM, cause, str(directory))
 
 
 def give_memory_back() -> None:

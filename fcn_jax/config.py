@@ -5,10 +5,16 @@ configuration is locked: a misspelt key fails at once. Only the programs (`train
 `evaluate`, `predict`) read it; every part below them takes plain arguments.
 """
 
+import functools
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from ml_collections import ConfigDict
 from ml_collections.config_dict import FieldReference
+
+from fcn_jax.config_values import DATA_SETS, check_values, one_of, require
+from fcn_jax.locations import all_located, located
+from fcn_jax.shown import shown
 
 Config: TypeAlias = Any
 """A locked ConfigDict of the keys below; Any, because they are attributes of it."""
@@ -19,20 +25,29 @@ ILSVRC_MEAN = (122.67891434, 116.66876762, 104.00698793)
 CAFFE_MULTIPLIERS = (("*.bias", 2.0, 0.0), ("*", 1.0, 1.0))
 """What the reference's VGG16 nets set: biases learn twice as fast, undecayed."""
 
+LONGEST_KEY = 80
+"""Characters of a stored key."""
+
 ADAPTATIONS = ("classes", "channels", "reversed")
 """Ways in which a stored parameter is made to fit; `convert.fitting` does it."""
 
 CHANGEABLE = (
     "checkpoint.*",
     "checks.*",
+    "data.data_dir",
+    "data.folder",
     "data.prefetch",
     "data.threads",
     "data.workers",
     "devices",
     "evaluation.*",
+    "init_from",
     "log.*",
 )
-"""Keys that cannot alter the trajectory, so a resumed run may change them."""
+"""Keys that cannot alter the trajectory, so a resumed run may change them.
+
+Paths are among them: whether the data are the same is read from the data.
+"""
 
 
 def base() -> Config:
@@ -153,6 +168,7 @@ def base() -> Config:
     config.log = ConfigDict({"every": 20})  # updates between lines of metrics.jsonl
     config.checks = ConfigDict(
         {
+            "labels": True,  # the labels must hold two classes at least
             "untrained_trunk": True,  # fine-tuning needs a trunk that was loaded
             "constant_features": True,  # the trunk must tell pixels apart
             "constant_scores": True,  # ... and so must the scores, after
@@ -169,49 +185,43 @@ def validate(config: Config) -> None:
     Raises:
         ValueError: one sentence with the key, the value and what is allowed.
     """
+    check_values(to_dict(config), _defaults())
     for key in ("steps", "batch_size", "accumulation"):
-        _require(config[key] >= 1, key, config[key], "at least 1")
+        require(config[key] >= 1, key, config[key], "at least 1")
     for section in ("evaluation", "checkpoint", "log"):
         every = config[section].every
-        _require(every >= 1, f"{section}.every", every, "at least 1")
-    _require(
+        require(every >= 1, f"{section}.every", every, "at least 1")
+    require(
         config.evaluation.batch_size >= 1,
         "evaluation.batch_size",
         config.evaluation.batch_size,
         "at least 1",
     )
-    _require(
+    require(
         config.checkpoint.keep >= 1, "checkpoint.keep", config.checkpoint.keep, ">= 1"
     )
-    _require(config.seed >= 0, "seed", config.seed, "at least 0")
-    _one_of("recipe", config.recipe, ("fine-tune", "scratch"))
+    require(config.seed >= 0, "seed", config.seed, "at least 0")
     _validate_start(config)
-    _one_of("dtype", config.dtype, ("float32", "bfloat16"))
-    _one_of("loss.reduction", config.loss.reduction, ("sum", "mean"))
-    _one_of("data.order", config.data.order, ("replacement", "shuffle"))
-    _one_of("evaluation.absent", config.evaluation.absent, ("script", "paper"))
+    one_of("data.name", config.data.name, DATA_SETS)
+    if config.data.eval_name:
+        one_of("data.eval_name", config.data.eval_name, DATA_SETS)
     rate = config.optimizer.learning_rate
-    _require(rate > 0, "optimizer.learning_rate", rate, "above 0")
+    require(rate > 0, "optimizer.learning_rate", rate, "above 0")
     momentum = config.optimizer.momentum
-    _require(0 <= momentum < 1, "optimizer.momentum", momentum, "in [0, 1)")
+    require(0 <= momentum < 1, "optimizer.momentum", momentum, "in [0, 1)")
     decay = config.optimizer.weight_decay
-    _require(decay >= 0, "optimizer.weight_decay", decay, "at least 0")
+    require(decay >= 0, "optimizer.weight_decay", decay, "at least 0")
     warmup = config.optimizer.warmup_steps
-    _require(warmup >= 0, "optimizer.warmup_steps", warmup, "at least 0")
+    require(warmup >= 0, "optimizer.warmup_steps", warmup, "at least 0")
     pictures = config.evaluation.pictures
-    _require(pictures >= 0, "evaluation.pictures", pictures, "at least 0")
-    dropout = config.model.dropout_rate
-    allowed = "in [0, 1), or -1 for the backbone's own"
-    _require(dropout == -1 or 0 <= dropout < 1, "model.dropout_rate", dropout, allowed)
-    width = config.model.width
-    _require(width > 0, "model.width", width, "above 0")
+    require(pictures >= 0, "evaluation.pictures", pictures, "at least 0")
     for key in ("canvas", "crop"):
         value = config.data[key]
         pair = len(value) == 2 and all(isinstance(v, int) and v >= 0 for v in value)
-        _require(pair, f"data.{key}", value, "two whole numbers (rows, columns)")
+        require(pair, f"data.{key}", value, "two whole numbers (rows, columns)")
     crop = config.data.crop
     allowed = "two sizes above 0, or (0, 0) for none"
-    _require(all(crop) or not any(crop), "data.crop", crop, allowed)
+    require(all(crop) or not any(crop), "data.crop", crop, allowed)
     if any(crop) and any(config.data.canvas):
         raise ValueError(
             "data.canvas and data.crop are both set; a cropped batch has the size of "
@@ -227,15 +237,14 @@ def _validate_start(config: Config) -> None:
         '"", a directory, or a tuple of directories, each alone or with renaming rules: '
         '("runs/a", ("runs/b", (("trunk.*", "hha.*"),)))'
     )
-    _require(isinstance(start, str) or bool(several), "init_from", start, allowed)
+    require(isinstance(start, str) or bool(several), "init_from", start, allowed)
     for key in ("init_new", "init_unused"):
         patterns = config[key]
-        _require(all(map(_is_name, patterns)), key, patterns, "a tuple of patterns")
+        require(all(patterns), key, patterns, "a tuple of patterns that are not empty")
     adapt = config.init_adapt
     known = _are_pairs(adapt) and all(how in ADAPTATIONS for _, how in adapt)
     allowed = f"a tuple of (pattern, how) with how one of {', '.join(ADAPTATIONS)}"
-    _require(known, "init_adapt", adapt, allowed)
-    _one_of("init_preprocessing", config.init_preprocessing, ("checked", "replace"))
+    require(known, "init_adapt", adapt, allowed)
 
 
 def _sequence(value: Any) -> bool:
@@ -272,6 +281,20 @@ def initial_checkpoints(
     return tuple((path, tuple(map(tuple, rules))) for path, rules in entries)
 
 
+def located_config(config: Config) -> Config:
+    """The configuration with `~` of its paths replaced by the home directory.
+
+    Raises:
+        ValueError: for the home directory of a user that there is not.
+    """
+    located_one = config.copy_and_resolve_references()
+    with located_one.unlocked():
+        located_one.init_from = all_located(config.init_from)
+        for key in ("folder", "data_dir"):
+            located_one.data[key] = located(config.data[key])
+    return located_one
+
+
 def changeable_keys(config: Config) -> tuple[str, ...]:
     """Patterns of keys that a resumed run may change.
 
@@ -288,22 +311,57 @@ def to_dict(config: Config) -> dict[str, Any]:
     return _plain(config.to_dict())
 
 
-def from_dict(stored: dict[str, Any]) -> Config:
-    """A stored configuration, with defaults for keys that are newer than it."""
+def from_dict(stored: Mapping[str, Any], where: str = "") -> Config:
+    """A stored configuration, with defaults for keys that are newer than it.
+
+    Args:
+        stored: nested dictionaries, as JSON has them.
+        where: they were stored, for messages.
+
+    Raises:
+        ValueError: for a value of another type, or one that no network has.
+    """
+    try:
+        config = _merged(stored)
+        check_values(to_dict(config), _defaults())
+    except (ValueError, TypeError) as error:
+        text = f"{where + ': ' if where else ''}{error}"
+        raise ValueError(f"{text}; the file was altered, restore it") from error
+    return config
+
+
+def _merged(stored: Mapping[str, Any]) -> Config:
+    """The defaults with what was stored over them, of any type."""
+    if not isinstance(stored, Mapping):
+        raise ValueError(f"the configuration is {shown(stored)}; it must be an object")
     config = base().unlock()
     for section, value in stored.items():
         # The inputs of another net are no defaults of this one.
         merged = section != "preprocessing" and isinstance(value, dict)
         if merged and isinstance(config.get(section), ConfigDict):
             for key, inner in value.items():
-                config[section][key] = _tuples(inner)
+                _put(config[section], key, _tuples(inner))
         else:
-            config[section] = _tuples(value)
+            _put(config, section, _tuples(value))
     return config.lock()
 
 
+def _put(section: Config, key: str, value: Any) -> None:
+    """Set a key to a value of any type; types are checked when all are there."""
+    if not key.isprintable() or len(key) > LONGEST_KEY:
+        raise ValueError(f"the configuration has the key {shown(key)}")
+    if section.get(key) is not None:
+        del section[key]
+    section[key] = value
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+    return to_dict(base())
+
+
 def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
+    if isinstance(value, dict | ConfigDict):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(inner) for inner in value]
@@ -316,12 +374,3 @@ def _tuples(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_tuples(inner) for inner in value)
     return value
-
-
-def _require(holds: bool, key: str, value: Any, allowed: str) -> None:
-    if not holds:
-        raise ValueError(f"config.{key} is {value!r}; it must be {allowed}")
-
-
-def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
-    _require(value in allowed, key, value, f"one of {', '.join(allowed)}")

@@ -1,6 +1,6 @@
 """Score a split: one confusion matrix an output, then one record of scores."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ import numpy as np
 from absl import logging
 from jax.sharding import Mesh
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from fcn_jax import assembly, checkpoint, restored, runlog, sharding
+from fcn_jax import assembly, checkpoint, restored, runlog, scores_file, sharding
 from fcn_jax.clock import StartClock
 from fcn_jax.compilation import compiler_options
 from fcn_jax.config import Config, validate
@@ -25,8 +26,8 @@ from fcn_jax.losses import softmax_cross_entropy
 from fcn_jax.metrics import Absent, ConfusionMatrix, confusion_counts
 from fcn_jax.models.fcn import FCN
 from fcn_jax.overlap import one_behind
-from fcn_jax.paths import unflatten
 from fcn_jax.preprocessing import Preprocessing, preprocess
+from fcn_jax.program import no_program, run
 
 Batch = Mapping[str, Any]
 
@@ -58,6 +59,16 @@ class Evaluation:
             for key, value in matrix.scores(absent).items():
                 flat[prefix + key] = value
         return flat
+
+    def sentences(
+        self, outputs: Mapping[str, Classes], absent: Absent
+    ) -> Iterator[tuple[str, str]]:
+        """The scores of each output in a line, and what to know about them, or ""."""
+        for name, matrix in self.confusion.items():
+            line = matrix.sentence(absent)
+            prefix = f"{name}: " if len(self.confusion) > 1 else ""
+            caution = matrix.caution(outputs[name].names)
+            yield prefix + line, prefix + caution if caution else ""
 
     def record(self, outputs: Mapping[str, Classes], absent: Absent) -> dict[str, Any]:
         """The content of scores.json: first output at the top, others by name."""
@@ -200,11 +211,11 @@ def evaluate(
     split: str,
     clock: StartClock | None = None,
 ) -> None:
-    """Score a checkpoint on a split, print the table and write scores.json.
+    """Score a checkpoint on a split, print the table and write the scores.
 
     Args:
         config: says which data; network and preprocessing are the checkpoint's own.
-        workdir: where scores.json goes.
+        workdir: where scores.json goes, or a file beside it: see `scores_file`.
         stored: work directory (its best checkpoint) or converted checkpoint.
         split: split to score, config.data.eval_split unless told otherwise.
         clock: of the program; started here if None.
@@ -227,18 +238,19 @@ def evaluate(
     step = make_evaluation_step(
         model=own.model, records=own.records, dtype=own.dtype, mesh=mesh
     )
-    params = jax.device_put(unflatten(found.params), sharding.replicated(mesh))
+    params = jax.device_put(restored.parameters(own, found), sharding.replicated(mesh))
+    name = config.data.eval_name or config.data.name
     logging.info(
         "scoring %s (step %d) on %s/%s: %d images",
         found.directory,
         found.step,
-        config.data.name,
+        name,
         split,
         len(source),
     )
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"{config.data.name}/{split}", total=len(source))
+        task = bar.add_task(f"{name}/{split}", total=len(source))
 
         def advance(count: int) -> None:
             clock.result()
@@ -256,9 +268,14 @@ def evaluate(
     absent = config.evaluation.absent
     print_scores(result, source.outputs, absent)
     record = result.record(source.outputs, absent)
-    about = {"step": found.step, "checkpoint": str(found.directory), "split": split}
-    path = workdir / "scores.json"
-    runlog.write_scores(path, {**about, "data": config.data.name, **record})
+    asked = scores_file.question(config, split, stored)
+    about = {
+        "step": found.step,
+        "checkpoint": str(found.directory),
+        **asked.about(source.fingerprint),
+    }
+    path = scores_file.scores_path(workdir, asked, config.data.eval_split)
+    runlog.write_scores(path, {**about, **record})
     logging.info("scores are in %s", path)
 
 
@@ -304,5 +321,11 @@ def print_scores(
             shown = "n/a" if np.isnan(iu) else f"{iu:.4f}"
             table.add_row(label, shown, f"{support:,}")
         console.print(table)
-        scores = matrix.scores(absent).items()
-        console.print(", ".join(f"{key} {value:.4f}" for key, value in scores))
+    for line, caution in result.sentences(outputs, absent):
+        console.print(escape(line))
+        if caution:
+            logging.warning("%s", caution)
+
+
+if __name__ == "__main__":
+    run(no_program("python -m fcn_jax.main --config=NAME --mode=evaluate"))

@@ -103,11 +103,51 @@ class ConfusionMatrix:
             "frequency_weighted_iu": float(_ratio(weighted, total)),
         }
 
+    def means_over(self, absent: Absent) -> dict[str, int]:
+        """Over how many classes each of the two means is taken."""
+        return {
+            "mean_accuracy": int((self.labelled > 0).sum()),
+            "mean_iu": int((~np.isnan(self.per_class_iu(absent))).sum()),
+        }
+
+    def sentence(self, absent: Absent) -> str:
+        """The four scores in one line, the means with their number of classes."""
+        over, classes = self.means_over(absent), len(self.counts)
+        return ", ".join(
+            f"{name} {value:.4f}"
+            + (f" over {over[name]} of {classes} classes" if name in over else "")
+            for name, value in self.scores(absent).items()
+        )
+
+    def caution(self, names: tuple[str, ...]) -> str:
+        """What whoever reads the means has to know; "" if every class is labelled."""
+        absent = ", ".join(self._absent(names))
+        labelled = int((self.labelled > 0).sum())
+        if labelled == len(names) > 1:
+            return ""
+        if not labelled:
+            return "no pixel is labelled, so nothing was scored: check the labels"
+        if labelled > 1:
+            return f"without a labelled pixel, so not scored: {absent}"
+        only = names[int(np.argmax(self.labelled))]
+        return (
+            f"ONLY {only!r} IS LABELLED: a net that always answers {only!r} scores 1.0, "
+            "so these scores say nothing; check the labels"
+            + (f" (none are {absent})" if absent else "")
+        )
+
+    def _absent(self, names: tuple[str, ...]) -> list[str]:
+        """The classes without a labelled pixel."""
+        pairs = zip(names, self.labelled, strict=True)
+        return [name for name, count in pairs if not count]
+
     def record(self, names: tuple[str, ...], absent: Absent) -> dict[str, Any]:
         """Everything `scores.json` says about one output; absent classes are null."""
         iu = self.per_class_iu(absent)
         return {
             **{name: _json(score) for name, score in self.scores(absent).items()},
+            "means_over": {**self.means_over(absent), "classes": len(names)},
+            "absent": self._absent(names),
             "definition": {"absent_classes": absent, "means": DEFINITIONS[absent]},
             "per_class_iu": {
                 name: _json(value) for name, value in zip(names, iu, strict=True)

@@ -102,7 +102,7 @@ def make_schedule(
         steps = count.astype(jnp.float32)
         left = jnp.clip(1 - steps / total_steps, 0, 1)
         factor = {
-            "fixed": jnp.ones(()),
+            "fixed": jnp.ones((), jnp.float32),
             "poly": left**0.9,
             "cosine": 0.5 * (1 - jnp.cos(jnp.pi * left)),
         }[name]

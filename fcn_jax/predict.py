@@ -25,6 +25,8 @@ from fcn_jax.clock import StartClock
 from fcn_jax.compilation import give_memory_back, keep_compiled_programs
 from fcn_jax.data.buckets import Canvas, picture_canvases
 from fcn_jax.data.images import image_size, read_color
+from fcn_jax.devices import start_devices
+from fcn_jax.locations import refuse_file
 from fcn_jax.overlap import in_threads
 from fcn_jax.pictures import (
     find_pictures,
@@ -92,6 +94,8 @@ def main(arguments: list[str]) -> int:
             f"there is no checkpoint {options.checkpoint}; give a work directory or "
             "a converted checkpoint"
         )
+    refuse_file(options.checkpoint, "--checkpoint")
+    start_devices()
     keep_compiled_programs()
     give_memory_back()
     stages = (_classifying if options.classify else _labelling)(options, files)

@@ -17,6 +17,8 @@ from typing import NoReturn
 
 from absl import flags, logging
 
+from fcn_jax.locations import located_argument
+
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 DEBUG_FLAG = "--debug"
 EXIT_ERROR = 2
@@ -53,7 +55,7 @@ def run(
       main: the program; takes the command-line arguments without the program's name and
         returns its exit status (None is 0).
       argv: the arguments, `sys.argv[1:]` where None. Every `--debug` in them is taken
-        out before `main` sees them.
+        out before `main` sees them, and `~` of paths is replaced by the home directory.
 
     Raises:
       SystemExit: always. Status 2 after a ValueError, OSError, RunError or absl flag
@@ -65,7 +67,7 @@ def run(
     arguments = [argument for argument in arguments if argument != DEBUG_FLAG]
     try:
         with _no_interrupt_lost():
-            status = main(arguments)
+            status = main([located_argument(argument) for argument in arguments])
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = EXIT_INTERRUPTED
@@ -75,6 +77,20 @@ def run(
         print(f"error: {error_sentence(error)}", file=sys.stderr)
         status = EXIT_ERROR
     sys.exit(status)
+
+
+def no_program(instead: str) -> Callable[[list[str]], int]:
+    """What `run` is given by a module that could be taken for a program.
+
+    Args:
+      instead: the command that does what this module's name promises.
+    """
+
+    def refuse(arguments: list[str]) -> int:
+        del arguments
+        raise ValueError(f"this module is no program; the command is {instead}")
+
+    return refuse
 
 
 @contextlib.contextmanager

@@ -59,6 +59,7 @@ def _run(program: core.ClosedJaxpr, leaves: Sequence[Any]) -> list[Any]:
     values = dict(zip(jaxpr.constvars, program.consts, strict=True))
     values |= zip(jaxpr.invars, leaves, strict=True)
     stages = _stages(jaxpr.eqns)
+    differentiable = _differentiable(jaxpr)
     for index, equations in enumerate(stages):
         later = [atom for own in stages[index + 1 :] for e in own for atom in e.invars]
         wanted = _variables([*later, *jaxpr.outvars])
@@ -75,7 +76,7 @@ def _run(program: core.ClosedJaxpr, leaves: Sequence[Any]) -> list[Any]:
         )
         stage = core.jaxpr_as_fun(core.ClosedJaxpr(part, ()))
         if index + 1 < len(stages):
-            stage = _recomputed(stage)
+            stage = _recomputed(stage, [v in differentiable for v in inputs])
         found = stage(*(values[variable] for variable in inputs))
         values |= zip(outputs, found, strict=True)
     return [_value(atom, values) for atom in jaxpr.outvars]
@@ -101,8 +102,32 @@ def _value(atom: Any, values: Mapping[core.Var, Any]) -> Any:
     return values[atom] if isinstance(atom, core.Var) else atom.val
 
 
-def _recomputed(stage: Callable[..., Any]) -> Callable[..., Any]:
-    """The stage, which keeps its inputs and no more for the backward pass."""
+def _differentiable(jaxpr: core.Jaxpr) -> set[core.Var]:
+    """The floating variables that depend on a floating argument of the program.
+
+    Constants are none, nor is what only they and integers make: a form of a layer with
+    a gradient of its own may close over those, and jax cannot differentiate it for them.
+    """
+    found = {variable for variable in jaxpr.invars if _is_floating(variable)}
+    for equation in jaxpr.eqns:
+        if not found.isdisjoint(_variables(equation.invars)):
+            found |= {value for value in equation.outvars if _is_floating(value)}
+    return found
+
+
+def _is_floating(variable: core.Var) -> bool:
+    return jnp.issubdtype(variable.aval.dtype, jnp.floating)  # pyright: ignore
+
+
+def _recomputed(
+    stage: Callable[..., Any], differentiable: Sequence[bool]
+) -> Callable[..., Any]:
+    """The stage, which keeps its inputs and no more for the backward pass.
+
+    Args:
+        stage: a function of arrays.
+        differentiable: for each of its inputs, whether it has a gradient.
+    """
 
     @jax.custom_vjp
     def recomputed(*inputs: Any) -> Any:
@@ -113,23 +138,16 @@ def _recomputed(stage: Callable[..., Any]) -> Callable[..., Any]:
 
     def backward(inputs: Any, gradients: Any) -> Any:
         inputs = [_behind(values, gradients) for values in inputs]
-        floating = [jnp.issubdtype(values.dtype, jnp.floating) for values in inputs]
 
-        def differentiable(*given: Any) -> Any:
+        def of_some(*given: Any) -> Any:
             own = iter(given)
-            return stage(
-                *(
-                    next(own) if is_floating else values
-                    for values, is_floating in zip(inputs, floating, strict=True)
-                )
-            )
+            pairs = zip(inputs, differentiable, strict=True)
+            return stage(*(next(own) if wanted else x for x, wanted in pairs))
 
-        given = [
-            v for v, is_floating in zip(inputs, floating, strict=True) if is_floating
-        ]
-        _, pull_back = jax.vjp(differentiable, *given)
+        pairs = zip(inputs, differentiable, strict=True)
+        _, pull_back = jax.vjp(of_some, *(x for x, wanted in pairs if wanted))
         found = iter(pull_back(gradients))
-        return tuple(next(found) if is_floating else None for is_floating in floating)
+        return tuple(next(found) if wanted else None for wanted in differentiable)
 
     recomputed.defvjp(forward, backward)
     return recomputed

@@ -1,10 +1,13 @@
 """From a checkpoint's record to its network, for those who use it."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fcn_jax import assembly
+from fcn_jax.checkpoint import Checkpoint
+from fcn_jax.checkpoint_record import required
 from fcn_jax.config import from_dict
 from fcn_jax.data.labels import Classes
 from fcn_jax.layers.geometry import Geometry
@@ -12,6 +15,9 @@ from fcn_jax.models.build import build_classifier
 from fcn_jax.models.classifier import OUTPUT, OWN_SIZE
 from fcn_jax.models.fcn import FCN
 from fcn_jax.preprocessing import Preprocessing
+from fcn_jax.program import error_sentence
+from fcn_jax.shown import SENTENCE, shortened, shown
+from fcn_jax.state import fill
 
 CLASSIFIER = "classifier"
 """What a record calls its network where that is not an FCN."""
@@ -27,6 +33,7 @@ class Trained:
         outputs: classes of each output.
         dtype: of the trunk's arithmetic.
         smallest_image: least height and width that it takes.
+        shapes: of its parameters, a tree of `jax.ShapeDtypeStruct`.
     """
 
     model: FCN
@@ -34,6 +41,7 @@ class Trained:
     outputs: dict[str, Classes]
     dtype: str
     smallest_image: int
+    shapes: Any
 
 
 def fcn(record: Mapping[str, Any], where: str) -> Trained:
@@ -53,14 +61,16 @@ def fcn(record: Mapping[str, Any], where: str) -> Trained:
             "(config.init_from)"
         )
     _refuse_partial(record, where)
-    config = from_dict(record["config"])
-    outputs = {n: Classes.from_dict(r) for n, r in record["outputs"].items()}
-    records = _records(record)
-    model = assembly.network(
-        config, {name: len(classes) for name, classes in outputs.items()}
-    )
-    least = assembly.smallest_image(assembly.score_maps(model, records))
-    return Trained(model, records, outputs, config.dtype, least)
+    config = from_dict(required(record, "config", where), where)
+    outputs = _outputs(record, where)
+    records = _records(record, assembly.input_names(config), where)
+    with _building(where):
+        model = assembly.network(
+            config, {name: len(classes) for name, classes in outputs.items()}
+        )
+        maps, shapes = assembly.abstract(model, records)
+        least = assembly.smallest_image(maps)
+    return Trained(model, records, outputs, config.dtype, least, shapes)
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,7 @@ class TrainedClassifier:
         categories: name of each class.
         own_size: pixels of either side that give one vector of scores.
         geometry: where the scores lie over the image.
+        shapes: of its parameters, a tree of `jax.ShapeDtypeStruct`.
     """
 
     model: FCN
@@ -80,6 +91,7 @@ class TrainedClassifier:
     categories: tuple[str, ...]
     own_size: int
     geometry: Geometry
+    shapes: Any
 
 
 def classifier(record: Mapping[str, Any], where: str) -> TrainedClassifier:
@@ -98,31 +110,71 @@ def classifier(record: Mapping[str, Any], where: str) -> TrainedClassifier:
             "python -m fcn_jax.predict, without --classify"
         )
     _refuse_partial(record, where)
-    config = from_dict(record["config"])
-    categories = tuple(record["categories"])
-    model = build_classifier(
-        backbone=config.model.backbone,
-        classes=len(categories),
-        width=config.model.width,
-        order=config.model.order,
-    )
-    records = _records(record)
+    config = from_dict(required(record, "config", where), where)
+    categories = tuple(required(record, "categories", where))
+    records = _records(record, {"color"}, where)
     size = OWN_SIZE[config.model.backbone]
-    geometry = assembly.score_maps(model, records, size)[OUTPUT].geometry
-    return TrainedClassifier(model, records, categories, size, geometry)
+    with _building(where):
+        model = build_classifier(
+            backbone=config.model.backbone,
+            classes=len(categories),
+            width=config.model.width,
+            order=config.model.order,
+        )
+        maps, shapes = assembly.abstract(model, records, size)
+    geometry = maps[OUTPUT].geometry
+    return TrainedClassifier(model, records, categories, size, geometry, shapes)
+
+
+def parameters(own: Trained | TrainedClassifier, found: Checkpoint) -> Any:
+    """The parameters of a checkpoint as its network takes them, on the host.
+
+    Raises:
+        ValueError: if one is missing, left over or of another shape or type.
+    """
+    return fill(own.shapes, found.params, f"checkpoint {found.directory}")
 
 
 def _refuse_partial(record: Mapping[str, Any], where: str) -> None:
     missing = record.get("missing")
     if missing:
+        names = shortened(", ".join(missing), SENTENCE)
         raise ValueError(
-            f"{where} is partial: its source had no {', '.join(missing)}; it can start "
+            f"{where} is partial: its source had no {names}; it can start "
             "the training of a net (config.init_from), but scores nothing"
         )
 
 
-def _records(record: Mapping[str, Any]) -> dict[str, Preprocessing]:
-    return {
-        name: Preprocessing.from_dict(stored)
-        for name, stored in record["preprocessing"].items()
-    }
+def _outputs(record: Mapping[str, Any], where: str) -> dict[str, Classes]:
+    stored = required(record, "outputs", where)
+    if not stored:
+        raise ValueError(f"the record of {where} has no outputs; make it again")
+    try:
+        return {name: Classes.from_dict(own) for name, own in stored.items()}
+    except ValueError as error:
+        said = shortened(str(error), SENTENCE)
+        raise ValueError(f"the record of {where}: {said}") from error
+
+
+def _records(
+    record: Mapping[str, Any], inputs: Collection[str], where: str
+) -> dict[str, Preprocessing]:
+    stored = required(record, "preprocessing", where)
+    if set(stored) != set(inputs):
+        raise ValueError(
+            f"the record of {where} has preprocessing for {shown(sorted(stored))}, its "
+            f"network reads {shown(sorted(inputs))}; make the checkpoint again"
+        )
+    return {name: Preprocessing.from_dict(own) for name, own in stored.items()}
+
+
+@contextlib.contextmanager
+def _building(where: str) -> Iterator[None]:
+    """What a network cannot be built from has as many kinds of error as Flax has."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(
+            f"no network can be built from the record of {where} "
+            f"({shortened(error_sentence(error), SENTENCE)}); make the checkpoint again"
+        ) from error

@@ -246,7 +246,7 @@ def _cut(path: pathlib.Path, last_step: int) -> None:
 def _step(line: bytes) -> int | None:
     try:
         return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+    except (*(ValueError, KeyError, TypeError), OverflowError, RecursionError):
         return None
 
 

@@ -2,8 +2,8 @@
 
 "All black output" is the oldest complaint about FCNs. Each check here is one of its
 causes: a trunk that was not (wholly) loaded, features that do not depend on the
-image, scores that stay constant, a learning rate of the other kind of loss. Every
-check raises a ValueError that names the switch which overrides it.
+image. (Others are in `rates`, `labelled` and `progress`.) Every check raises a ValueError
+that names the switch which overrides it.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,6 @@ import numpy as np
 
 from fcn_jax.layers.feature_map import FeatureMap
 
-LARGEST_SUMMED_RATE = 1.0
-SMALLEST_MEAN_RATE = 1e-7
 CONSTANT = 1e-6
 
 
@@ -37,46 +35,6 @@ def check_trunk(recipe: str, origins: Mapping[str, str]) -> None:
             "--config.init_from=DIR, choose a recipe that trains from scratch "
             "(--config.recipe=scratch), or insist with "
             "--config.checks.untrained_trunk=False"
-        )
-
-
-def check_learning_rate(
-    *,
-    optimizer: str,
-    learning_rate: float,
-    momentum: float,
-    reduction: str,
-    valid_pixels: int,
-) -> None:
-    """The rate must belong to the kind of loss: summed and mean differ 200,000-fold.
-
-    Only for SGD: the adaptive optimisers divide the scale of the loss out.
-
-    Args:
-        optimizer: its name.
-        learning_rate: base rate.
-        momentum: in [0, 1).
-        reduction: "sum" or "mean".
-        valid_pixels: labelled pixels of one update, over `accumulation`.
-    """
-    if optimizer not in ("caffe_sgd", "sgd"):
-        return
-    effective = learning_rate * valid_pixels / (1 - momentum)
-    if reduction == "sum" and effective > LARGEST_SUMMED_RATE:
-        raise ValueError(
-            f"the learning rate {learning_rate:g} on a loss summed over {valid_pixels} "
-            f"pixels, with momentum {momentum:g}, moves the scores by {effective:.3g} "
-            "times their gradient (the reference: 1.9e-3): it belongs to a mean loss; "
-            f"use about {1.9e-3 * (1 - momentum) / max(valid_pixels, 1):.1e}, or "
-            "--config.loss.reduction=mean, or insist with "
-            "--config.checks.learning_rate=False"
-        )
-    if reduction == "mean" and learning_rate < SMALLEST_MEAN_RATE:
-        raise ValueError(
-            f"the learning rate {learning_rate:g} on a mean loss changes nothing: it "
-            f"belongs to a summed loss; use about {learning_rate * valid_pixels:.1e}, "
-            "or --config.loss.reduction=sum, or insist with "
-            "--config.checks.learning_rate=False"
         )
 
 
@@ -110,24 +68,6 @@ def check_features(features: Mapping[str, FeatureMap]) -> None:
                 "config.init_from, or insist with "
                 "--config.checks.constant_features=False"
             )
-
-
-def check_scores(scores: Mapping[str, FeatureMap], step: int) -> None:
-    """After some updates the coarse scores must differ between pixels.
-
-    Args:
-        scores: score layer -> scores of real images, on the host.
-        step: completed updates.
-    """
-    spreads = [spatial_spread(feature_map) for feature_map in scores.values()]
-    spreads = [spread for spread in spreads if spread.size]
-    if spreads and all(spread.max() <= CONSTANT for spread in spreads):
-        raise ValueError(
-            f"after {step} updates the scores of {', '.join(scores)} are still "
-            "constant over the image: the learning rate is far too small, or the trunk "
-            "gives nothing to learn from; raise the rate, or insist with "
-            "--config.checks.constant_scores=False"
-        )
 
 
 def spatial_spread(feature_map: FeatureMap) -> np.ndarray:

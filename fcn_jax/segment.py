@@ -13,9 +13,9 @@ from absl import logging
 from fcn_jax import assembly, checkpoint, restored
 from fcn_jax.compilation import compiler_options
 from fcn_jax.data.buckets import Canvas, rounded_up
-from fcn_jax.paths import unflatten
 from fcn_jax.pictures import checked_input
 from fcn_jax.preprocessing import preprocess
+from fcn_jax.program import no_program, run
 from fcn_jax.restored import Trained
 
 Picture = np.ndarray | Mapping[str, np.ndarray]
@@ -114,7 +114,7 @@ class Segmenter:
         found = checkpoint.load(path)
         logging.info("predicting with %s", found.directory)
         own = restored.fcn(found.record, str(found.directory))
-        return cls(own, unflatten(found.params), canvases)
+        return cls(own, restored.parameters(own, found), canvases)
 
     def scores(self, image: Picture) -> dict[str, np.ndarray]:
         """Unnormalised scores of every pixel.
@@ -184,3 +184,7 @@ class Segmenter:
             raise ValueError(f"the inputs have different sizes: {sizes}")
         self.refuse_small(next(iter(sizes.values())), "the image")
         return inputs
+
+
+if __name__ == "__main__":
+    run(no_program("python -m fcn_jax.predict --checkpoint=DIR --output=DIR IMAGE"))

@@ -1,18 +1,16 @@
-"""What happens before the first update, and shortly after it.
+"""What happens before the first update: where the parameters come from.
 
-Where the parameters come from (this run's checkpoint, else `init_from`, else
-chance), the table that says so, and the checks that stop a run that would learn
-nothing.
+This run's checkpoint, else `init_from`, else chance; and the table that says so.
 """
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from absl import logging
 
 from fcn_jax import assembly, checkpoint, sanity, sharding
@@ -20,9 +18,10 @@ from fcn_jax.assembly import Parts
 from fcn_jax.checkpoint import Checkpoint
 from fcn_jax.config import Config, initial_checkpoints
 from fcn_jax.convert.surgery import Rules, classes_of, new_names
-from fcn_jax.data.labels import IGNORE
+from fcn_jax.labelled import check_labels
 from fcn_jax.paths import flatten
-from fcn_jax.preprocessing import Preprocessing, preprocess
+from fcn_jax.preprocessing import Preprocessing
+from fcn_jax.same_data import check_same_data
 from fcn_jax.state import (
     Given,
     TrainState,
@@ -56,6 +55,12 @@ def initial_state(
     """
     if found is None:
         _refuse_missing_weights(config)
+        if config.checks.labels:
+            data = config.data
+            scored = f"{data.eval_name} {data.eval_split}".strip()
+            check_labels(
+                {data.train_split: parts.train_source, scored: parts.eval_source}
+            )
     everywhere = sharding.replicated(parts.mesh)
     channels = assembly.channels(parts.records)
     params = init_params(parts.model, channels, seed=config.seed, sharding=everywhere)
@@ -76,18 +81,40 @@ def _resumed(
     config: Config, parts: Parts, found: Checkpoint, state: TrainState
 ) -> tuple[TrainState, dict[str, str]]:
     here = data_position(config, parts, found.step)
-    if found.record["data"] != here:
-        raise ValueError(
-            f"the data set is not the one that {found.directory} was trained on "
-            f"(stored {found.record['data']}, found {here}); restore the data, or "
-            "start a new run with another --workdir"
-        )
+    where = str(found.directory)
+    check_same_data(found.record["data"], here, parts.train_source, where)
+    _say_unread_start(config, found)
     params = fill(state.params, found.params, "net")
     optimizer = fill(state.opt_state, found.optimizer or {}, "optimiser state")
     logging.info("continuing %s after step %d", found.directory.parent, found.step)
     everywhere = sharding.replicated(parts.mesh)
     restored = TrainState(jnp.int32(found.step), params, optimizer)
     return jax.device_put(restored, everywhere), found.record["origins"]
+
+
+def _say_unread_start(config: Config, found: Checkpoint) -> None:
+    """Initial parameters may move once they have been read; others are not read."""
+    before = found.record.get("config", {}).get("init_from", "")
+    if _absolute(before) != _absolute(config.init_from):
+        logging.warning(
+            "config.init_from is %s and was %s: this run goes on from its own checkpoint "
+            "%s, and reads neither",
+            config.init_from or "empty",
+            before or "empty",
+            found.directory,
+        )
+
+
+def _absolute(paths: Any) -> Any:
+    """The value of config.init_from with absolute paths, and lists for tuples."""
+    if isinstance(paths, str):
+        return os.path.abspath(paths) if paths else ""
+    return [
+        _absolute(entry)
+        if isinstance(entry, str)
+        else [_absolute(entry[0]), [list(rule) for rule in entry[1]]]
+        for entry in paths
+    ]
 
 
 def _refuse_missing_weights(config: Config) -> None:
@@ -219,6 +246,7 @@ def data_position(config: Config, parts: Parts, step: int) -> dict[str, Any]:
         "images": step * config.batch_size * config.accumulation,
         "train": parts.train_source.fingerprint,
         "length": len(parts.train_source),
+        "evaluation": parts.eval_source.fingerprint,
     }
 
 
@@ -242,81 +270,3 @@ def write_parameter_table(
         own = [path for path in flat if origins[path] == origin]
         count = sum(math.prod(flat[path].shape) for path in own)
         logging.info("%d parameters in %d arrays: %s", count, len(own), origin)
-
-
-def check_first_batch(
-    config: Config, parts: Parts, params: Any, batch: Mapping[str, Any]
-) -> None:
-    """Before the first update: first loss, learning rate, features.
-
-    Args:
-        config: the experiment.
-        parts: what the run is made of.
-        params: the parameters to start from.
-        batch: the first training batch, axes [A, B].
-    """
-    valid = {
-        name: int((np.asarray(labels) != IGNORE).sum()) // config.accumulation
-        for name, labels in batch["labels"].items()
-    }
-    if config.checks.learning_rate:
-        sanity.check_learning_rate(
-            optimizer=config.optimizer.name,
-            learning_rate=config.optimizer.learning_rate,
-            momentum=config.optimizer.momentum,
-            reduction=config.loss.reduction,
-            valid_pixels=max(valid.values()),
-        )
-    if config.checks.constant_features:
-        features = _collect(config, parts, params, batch, "endpoints")
-        sanity.check_features(features)
-    for name, classes in parts.outputs.items():
-        logging.info(
-            "%s: %d classes; with scores of zero the loss is ln %d = %.4f per pixel, "
-            "%.1f over the %d valid pixels of the first batch",
-            name,
-            len(classes),
-            len(classes),
-            math.log(len(classes)),
-            math.log(len(classes)) * valid[name],
-            valid[name],
-        )
-
-
-def check_progress(
-    config: Config, parts: Parts, params: Any, batch: Mapping[str, Any], step: int
-) -> None:
-    """After some hundred updates: the scores must not be constant."""
-    if config.checks.constant_scores:
-        scores = _collect(config, parts, params, batch, "scores")
-        sanity.check_scores(scores, step)
-
-
-def _collect(
-    config: Config,
-    parts: Parts,
-    params: Any,
-    batch: Mapping[str, Any],
-    collection: str,
-) -> dict[str, Any]:
-    """What the network sows for the first part of a batch, on the host.
-
-    Of the endpoints only the deepest of each stream: all of them would be gigabytes.
-    """
-
-    def forward(params: Any, part: Mapping[str, Any]) -> Any:
-        inputs = preprocess(part["inputs"], parts.records, config.dtype)
-        _, sown = parts.model.apply(
-            {"params": params},
-            inputs,
-            train=False,
-            sizes=part["sizes"],
-            mutable=[collection],
-        )
-        found = sanity.sown(sown, collection)
-        if collection == "endpoints":
-            return {stream: sanity.deepest(maps) for stream, maps in found.items()}
-        return found
-
-    first = jax.tree.map(lambda rows: rows[0], dict(batch))
-    return jax.device_get(jax.jit(forward)(params, first))

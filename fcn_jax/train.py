@@ -16,11 +16,19 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from fcn_jax import assembly, optim, runlog, sharding, start
+from fcn_jax import (
+    assembly,
+    first_updates,
+    optim,
+    runlog,
+    scores_file,
+    sharding,
+    start,
+)
 from fcn_jax.assembly import Parts
 from fcn_jax.checkpoint import CheckpointStore
 from fcn_jax.clock import StartClock
-from fcn_jax.config import Config, changeable_keys, from_dict, to_dict
+from fcn_jax.config import Config, changeable_keys, to_dict
 from fcn_jax.data.pipeline import train_batches
 from fcn_jax.evaluate import (
     Evaluation,
@@ -30,11 +38,13 @@ from fcn_jax.evaluate import (
     split_batches,
     spread,
 )
-from fcn_jax.program import RunError
+from fcn_jax.labelled import LabelWatch
+from fcn_jax.program import RunError, no_program, run
+from fcn_jax.progress import Losses
 from fcn_jax.report.panels import panel
 from fcn_jax.state import TrainState, flat_arrays
 from fcn_jax.update import Batch, Report, make_train_step
-from fcn_jax.workdir import WorkDirectory, check_resume, read_config, store_config
+from fcn_jax.workdir import WorkDirectory, check_resume, run_configuration, store_config
 
 
 def check_finite(step: int, report: Report) -> float:
@@ -71,6 +81,7 @@ class Follower:
         self._log, self._every, self._images = log, every, images
         self._clock, self._told = clock, False
         self._equal_scores_loss = equal_scores_loss
+        self.losses = Losses()
         self._schedule = schedule
         self._pending: deque[tuple[int, Report]] = deque()
         self._waited, self._since = 0.0, time.perf_counter()
@@ -104,6 +115,7 @@ class Follower:
             if self._clock.result():
                 self._log.message(self._clock.sentence(f"first update (step {step})"))
             self._log.advance(step, loss, self._images)
+            self.losses.add(float(report["loss_per_pixel"]))
             if step == 1:
                 self._log.message(
                     f"first loss {loss:.6g}, {float(report['loss_per_pixel']):.4f} per "
@@ -145,8 +157,7 @@ def train(config: Config, workdir: Path, clock: StartClock | None = None) -> Non
         store = CheckpointStore(directory.checkpoints, keep=config.checkpoint.keep)
         found = store.newest()
         if found is not None:
-            # Through from_dict, so that a key newer than the run has its default.
-            stored = to_dict(from_dict(read_config(directory.path)))
+            stored = to_dict(run_configuration(directory.path))
             check_resume(stored, to_dict(config), changeable_keys(config))
             if found.step >= config.steps:
                 logging.info("%s has %d updates; nothing to do", workdir, found.step)
@@ -205,23 +216,36 @@ def _loop(
     crop = assembly.augmentation(config).crop
     batches = assembly.unpadded(batches, parts.train_source, parts.canvases, crop)
     placement = sharding.split_images(mesh, axis=1)
+    equal_scores_loss = sum(math.log(len(c)) for c in parts.outputs.values())
+    probe, watch = None, LabelWatch()
     follower = Follower(
         log,
         every=config.log.every,
         images=config.batch_size * config.accumulation,
         schedule=assembly.schedule(config),
-        equal_scores_loss=sum(math.log(len(c)) for c in parts.outputs.values()),
+        equal_scores_loss=equal_scores_loss,
         clock=clock,
     )
     for step in range(begin + 1, config.steps + 1):
-        batch = sharding.put_batch(follower.next(batches), placement)
+        given = follower.next(batches)
+        watch.see(given["labels"])
+        batch = sharding.put_batch(given, placement)
         if step == 1:
-            start.check_first_batch(config, parts, state.params, batch)
+            probe = first_updates.check_first_batch(config, parts, state.params, batch)
             follower.restart_clock()
         state, report = train_step(state, batch)
         follower.queued(step, report)
-        if step == config.checks.constant_scores_after:
-            start.check_progress(config, parts, state.params, batch, step)
+        if first_updates.progress_is_due(config, step):
+            follower.catch_up()
+            first_updates.check_progress(
+                config,
+                probe or first_updates.Probe(config, parts, batch),
+                params=state.params,
+                step=step,
+                loss=follower.losses.recent,
+                equal=equal_scores_loss,
+            )
+            probe = None
         score_now = step == config.steps or step % config.evaluation.every == 0
         if not score_now and step % config.checkpoint.every:
             continue
@@ -252,10 +276,10 @@ def _log_evaluation(
     if split == "train":
         split = "train_evaluation"  # "train" is the name of the updates' rows
     log.evaluation(step, split, scores)
-    log.message(
-        f"step {step}, {split}: "
-        + ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-    )
+    for line, caution in result.sentences(parts.outputs, config.evaluation.absent):
+        log.message(f"step {step}, {split}: loss {result.loss:.4f}, {line}")
+        if caution:
+            logging.warning("step %d, %s: %s", step, split, caution)
     if result.examples:
         classes = next(iter(parts.outputs.values()))
         title = f"step {step}   mean IU {scores['mean_iu']:.3f}"
@@ -267,8 +291,9 @@ def _write_scores(
 ) -> None:
     """scores.json holds the last evaluation; the last one is printed too."""
     record = result.record(parts.outputs, config.evaluation.absent)
-    about = {"step": step, "data": config.data.name, "split": config.data.eval_split}
-    runlog.write_scores(log.directory / "scores.json", {**about, **record})
+    own = scores_file.question(config, config.data.eval_split, log.directory)
+    about = {"step": step, **own.about(parts.eval_source.fingerprint)}
+    runlog.write_scores(log.directory / scores_file.OWN, {**about, **record})
     if step == config.steps:
         print_scores(result, parts.outputs, config.evaluation.absent)
 
@@ -299,3 +324,7 @@ def _save(
         },
         mean_iu=mean_iu,
     )
+
+
+if __name__ == "__main__":
+    run(no_program("python -m fcn_jax.main --config=NAME"))

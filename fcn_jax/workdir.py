@@ -14,9 +14,12 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
-from fcn_jax import files, program
+from fcn_jax import files, plain_json, program
+from fcn_jax.config import Config, from_dict
+from fcn_jax.locations import located
+from fcn_jax.shown import shortened, shown
 
-_CONFIG = "config.json"
+CONFIG = "config.json"
 _ABSENT = "absent"
 
 
@@ -41,7 +44,7 @@ class WorkDirectory:
           ValueError: it is a file, or cannot be created or written.
           RunError: another process holds it; names the process. Does not wait.
         """
-        path = pathlib.Path(path).absolute()
+        path = pathlib.Path(located(os.fspath(path))).absolute()
         try:
             path.mkdir(parents=True, exist_ok=True)
             _write_and_delete(path)
@@ -93,7 +96,7 @@ def _write_and_delete(path: pathlib.Path) -> None:
 def store_config(path: str | os.PathLike, config: Mapping[str, Any]) -> None:
     """Writes `<path>/config.json`; `config` is nested and JSON-able."""
     text = json.dumps(config, indent=2)
-    files.write(pathlib.Path(path, _CONFIG), f"{text}\n".encode())
+    files.write(pathlib.Path(path, CONFIG), f"{text}\n".encode())
 
 
 def read_config(path: str | os.PathLike) -> dict[str, Any]:
@@ -102,20 +105,28 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     Raises:
       ValueError: it is missing or not a JSON object.
     """
-    file = pathlib.Path(path, _CONFIG)
+    file = pathlib.Path(path, CONFIG)
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = plain_json.parse(file.read_bytes(), str(file))
+        if not isinstance(config, dict):
+            raise ValueError(f"{file} is {shown(config)}, expected an object")
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"{file} cannot be read ({program.error_sentence(error)}); restore it, or"
-            " start a new run with another --workdir"
+            f"{program.error_sentence(error)}; restore it, or start a new run with"
+            " another --workdir"
         ) from error
-    if not isinstance(config, dict):
-        raise ValueError(
-            f"{file} holds a {type(config).__name__}, expected an object; restore it, or"
-            " start a new run with another --workdir"
-        )
     return config
+
+
+def run_configuration(path: str | os.PathLike) -> Config:
+    """The configuration of the run in a directory, locked.
+
+    Raises:
+      ValueError: `<path>/config.json` is missing or damaged, or has a value that no
+        run has.
+    """
+    # Through from_dict, so that a key newer than the run has its default.
+    return from_dict(read_config(path), str(pathlib.Path(path, CONFIG)))
 
 
 def check_resume(
@@ -141,7 +152,8 @@ def check_resume(
     ]
     if differing:
         changes = ", ".join(
-            f"{key} is {now.get(key, _ABSENT)} and was {before.get(key, _ABSENT)}"
+            f"{key} is {shortened(now.get(key, _ABSENT))} and was"
+            f" {shortened(before.get(key, _ABSENT))}"
             for key in differing
         )
         raise ValueError(

@@ -14,22 +14,40 @@ PACKAGE = ROOT / "fcn_jax"
 FLOORS = (
     (
         *("layers.geometry", "paths", "data.labels", "data.imagenet", "config"),
-        *("files", "program", "clock", "compilation", "overlap"),
+        *("config_values", "files", "program", "clock", "compilation", "overlap"),
+        *(
+            "devices",
+            "locations",
+            "shipped",
+            "shown",
+            "plain_json",
+            "checkpoint_record",
+        ),
     ),
     (
         *("layers", "losses", "metrics", "sharding", "preprocessing", "report"),
         *("convert", "rematerialize"),
     ),
-    ("models.blocks", "optim", "checkpoint", "workdir", "runlog"),
+    (
+        "models.blocks",
+        "optim",
+        "rates",
+        "checkpoint",
+        "workdir",
+        "runlog",
+        "experiment",
+    ),
     ("models.vgg16", "models.alexnet", "models.googlenet", "models.heads"),
+    ("command_line", "run_name", "scores_file"),
     ("models.classifier",),
     ("models.fcn", "models.build"),
-    ("data", "state", "convert.nets"),
+    ("data", "state", "convert.nets", "padding"),
     ("assembly", "sanity", "pictures", "convert.conversion"),
-    ("start", "restored", "update"),
+    ("progress", "labelled", "same_data"),
+    ("start", "restored", "update", "first_updates"),
     ("evaluate", "classify", "segment", "convert.target", "convert.export"),
     ("train", "predict"),
-    ("main", "data.__main__", "convert.__main__"),
+    ("main", "__main__", "data.__main__", "convert.__main__"),
 )
 """From the ground up: a module imports from floors below its own, or its own."""
 

@@ -1,6 +1,7 @@
 """From a configuration to data: splits that must not meet, fewer classes, canvases."""
 
 import json
+import logging
 from typing import Any
 
 import numpy as np
@@ -147,3 +148,23 @@ def test_a_subset_of_the_classes_trains_and_grows(tmp_path):
     found = np.asarray(grown.params["head"]["score_fr"]["kernel"])
     np.testing.assert_array_equal(found[..., [0, *range(2, len(whole))]], kernel)
     np.testing.assert_array_equal(found[..., 1], 0)
+
+
+@pytest.mark.parametrize("weights", [(1.0, -1.0, 1.0), (0.0, 0.0, 0.0), (1.0,)])
+def test_class_weights_name_their_key(weights):
+    """Oracle: the key of the configuration; a run is refused before it starts."""
+    config = tiny.get_config()
+    config.loss.class_weights = weights
+    with pytest.raises(ValueError, match=r"^config\.loss\.class_weights: "):
+        assembly.assemble(config)
+
+
+def test_classes_of_weight_zero_are_said(caplog):
+    """Oracle: the names of the classes of the data."""
+    config = tiny.get_config()
+    config.loss.class_weights = (0, 1, 0.5)
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        parts = assembly.assemble(config)
+    names = parts.outputs["semantic"].names
+    assert f"0 ignores these classes of semantic in training: {names[0]}" in caplog.text
+    assert names[1] not in caplog.text

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from fcn_jax.losses import LossTerms, softmax_cross_entropy
+from fcn_jax.losses import LossTerms, class_factors, softmax_cross_entropy
 
 IGNORE = 255
 
@@ -254,3 +254,32 @@ def test_a_score_that_is_not_finite_is_not_hidden(value):
             jnp.asarray(scores, jnp.float32), jnp.asarray(labels)
         )
         assert not np.isfinite(loss.total)
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ((1.0, -0.1, 1.0), "class 1 is -0.1"),
+        ((1.0, 1.0, float("nan")), "class 2 is nan"),
+        ((float("inf"), 1.0, 1.0), "class 0 is inf"),
+        ((1e39, 1.0, 1.0), "class 0 is 1e\\+39"),
+        ((1.0, 1e-60, 1.0), "class 1 is 1e-60"),
+        ((1.0, None, 1.0), "class 1 is None"),
+        ((1.0, "2", 1.0), "class 1 is '2'"),
+        ((1.0, True, 1.0), "class 1 is True"),
+        ((0, 0.0, 0), "all class weights are 0"),
+        ((1.0, 2.0), "2 class weights for 3 classes"),
+        ((1.0, 2.0, 3.0, 4.0), "4 class weights for 3 classes"),
+    ],
+)
+def test_class_weights_that_cannot_be_are_refused(weights, words):
+    """Oracle: what a factor on a loss may be."""
+    with pytest.raises(ValueError, match=words):
+        class_factors(weights, 3)
+
+
+def test_class_weights_are_float32():
+    """Oracle: NumPy's rounding; 0 and whole numbers are fine."""
+    found = class_factors((0, 2, 0.1), 3)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, np.float32([0, 2, 0.1]))

@@ -185,3 +185,48 @@ def test_counts_of_another_number_of_classes_are_refused():
     """Oracle: the docstring, counts are [K, K]."""
     with pytest.raises(ValueError, match="3"):
         ConfusionMatrix.empty(3).merge(np.ones((1, 3), np.int64))
+
+
+NAMES = ("wall", "floor", "bed")
+
+
+@pytest.mark.parametrize(
+    ("hist", "script", "paper", "absent"),
+    [
+        (HAND, (3, 3), (3, 3), []),
+        # "bed" is only predicted: 0 by the script's rule, left out by the papers'.
+        ([[4, 1, 1], [2, 6, 0], [0, 0, 0]], (2, 3), (2, 2), ["bed"]),
+        ([[4, 1, 0], [2, 6, 0], [0, 0, 0]], (2, 2), (2, 2), ["bed"]),
+        ([[9, 0, 0], [0, 0, 0], [0, 0, 0]], (1, 1), (1, 1), ["floor", "bed"]),
+        (np.zeros((3, 3), int), (0, 0), (0, 0), list(NAMES)),
+    ],
+)
+def test_over_how_many_classes_a_mean_is(hist, script, paper, absent):
+    """Oracle: by hand, for both rules; the values are those of the NumPy port."""
+    matrix = ConfusionMatrix(np.array(hist))
+    for rule, (accuracy, iu) in (("script", script), ("paper", paper)):
+        record = matrix.record(NAMES, rule)
+        assert record["means_over"] == {
+            "mean_accuracy": accuracy,
+            "mean_iu": iu,
+            "classes": 3,
+        }
+        assert record["absent"] == absent
+        sentence = matrix.sentence(rule)
+        assert f" over {iu} of 3 classes, frequency" in sentence
+        if iu:
+            own = scores_by_reference(np.array(hist), drop_unlabelled=rule == "paper")
+            assert f"mean_iu {own['mean_iu']:.4f} over {iu} of 3" in sentence
+            assert record["mean_iu"] == pytest.approx(own["mean_iu"], rel=1e-14)
+
+
+def test_what_to_know_about_scores_of_few_classes():
+    """Oracle: by hand; nothing where every class is labelled, loud for a single one."""
+    assert ConfusionMatrix(HAND).caution(NAMES) == ""
+    two = ConfusionMatrix(np.array([[4, 1, 1], [2, 6, 0], [0, 0, 0]]))
+    assert two.caution(NAMES) == "without a labelled pixel, so not scored: bed"
+    one = ConfusionMatrix(np.array([[0, 0, 0], [0, 7, 0], [0, 0, 0]]))
+    assert "ONLY 'floor' IS LABELLED" in one.caution(NAMES)
+    assert "(none are wall, bed)" in one.caution(NAMES)
+    assert "ONLY 'a'" in ConfusionMatrix(np.array([[5]])).caution(("a",))
+    assert "no pixel is labelled" in ConfusionMatrix.empty(3).caution(NAMES)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fcn_jax.devices import start_devices
+from fcn_jax.locations import refuse_file
 from fcn_jax.program import Parser, run, set_up_logging
 
 WIDE = 200
@@ -49,6 +51,7 @@ def _convert(arguments: list[str]) -> int:
     from fcn_jax.data.class_list import read_class_list
 
     set_up_logging()
+    start_devices()
     report = convert_file(
         options.source,
         options.target,
@@ -92,16 +95,18 @@ def _export(arguments: list[str]) -> int:
     parser.add_argument("file", metavar="FILE", help="NAME.safetensors or NAME.pth")
     options = parser.parse_args(arguments)
     _refuse_missing(options.checkpoint)
+    refuse_file(options.checkpoint, "CHECKPOINT")
     # Imported late, as above.
     from fcn_jax.convert.export import export_checkpoint
 
     set_up_logging()
+    start_devices()
     print(export_checkpoint(options.checkpoint, options.file))
     return 0
 
 
 def _refuse_missing(path: str) -> None:
-    if not os.path.exists(os.path.expanduser(path)):
+    if not os.path.exists(path):
         raise ValueError(f"there is no {path}; check the path")
 
 

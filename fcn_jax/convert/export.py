@@ -26,6 +26,7 @@ from fcn_jax.layers.upsample import bilinear_kernel
 from fcn_jax.models.build import AT_ONCE_SCALES, SCORED
 from fcn_jax.paths import flatten
 from fcn_jax.preprocessing import Preprocessing
+from fcn_jax.program import no_program, run
 from fcn_jax.restored import Trained
 from fcn_jax.state import parameter_shapes
 
@@ -54,6 +55,7 @@ def export_checkpoint(checkpoint: str | os.PathLike, file: str | os.PathLike) ->
     write = _writer(path)
     found = load(checkpoint)
     own = restored.fcn(found.record, str(found.directory))
+    restored.parameters(own, found)  # refuses those of another net
     config = from_dict(found.record["config"])
     metadata = _metadata(config, own, Path(checkpoint).absolute().name, found.step)
     tensors = _tensors(found, own, config)
@@ -271,3 +273,7 @@ def _use(config: Config, own: Trained) -> str:
     (classes,) = own.outputs.values()
     name = f"FCN{model.stride}s{'AtOnce' if model.at_once else ''}"
     return f"torchfcn.models.{name}(n_class={len(classes)}) loads it strictly"
+
+
+if __name__ == "__main__":
+    run(no_program("python -m fcn_jax.convert export CHECKPOINT FILE"))

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fcn_jax.convert.foreign import Foreign
+from fcn_jax.program import no_program, run
 
 _CHUNK = 2**18  # values that are float64 at a time
 
@@ -114,3 +115,7 @@ def _table(foreign: Foreign) -> Table:
 def _printable(name: str) -> str:
     """A name without what would drive a terminal."""
     return name if name.isprintable() else repr(name)
+
+
+if __name__ == "__main__":
+    run(no_program("python -m fcn_jax.convert inspect FILE"))

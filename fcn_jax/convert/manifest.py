@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fcn_jax import shipped
 from fcn_jax.convert.origins import ORIGINS
 
 DIGITS = {"sha256": 64, "sha256_prefix": 8, "sha1": 40, "md5": 32}
@@ -84,16 +85,13 @@ class Verdict:
 
 
 def default_manifest() -> tuple[Entry, ...]:
-    """The entries of third_party_weights/manifest.json, in the clone of the package.
-
-    An installed copy of the package has no such file; () then, so that every file is
-    "unknown".
+    """The entries of third_party_weights/manifest.json, as it comes with the package.
 
     Raises:
-        ValueError: if the file is damaged.
+        OSError: if it is missing.
+        ValueError: if it is damaged.
     """
-    path = Path(__file__).parents[2] / "third_party_weights" / "manifest.json"
-    return read_manifest(path) if path.is_file() else ()
+    return read_manifest(shipped.directory("third_party_weights") / "manifest.json")
 
 
 def read_manifest(path: str | Path) -> tuple[Entry, ...]:

@@ -32,6 +32,7 @@ from fcn_jax.data.label_files import encoding_problems, read_ids
 from fcn_jax.data.labels import IGNORE, Classes
 from fcn_jax.data.padding import padding_notes
 from fcn_jax.data.scan import Progress, scan
+from fcn_jax.program import no_program, run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,3 +266,7 @@ def _copies(
         for group in same.values()
         if len({homes[stem] for stem in group}) > 1
     ]
+
+
+if __name__ == "__main__":
+    run(no_program("python -m fcn_jax.data check --folder=DIR"))

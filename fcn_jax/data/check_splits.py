@@ -22,6 +22,7 @@ from fcn_jax.data.census import (
 from fcn_jax.data.examples import DataError, Source
 from fcn_jax.data.labels import IGNORE, Classes
 from fcn_jax.data.scan import Progress, scan
+from fcn_jax.program import no_program, run
 
 SCORED = ("train", "val", "test")  # others, as trainval, are unions of these
 
@@ -241,3 +242,7 @@ def _examples(names: Sequence[str]) -> str:
     noun = "name" if len(names) == 1 else "names"
     more = ", ..." if len(names) > 5 else ""
     return f"{len(names)} {noun} ({', '.join(names[:5])}{more})"
+
+
+if __name__ == "__main__":
+    run(no_program("python -m fcn_jax.data check NAME"))

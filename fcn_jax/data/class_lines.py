@@ -77,6 +77,20 @@ def _is_list(name: str) -> bool:
     )
 
 
+def refuse_long(lines: Sequence[str]) -> None:
+    """Refuses a text, before anything is searched for in its lines.
+
+    Raises:
+      DataError: for a line that is no name.
+    """
+    longest = max(lines, key=len, default="")
+    if len(longest) > LONGEST_LINE:
+        raise DataError(
+            f"a line of {len(longest)} characters begins with {longest[:60]!r}; write "
+            f"{_FORM}"
+        )
+
+
 def refuse_foreign(lines: Sequence[str]) -> None:
     """Refuses what can be told of all lines together only.
 
@@ -87,12 +101,6 @@ def refuse_foreign(lines: Sequence[str]) -> None:
       DataError: for a list on one line, ids before or behind names, and colours with
         four levels.
     """
-    longest = max(lines, key=len, default="")
-    if len(longest) > LONGEST_LINE:
-        raise DataError(
-            f"a line of {len(longest)} characters begins with {longest[:60]!r}; write "
-            f"{_FORM}"
-        )
     colored = any(_COLOR.fullmatch(line) for line in lines)
     if len(lines) == 1 and not colored and re.search(r"[,;|\t]", lines[0]):
         raise DataError(f"line 1 is {lines[0][:60]!r}, which is a list; write {_FORM}")
@@ -117,16 +125,3 @@ def _refuse_numbers(lines: Sequence[str], *, colored: bool) -> None:
         )
     if all(_FOUR_LEVELS.fullmatch(line) for line in lines):
         raise DataError(f"colours have four levels, as {first}; write red green blue")
-
-
-def check_names(names: Sequence[str]) -> None:
-    """Refuses labelme's mark where it cannot be one.
-
-    Raises:
-      DataError: for `__ignore__` anywhere but in the first line.
-    """
-    if "__ignore__" in names:
-        raise DataError(
-            "__ignore__ stands in the first line of a labels.txt of labelme and nowhere "
-            "else; call what is not to count `ignore`"
-        )

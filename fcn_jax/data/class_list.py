@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from fcn_jax.data.class_lines import check_names, color_of, refuse_foreign
+from fcn_jax.data.class_lines import color_of, refuse_foreign, refuse_long
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.labels import IGNORE, VOID_COLOR, Classes, Color, voc_palette
 from fcn_jax.data.text_lines import read_lines
@@ -86,6 +86,7 @@ def _offer(path: Path) -> str:
 
 def _entries(lines: Sequence[str]) -> list[_Entry]:
     """The lines of any of the forms."""
+    refuse_long(lines)
     header = bool(lines and _CVAT_HEADER.match(lines[0]))
     if header or (lines and all(_CVAT.fullmatch(line) for line in lines)):
         return [_cvat_entry(line, n) for n, line in enumerate(lines, 1)][header:]
@@ -138,8 +139,12 @@ def _class_list(entries: Sequence[_Entry]) -> ClassList:
     ]
     kept = [own for own in entries if own.name.lower() != IGNORED_NAME]
     names = tuple(own.name for own in kept)
-    check_names(names)
     colors = _colors(entries, len(kept))
+    if _LABELME_FIRST in names and colors is None:
+        raise DataError(
+            f"{_LABELME_FIRST} stands in the first line of a labels.txt of labelme and "
+            "nowhere else; call what is not to count `ignore`"
+        )
     classes = Classes(
         names, colors[: len(names)] if colors else voc_palette(len(names))
     )

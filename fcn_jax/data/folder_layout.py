@@ -125,7 +125,7 @@ def _files(
 ) -> Listing:
     try:
         listing = list_files(root, name, endings)
-    except DataError as error:
+    except (DataError, PermissionError) as error:
         problems.append(str(error))
         return Listing(name, {}, {}, (), there=False)
     problems += listing.problems

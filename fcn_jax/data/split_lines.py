@@ -56,6 +56,8 @@ def read_stems(
     for number, line in lines:
         try:
             stem, flag = _named(line, known)
+            if not stem.isprintable():
+                raise DataError("which has characters that cannot be shown; type it")
         except DataError as error:
             problems.append(f"{file} line {number} is {line[:80]!r}, {error}")
             continue

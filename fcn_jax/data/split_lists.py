@@ -50,11 +50,7 @@ def read_splits(
       each line that names no image, and each two lists of one split.
     """
     place, paths = next(
-        (
-            (place, found)
-            for place in PLACES
-            if (found := _lists_in(root, place, known))
-        ),
+        ((place, found) for place in PLACES if (found := _lists_in(root, place))),
         (None, []),
     )
     splits: dict[str, SplitList] = {}
@@ -85,8 +81,8 @@ def _split_name(path: Path) -> str:
     return name.lower() if name.lower() in COMMON_NAMES else name
 
 
-def _lists_in(root: Path, place: str, known: Collection[str]) -> list[Path]:
-    """The files of a directory that are lists; in the folder itself, those that look so."""
+def _lists_in(root: Path, place: str) -> list[Path]:
+    """The files of a directory that are lists; in the folder itself, by their names."""
     directory = root / place
     if not directory.is_dir():
         return []
@@ -97,11 +93,7 @@ def _lists_in(root: Path, place: str, known: Collection[str]) -> list[Path]:
     ]
     if place != ".":
         return files
-    return [
-        path
-        for path in files
-        if _split_name(path) in COMMON_NAMES or looks_like_list(path, known)
-    ]
+    return [path for path in files if _split_name(path) in COMMON_NAMES]
 
 
 def _may_be_list(path: Path) -> bool:
@@ -132,7 +124,7 @@ def _unread(
         of_voc = place == "ImageSets/Segmentation" and file.startswith("ImageSets/")
         if path in read or of_voc or not looks_like_list(path, known):
             continue
-        if not _is_copy(path, file, splits, known):
+        if not _is_harmless(path, file, splits, known):
             problems.append(
                 f"{file} looks like a split list and is not read"
                 + (f", since {own_lists} are" if splits else "")
@@ -141,17 +133,16 @@ def _unread(
     return problems
 
 
-def _is_copy(
+def _is_harmless(
     path: Path, file: str, splits: Mapping[str, SplitList], known: Collection[str]
 ) -> bool:
-    """Whether a list says what the list of the same name that is read says."""
-    own = splits.get(_split_name(path))
+    """Whether a list is a copy of the one that is read, or names all files there are."""
     try:
-        return own is not None and set(read_stems(path, file, known)[0]) == set(
-            own.stems
-        )
+        stems = set(read_stems(path, file, known)[0])
     except DataError:
         return False
+    own = splits.get(_split_name(path))
+    return stems.issuperset(known) or (own is not None and set(own.stems) == stems)
 
 
 def _foreign(directory: Path) -> list[Path]:
@@ -169,8 +160,11 @@ def _foreign(directory: Path) -> list[Path]:
 def _text_files(directory: Path, depth: int) -> Iterator[Path]:
     """Files that may be lists, below a directory, without hidden ones."""
     looked = 0
-    with os.scandir(directory) as entries:
-        ordered = sorted(entries, key=lambda entry: entry.name)
+    try:
+        with os.scandir(directory) as entries:
+            ordered = sorted(entries, key=lambda entry: entry.name)
+    except PermissionError:
+        return
     for entry in ordered:
         path = directory / entry.name
         if entry.is_dir(follow_symlinks=False):

@@ -23,7 +23,7 @@ def list_problems(own: SplitList, images: Listing, labels: Listing) -> list[str]
     if not own.stems:
         return [f"{own.file} lists no ids; write one stem a line into it"]
     problems = [
-        f"{own.file} lists {stem!r} {count} times; keep one of the lines"
+        f"{own.file} lists {stem[:80]!r} {count} times; keep one of the lines"
         for stem, count in Counter(own.stems).items()
         if count > 1
     ]
@@ -32,7 +32,7 @@ def list_problems(own: SplitList, images: Listing, labels: Listing) -> list[str]
         if absent:
             places = " and ".join(f"{files.name}/" for files in absent)
             problems.append(
-                f"{own.file} lists {stem!r}, which has no file in {places}; "
+                f"{own.file} lists {stem[:80]!r}, which has no file in {places}; "
                 + next(
                     (near for files in absent if (near := files.near(stem))),
                     "add the file or remove the line",

@@ -21,6 +21,7 @@ from fcn_jax.data.census import Census
 from fcn_jax.data.examples import Source
 from fcn_jax.data.labels import IGNORE, Classes
 from fcn_jax.data.scan import Progress, scan
+from fcn_jax.program import no_program, run
 
 CANVAS_LIMITS = (1, 2, 4, 8)
 
@@ -254,3 +255,7 @@ def _record(counts: ClassCounts) -> dict[str, Any]:
         "median_frequency_weights": counts.weights,
         "ignored": counts.ignored,
     }
+
+
+if __name__ == "__main__":
+    run(no_program("python -m fcn_jax.data stats NAME"))

@@ -25,7 +25,8 @@ def dropout(x: Array, keys: Array, *, rate: float) -> Array:
 
     def pixel(key: Array, row: Array, column: Array) -> Array:
         key = jax.random.fold_in(jax.random.fold_in(key, row), column)
-        return jax.random.bernoulli(key, 1 - rate, (x.shape[3],))
+        # Not a Python number: the mask would follow jax_enable_x64.
+        return jax.random.bernoulli(key, jnp.float32(1 - rate), (x.shape[3],))
 
     along_columns = jax.vmap(pixel, in_axes=(None, None, 0))
     along_rows = jax.vmap(along_columns, in_axes=(None, 0, None))

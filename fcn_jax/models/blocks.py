@@ -8,6 +8,7 @@ image; parameters are kept in float32.
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -22,6 +23,25 @@ from fcn_jax.rematerialize import end_stage
 
 Initializer = nn.initializers.Initializer
 Steps = Iterable[tuple[str, Callable[[FeatureMap], FeatureMap]]]
+
+
+def _newest(_: tuple[Any, ...], new: Any) -> tuple[Any, ...]:
+    return (new,)
+
+
+def show(module: nn.Module, collection: str, name: str, value: Any) -> None:
+    """Sow a value for those who ask for its collection, in place of an older one.
+
+    `init` is not asked: it returns parameters alone.
+
+    Args:
+        module: what computed it.
+        collection: "endpoints" or "scores".
+        name: its name in the collection.
+        value: `FeatureMap`s in any nest; found as a tuple of this value alone.
+    """
+    if not module.is_initializing():
+        module.sow(collection, name, value, reduce_fn=_newest)
 
 
 def scaled(channels: int, width: float) -> int:
@@ -83,8 +103,9 @@ class Convolution(nn.Module):
         """`[N, H, W, C]` to `[N, H', W', features]`."""
         channels = x.channels // self.groups
         shape = (self.kernel, self.kernel, channels, self.features)
-        kernel = self.param("kernel", self.kernel_init, shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        # The dtype is named: its default, and so the numbers drawn, follow jax_enable_x64.
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, shape[-1:], jnp.float32)
         return x.convolved(
             kernel.astype(x.dtype),
             bias.astype(x.dtype),

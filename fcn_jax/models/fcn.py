@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from fcn_jax.layers.feature_map import FeatureMap
+from fcn_jax.models.blocks import show
 
 
 class Stream(NamedTuple):
@@ -61,7 +62,9 @@ class FCN(nn.Module):
         Returns:
             For each output a `FeatureMap` with values `[N, H, W, K]`, float32 or
             better. Endpoints and coarse scores are sown into the collections
-            "endpoints" and "scores".
+            "endpoints" and "scores", for an `apply` in which those are mutable;
+            `init` returns parameters alone, of float32 and the same with and without
+            jax_enable_x64.
 
         Raises:
             ValueError: if an input is missing, or the image is too small.
@@ -81,7 +84,7 @@ class FCN(nn.Module):
                 train=train,
                 dropout_keys=_own_keys(dropout_keys, index),
             )
-            self.sow("endpoints", f"{stream.name}_maps", features)
+            show(self, "endpoints", f"{stream.name}_maps", features)
             endpoints[stream.name] = features
         first = self.streams[0].inputs[0]
         canvas = (inputs[first].shape[1], inputs[first].shape[2])

@@ -26,7 +26,7 @@ from fcn_jax.layers.geometry import (
 )
 from fcn_jax.layers.transposed import transposed_convolution
 from fcn_jax.layers.upsample import bilinear_kernel, bilinear_upsample
-from fcn_jax.models.blocks import Convolution
+from fcn_jax.models.blocks import Convolution, show
 
 Endpoints = Mapping[str, Mapping[str, FeatureMap]]
 """Stream name -> endpoint name -> features."""
@@ -155,7 +155,7 @@ class SkipHead(nn.Module):
         if feature_map is None or total is None:
             raise ValueError("a head needs at least one stream of endpoints")
         scored = feature_map.replace(values=total)
-        self.sow("scores", f"{score.layer}{suffix}_maps", scored)
+        show(self, "scores", f"{score.layer}{suffix}_maps", scored)
         return scored
 
     def _window(self, factor: int) -> Window:

@@ -160,6 +160,7 @@ REFUSED = {
         put("splits/train.txt", "i5".encode("utf-16-le")),
         "no text, or",
     ),
+    "unseen characters": (put("splits/train.txt", "i5\x1b[2J\n"), "cannot be shown"),
     "a path that is not there": (
         put("splits/train.txt", "old/j7.png\n"),
         "lists 'j7', which has no file in images/ and labels/",
@@ -210,7 +211,9 @@ def test_what_cannot_be_read_is_a_problem_for_check_and_training(tmp_path, kind)
     assert own
 
 
-@pytest.mark.parametrize("file", ["lists/train.txt", "Splits/val.txt", "data/x/a.lst"])
+@pytest.mark.parametrize(
+    "file", ["lists/train.txt", "Splits/val.txt", "data/x/a.lst", "val_list.txt"]
+)
 def test_without_lists_in_their_place_those_elsewhere_are_no_silence(tmp_path, file):
     """Oracle: a folder whose lists would be ignored is not split by us."""
     root = make_folder(tmp_path, splits=False)
@@ -231,6 +234,7 @@ def test_what_is_no_list_is_left_alone(tmp_path):
     put("labels/i0.txt", "0 0.5 0.5 0.1 0.1\n")(root)
     put("train.txt", lines(TRAIN, "images/{}.png"))(root)
     put("ImageSets/Main/val.txt", lines(VAL))(root)
+    put("sizes.csv", "name,height,width\n" + lines(TRAIN + VAL, "{}.png,8,12"))(root)
     assert check_folder(root).problems == ()
     assert names(root, "train") == TRAIN
 

@@ -68,3 +68,15 @@ def test_rate_zero_keeps_everything():
     y = module.dropout(x, _keys(4, 1), rate=0.0)
     assert y.dtype == jnp.bfloat16
     np.testing.assert_array_equal(y.astype(jnp.float32), x.astype(jnp.float32))
+
+
+def test_masks_do_not_depend_on_x64():
+    """Oracle: bit for bit those without it, at rates that float32 rounds."""
+    x = np.ones((2, 5, 4, 300), np.float32)
+    for rate in (0.1, 0.4, 0.5, 0.7):
+        masks = []
+        for wide in (False, True):
+            with jax.enable_x64(wide):
+                keys = jax.random.split(jax.random.key(3), 2)
+                masks.append(np.asarray(dropout(jnp.asarray(x), keys, rate=rate)))
+        np.testing.assert_array_equal(*masks)

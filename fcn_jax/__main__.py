@@ -1,0 +1,11 @@
+"""What `python -m fcn_jax` says: the package has four programs."""
+
+from fcn_jax.program import no_program, run
+
+if __name__ == "__main__":
+    run(
+        no_program(
+            "python -m fcn_jax.main (train, evaluate), python -m fcn_jax.predict, "
+            "python -m fcn_jax.convert or python -m fcn_jax.data, each with --help"
+        )
+    )

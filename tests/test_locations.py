@@ -1,0 +1,117 @@
+"""`~` is the home directory in every path, on disk too."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fcn_jax import config as configuration
+from fcn_jax.checkpoint import CheckpointError, load
+from fcn_jax.locations import all_located, located, located_argument, refuse_file
+from fcn_jax.program import run
+from fcn_jax.workdir import WorkDirectory
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    """The home directory, and another to stand in."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(here)
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+def test_a_path_is_located(home):
+    """Oracle: by hand; `pwd` has the home directory of root."""
+    assert located("~/a b") == f"{home}/a b"
+    assert located("~") == str(home)
+    assert located("~root/x") == os.path.expanduser("~root") + "/x"
+    for text in ("", "a/~/b", "./~", "/~", "$HOME/x", "a~"):
+        assert located(text) == text
+
+
+def test_the_home_of_nobody_is_refused(home):
+    """Oracle: the rule; a file that is called so is meant itself."""
+    with pytest.raises(ValueError, match="no-such-user.* write ./~no-such-user/x"):
+        located("~no-such-user/x")
+    Path("~lock.png").write_text("")
+    assert located("~lock.png") == "~lock.png"
+
+
+def test_words_of_a_command_line(home):
+    """Oracle: by hand; what is no path stays as it is."""
+    assert located_argument("--workdir=~/r") == f"--workdir={home}/r"
+    assert located_argument("~/*.png") == f"{home}/*.png"
+    assert located_argument("--overlay") == "--overlay"
+    assert located_argument("--config.a=(1, 2)") == "--config.a=(1, 2)"
+    seen: list[str] = []
+    with pytest.raises(SystemExit):
+        run(seen.extend, ["~/a", "--output=~/b", "--config=x.py:~/c"])  # type: ignore
+    assert seen == [f"{home}/a", f"--output={home}/b", "--config=x.py:~/c"]
+
+
+def test_paths_of_a_configuration(home):
+    """Oracle: by hand; rules of init_from are patterns."""
+    config = configuration.base()
+    config.init_from = ("~/a", ("~/b", (("head.*", "new.*"),)))
+    config.data.folder = "~/data"
+    config.data.data_dir = "~/tfds"
+    found = configuration.located_config(config)
+    assert found.init_from == (
+        f"{home}/a",
+        (f"{home}/b", (("head.*", "new.*"),)),
+    )
+    assert (found.data.folder, found.data.data_dir) == (f"{home}/data", f"{home}/tfds")
+    assert config.data.folder == "~/data"
+    assert found.is_locked
+    assert all_located(3) == 3
+
+
+def test_the_python_interface_too(home):
+    """Oracle: what is on the disk."""
+    with WorkDirectory.acquire("~/runs/x"):
+        assert (home / "runs/x/lock").exists()
+    assert list(Path().iterdir()) == []
+    with pytest.raises(CheckpointError, match=str(home)):
+        load("~/runs/x")
+
+
+def test_a_file_is_no_checkpoint(tmp_path):
+    """Oracle: the sentence has the command; a directory and nothing are let pass."""
+    weights = tmp_path / "x.pth"
+    weights.write_bytes(b"")
+    command = f"python -m fcn_jax.convert {weights} DIR --net=NAME"
+    with pytest.raises(ValueError, match=command):
+        refuse_file(weights, "--checkpoint")
+    with pytest.raises(ValueError, match=command):
+        load(weights)
+    refuse_file(tmp_path, "--checkpoint")
+    refuse_file(tmp_path / "nothing", "--checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("words", "made"),
+    [
+        ("main --config=~/tiny.py --workdir=~/run --config.steps=1", "run/config.json"),
+        ("data stats synthetic --limit=2 --pictures=0 --output=~/s", "s/stats.json"),
+    ],
+)
+def test_every_door_writes_to_the_home_directory(home, words, made):
+    """Oracle: the files on the disk; nothing is called `~`."""
+    (home / "tiny.py").write_text((ROOT / "tests" / "tiny.py").read_text())
+    module, *arguments = words.split()
+    subprocess.run(
+        [sys.executable, "-m", f"fcn_jax.{module}", *arguments],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
+        timeout=200,
+    )
+    assert (home / made).is_file()
+    assert list(Path().iterdir()) == []
