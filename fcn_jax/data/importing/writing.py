@@ -189,17 +189,11 @@ def _write_classes(path: Path, classes: Classes) -> None:
 
 
 def _splits(entries: Sequence[Entry], stems: Sequence[str]) -> dict[str, list[str]]:
-<<<<<<< HEAD
-    """Stems by split, train first; empty where there is no split but train."""
-=======
     """Stems by split, train first; empty where none, or train alone, is known."""
->>>>>>> folder
     splits: dict[str, list[str]] = {}
     for entry, stem in zip(entries, stems, strict=True):
         if entry.split:
             splits.setdefault(entry.split, []).append(stem)
-    if set(splits) == {"train"}:
-        return {}
     order = ("train", "val", "test")
     if set(splits) <= {"train"}:
         return {}  # training needs a val as well, which is every fifth without lists
