@@ -15,7 +15,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class Dataset:
     array: np.ndarray
 
 
-def read_hdf5(path: Path, file: BinaryIO) -> tuple[str, list[Dataset]]:
+def read_hdf5(path: Path, file: IO[bytes]) -> tuple[str, list[Dataset]]:
     """The arrays of a file, which must stay as it is while they are in use.
 
     Args:
@@ -69,7 +69,7 @@ def read_hdf5(path: Path, file: BinaryIO) -> tuple[str, list[Dataset]]:
     return answer["kind"], [_dataset(path, maps, own) for own in answer["datasets"]]
 
 
-def _ask(path: Path, file: BinaryIO, unpacked: BinaryIO) -> dict[str, Any]:
+def _ask(path: Path, file: IO[bytes], unpacked: IO[bytes]) -> dict[str, Any]:
     """The child's answer."""
     status, said = run_child(path, file, unpacked)
     if status:
@@ -87,7 +87,7 @@ def _ask(path: Path, file: BinaryIO, unpacked: BinaryIO) -> dict[str, Any]:
     return answer
 
 
-def run_child(path: Path, file: BinaryIO, unpacked: BinaryIO) -> tuple[int, bytes]:
+def run_child(path: Path, file: IO[bytes], unpacked: IO[bytes]) -> tuple[int, bytes]:
     """Status of the child, the negative of a signal that ended it, and its answer."""
     descriptors = (file.fileno(), unpacked.fileno())
     command = [sys.executable, "-P", "-m", "fcn_jax.convert.hdf5_child"]
@@ -114,7 +114,7 @@ def _damaged(path: Path, reason: str) -> WeightFileError:
     )
 
 
-def _mapped(file: BinaryIO) -> mmap.mmap | bytes:
+def _mapped(file: IO[bytes]) -> mmap.mmap | bytes:
     if not os.fstat(file.fileno()).st_size:
         return b""
     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

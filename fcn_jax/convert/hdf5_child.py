@@ -14,7 +14,7 @@ import resource
 import signal
 import sys
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -36,7 +36,7 @@ class Refused(ValueError):
     """What is wrong with a file, without its path."""
 
 
-def describe(file: BinaryIO, unpacked: BinaryIO, most: int = MOST_ARRAYS) -> dict:
+def describe(file: IO[bytes], unpacked: IO[bytes], most: int = MOST_ARRAYS) -> dict:
     """What a file holds: {"kind", "datasets"}, or {"error"} with a sentence.
 
     Args:
@@ -184,7 +184,7 @@ def _problem(dataset: Any) -> str:
     return ""
 
 
-def _place(name: str, dataset: Any, unpacked: BinaryIO) -> dict[str, Any]:
+def _place(name: str, dataset: Any, unpacked: IO[bytes]) -> dict[str, Any]:
     """Where the values of a dataset are, and what stands beside them."""
     found = {
         "name": name,
