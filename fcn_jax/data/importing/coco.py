@@ -90,7 +90,7 @@ def read_coco(tree: Tree, options: Options, report: Progress | None) -> Export:
         entries=tuple(
             Entry(
                 name=picture,
-                picture=tree.path(picture),
+                picture=tree.path(picture).read_bytes,
                 where=where,
                 split=split,
                 size=size,

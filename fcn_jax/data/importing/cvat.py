@@ -110,7 +110,7 @@ def read_cvat(tree: Tree, options: Options, report: Progress | None) -> Export:
         entries=tuple(
             Entry(
                 name=paths[picture.name],
-                picture=tree.path(paths[picture.name]),
+                picture=tree.path(paths[picture.name]).read_bytes,
                 where=picture.where,
                 split=picture.split,
                 size=picture.size,

@@ -1,5 +1,6 @@
 """What is in a tree, lists of classes and splits. Oracle: written by hand."""
 
+import os
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -26,6 +27,14 @@ def test_hidden_files_are_not_there(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert Tree(tmp_path).files == (PurePosixPath("a.png"),)
+
+
+@pytest.mark.parametrize("name", [b"a\xff.png", b"a\nb.png"])
+def test_names_that_cannot_be_shown(tmp_path, name):
+    (tmp_path / os.fsdecode(name)).touch()
+    with pytest.raises(DataError, match="rename it") as error:
+        Tree(tmp_path)
+    str(error.value).encode()
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
