@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.importing.export import Entry, Export
+from fcn_jax.data.importing.export import Entry, Export, class_name
 from fcn_jax.data.importing.json_file import field, read_json
 from fcn_jax.data.importing.options import Options
 from fcn_jax.data.importing.rle import decode_runs, parse_runs
@@ -153,9 +153,8 @@ def _read(tree: Tree, file: PurePosixPath) -> _Document:
     categories: dict[int, str] = {}
     for category in field(record, "categories", list, where):
         key = field(category, "id", int, f"{where}, a category")
-        name = " ".join(
-            field(category, "name", str, f"{where}, category {key}").split()
-        )
+        place = f"{where}, category {key}"
+        name = class_name(field(category, "name", str, place), place)
         if categories.setdefault(key, name) != name:
             raise DataError(f"{where}: category {key} is given twice; keep one")
     objects, boxes = _objects(

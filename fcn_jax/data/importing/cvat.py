@@ -12,7 +12,7 @@ import numpy as np
 
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.image_files import MAX_PIXELS
-from fcn_jax.data.importing.export import Entry, Export
+from fcn_jax.data.importing.export import Entry, Export, class_name
 from fcn_jax.data.importing.options import Options
 from fcn_jax.data.importing.rle import decode_runs
 from fcn_jax.data.importing.shape_classes import ShapeClasses, classes_of
@@ -173,7 +173,7 @@ def _parsed(path: Path, where: str) -> ElementTree.Element:
         raise DataError(
             f"{where}: declares entities or is not UTF-8, as no file of CVAT; export again"
         )
-    parser = ElementTree.XMLParser(target=_Shallow())
+    parser = ElementTree.XMLParser(target=_Shallow(), encoding="utf-8")
     try:
         parser.feed(content)
         root = parser.close()
@@ -193,10 +193,11 @@ def _labels(root: ElementTree.Element) -> dict[str, Color | None]:
     """The labels of the task in their order, with their colours."""
     labels: dict[str, Color | None] = {}
     for label in root.findall("./meta//labels/label"):
-        name = " ".join((label.findtext("name") or "").split())
+        text = label.findtext("name") or ""
         kind = label.findtext("type") or "any"
-        if not name or label.findtext("parent") or kind in ("skeleton", "tag"):
+        if not text or label.findtext("parent") or kind in ("skeleton", "tag"):
             continue  # points of a skeleton, or no areas
+        name = class_name(text, "a label")
         match = re.fullmatch("#([0-9a-fA-F]{6})", label.findtext("color") or "")
         code = int(match[1], 16) if match else None
         labels[name] = (
@@ -221,7 +222,7 @@ def _picture(image: ElementTree.Element, file: str) -> _Picture:
 
 
 def _shape(element: ElementTree.Element, where: str, size: tuple[int, int]) -> _Shape:
-    label = " ".join((element.get("label") or "").split())
+    label = class_name(element.get("label") or "", where)
     order = _whole(element, "z_order", where) if element.get("z_order") else 0
     points, runs, box = [], [], (0, 0, 0, 0)
     if element.tag == "mask":
