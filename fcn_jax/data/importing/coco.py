@@ -14,7 +14,11 @@ from fcn_jax.data.importing.export import Entry, Export, class_name
 from fcn_jax.data.importing.json_file import field, read_json
 from fcn_jax.data.importing.options import Options
 from fcn_jax.data.importing.rle import decode_runs, parse_runs
-from fcn_jax.data.importing.shape_classes import ShapeClasses, classes_of
+from fcn_jax.data.importing.shape_classes import (
+    ShapeClasses,
+    classes_of,
+    without_shapes,
+)
 from fcn_jax.data.importing.shapes import Point, checked_points, polygon
 from fcn_jax.data.importing.splits import SPLITS, folder_split
 from fcn_jax.data.importing.tree import Tree, named
@@ -103,6 +107,7 @@ def read_coco(tree: Tree, options: Options, report: Progress | None) -> Export:
         rules=(
             ("classes", classes.rule),
             ("shapes", "pixels whose centres lie within; of two the smaller is on top"),
+            *without_shapes([entry[0] for entry in listed if not entry[4]]),
         ),
         left_out=tuple(
             (what, why)

@@ -15,7 +15,11 @@ from fcn_jax.data.image_files import MAX_PIXELS
 from fcn_jax.data.importing.export import Entry, Export, class_name
 from fcn_jax.data.importing.options import Options
 from fcn_jax.data.importing.rle import decode_runs
-from fcn_jax.data.importing.shape_classes import ShapeClasses, classes_of
+from fcn_jax.data.importing.shape_classes import (
+    ShapeClasses,
+    classes_of,
+    without_shapes,
+)
 from fcn_jax.data.importing.shapes import (
     Point,
     checked_points,
@@ -126,6 +130,7 @@ def read_cvat(tree: Tree, options: Options, report: Progress | None) -> Export:
                 "shapes",
                 "pixels whose centres lie within, by z_order, later ones on top",
             ),
+            *without_shapes([own.name for own in pictures if not own.shapes]),
         ),
         left_out=(
             *((f"{n} shapes {kind}", "no areas") for kind, n in skipped.items()),

@@ -17,7 +17,11 @@ from fcn_jax.data.importing.class_lists import find_list
 from fcn_jax.data.importing.export import Entry, Export, class_name
 from fcn_jax.data.importing.json_file import field, read_json
 from fcn_jax.data.importing.options import Options
-from fcn_jax.data.importing.shape_classes import ShapeClasses, classes_of
+from fcn_jax.data.importing.shape_classes import (
+    ShapeClasses,
+    classes_of,
+    without_shapes,
+)
 from fcn_jax.data.importing.shapes import Point, checked_points, draw
 from fcn_jax.data.importing.splits import folder_split
 from fcn_jax.data.importing.tree import Tree, named
@@ -98,6 +102,7 @@ def read_labelme(tree: Tree, options: Options, report: Progress | None) -> Expor
         rules=(
             ("classes", classes.rule),
             ("shapes", "drawn as labelme does, borders included, later ones on top"),
+            *without_shapes([note.file for note in notes if not note.shapes]),
         ),
         left_out=(
             *(
