@@ -16,7 +16,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.text_lines import read_lines
+from fcn_jax.data.text_lines import has_unseen, read_lines
 
 PICTURE_ENDING = re.compile(
     r"\.(jpe?g|jpe|jfif|png|tiff?|bmp|webp|gif|p[pgbn]m|npy|mat)$", re.IGNORECASE
@@ -54,7 +54,7 @@ def read_stems(
     for number, line in lines:
         try:
             stem, flag = named_stem(line, known)
-            if not stem.isprintable():
+            if has_unseen(stem):
                 raise DataError("which has characters that cannot be shown; type it")
         except DataError as error:
             problems.append(f"{file} line {number} is {line[:80]!r}, {error}")

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fcn_jax.data import check
 from fcn_jax.data.__main__ import main
 from fcn_jax.data.check import check_folder
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.folder import open_folder
+from fcn_jax.data.images import read_color
 from tests.data.defects import DEFECTS, NOT_SEEN_BY_OPENING, make_folder
 
 
@@ -108,6 +110,29 @@ def test_folders_too_small_are_problems(tmp_path, count, message):
     problems = check_folder(make_folder(tmp_path, count, splits=False)).problems
     assert len(problems) == 1
     assert message in problems[0]
+
+
+def test_whatever_one_picture_does_the_others_are_read(tmp_path, monkeypatch):
+    """Oracle: an error that no reader promises, and a pipe that would never end."""
+
+    def read(content, *, where):
+        if "i3" in where:
+            raise MemoryError("no room")
+        return read_color(content, where=where)
+
+    monkeypatch.setattr(check, "read_color", read)
+    root = make_folder(tmp_path)
+    (root / "labels" / "i4.png").unlink()
+    os.mkfifo(root / "labels" / "i4.png")
+    report = check_folder(root)
+    assert report.problems == (
+        "labels/i4.png is no file, or a link to one that is not there; put the file in "
+        "its place",
+        "images/i3.png cannot be decoded (MemoryError: no room)",
+    )
+    assert sum(report.sizes.values()) == 8
+    with pytest.raises(DataError, match=r"labels/i4.png is no file"):
+        open_folder(root, "train")
 
 
 def repaint(root, stems, change):
