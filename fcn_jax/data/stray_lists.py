@@ -15,10 +15,10 @@ from fcn_jax.data.examples import DataError
 from fcn_jax.data.listing import is_hidden
 from fcn_jax.data.split_lines import fields_of, known_stem, named_stem
 
-LINES = ("", ".txt", ".lst", ".list", ".csv", ".tsv")
+LIST_ENDINGS = ("", ".txt", ".lst", ".list", ".csv", ".tsv")
 STRUCTURED = (".json", ".yaml", ".yml")
 
-_NO_LISTS = ("classes", "readme", "license", "licence", "copying", "requirements")
+NEVER_LISTS = ("classes", "readme", "license", "licence", "copying", "requirements")
 _WORDS = re.compile(
     r"train|training|val|valid|validation|test|testing|dev|hold_?out|splits?|fold[0-9]*",
     re.IGNORECASE,
@@ -78,21 +78,19 @@ def stray_problems(
     return problems
 
 
-def foreign_problems(
-    root: Path, place: str, endings: tuple[str, ...], allowed: Collection[str]
-) -> list[str]:
+def foreign_problems(root: Path, place: str) -> list[str]:
     """A sentence for each visible file of a directory of lists that cannot be one."""
     directory = root / place
     if not directory.is_dir():
         return []
     return [
         f"{place}/{path.name} is not read, since its ending is none of "
-        f"{', '.join(endings)}; convert it to stems, one a line, or move it away"
+        f"{', '.join(LIST_ENDINGS[1:])}; convert it to stems, one a line, or move it away"
         for path in sorted(directory.iterdir())
         if path.is_file()
         and not is_hidden(path.name)
-        and path.suffix.lower() not in ("", *endings)
-        and path.stem.lower() not in allowed
+        and path.suffix.lower() not in LIST_ENDINGS
+        and path.stem.lower() not in NEVER_LISTS
     ]
 
 
@@ -112,8 +110,8 @@ def _candidates(directory: Path, depth: int) -> Iterator[Path]:
             if depth > 0:
                 yield from _candidates(path, depth - 1)
         elif (
-            path.suffix.lower() in (*LINES, *STRUCTURED)
-            and path.stem.lower() not in _NO_LISTS
+            path.suffix.lower() in (*LIST_ENDINGS, *STRUCTURED)
+            and path.stem.lower() not in NEVER_LISTS
             and looked < _FILES
             and entry.is_file()
         ):
