@@ -90,7 +90,7 @@ def read_coco(tree: Tree, options: Options, report: Progress | None) -> Export:
         entries=tuple(
             Entry(
                 name=picture,
-                picture=tree.path(picture),
+                picture=tree.path(picture).read_bytes,
                 where=where,
                 split=split,
                 size=size,
@@ -270,5 +270,5 @@ def _covered(one: _Object, height: int, width: int) -> np.ndarray:
         return decode_runs(runs, height * width, one.where).reshape(width, height).T
     covered = np.zeros((height, width), bool)
     for points in one.polygons:
-        covered |= polygon(points, height, width)
+        covered |= polygon(points, height, width, one.where)
     return covered

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from fcn_jax.data.examples import DataError
+from fcn_jax.data.image_files import MAX_PIXELS
 from fcn_jax.data.importing.export import Entry, Export
-from fcn_jax.data.importing.opening import MAX_PIXELS
 from fcn_jax.data.importing.options import Options
 from fcn_jax.data.importing.rle import decode_runs
 from fcn_jax.data.importing.shape_classes import ShapeClasses, classes_of
@@ -110,7 +110,7 @@ def read_cvat(tree: Tree, options: Options, report: Progress | None) -> Export:
         entries=tuple(
             Entry(
                 name=paths[picture.name],
-                picture=tree.path(paths[picture.name]),
+                picture=tree.path(paths[picture.name]).read_bytes,
                 where=picture.where,
                 split=picture.split,
                 size=picture.size,
@@ -299,7 +299,7 @@ def _paint(
     ids = np.full((height, width), classes.empty, np.uint8)
     for shape in shapes:
         if shape.points:
-            covered = polygon(shape.points, height, width)
+            covered = polygon(shape.points, height, width, shape.where)
             ids[covered] = classes.ids[shape.label]
             continue
         left, top, columns, rows = shape.box

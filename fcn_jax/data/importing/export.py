@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -18,7 +18,7 @@ class Entry:
 
     Attributes:
       name: the picture's path in the export, or what stands for it.
-      picture: its file, or its bytes where the annotation holds it.
+      picture: reads the bytes of its file, or those that the annotation holds.
       where: names the annotation in messages.
       split: "train", "val", ...; empty where nothing says.
       size: (height, width) of what was annotated; None where the annotation does not say.
@@ -26,7 +26,7 @@ class Entry:
     """
 
     name: PurePosixPath
-    picture: Path | bytes
+    picture: Callable[[], bytes]
     where: str
     split: str
     size: tuple[int, int] | None

@@ -4,20 +4,21 @@ import base64
 import binascii
 import dataclasses
 import functools
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from fcn_jax.data.examples import DataError
+from fcn_jax.data.image_files import MAX_PIXELS, decode
 from fcn_jax.data.importing.class_lists import find_list
 from fcn_jax.data.importing.export import Entry, Export
 from fcn_jax.data.importing.json_file import field, read_json
-from fcn_jax.data.importing.opening import opened
 from fcn_jax.data.importing.options import Options
 from fcn_jax.data.importing.shape_classes import ShapeClasses, classes_of
-from fcn_jax.data.importing.shapes import Point, checked_points, drawn
+from fcn_jax.data.importing.shapes import Point, checked_points, draw
 from fcn_jax.data.importing.splits import folder_split
 from fcn_jax.data.importing.tree import Tree, named
 from fcn_jax.data.scan import Progress, scan
@@ -47,9 +48,9 @@ class _Shape:
 @dataclasses.dataclass(frozen=True)
 class _Annotation:
     file: PurePosixPath
-    picture: Path | bytes
+    picture: Callable[[], bytes]
     name: PurePosixPath
-    size: tuple[int, int]
+    size: tuple[int, int] | None  # old versions do not say it
     shapes: tuple[_Shape, ...]
 
 
@@ -72,10 +73,13 @@ def read_labelme(tree: Tree, options: Options, report: Progress | None) -> Expor
     labels = sorted({shape.label for note in notes for shape in note.shapes})
     listed = find_list(tree, options.classes)
     classes = classes_of(labels, options, listed=listed, order="sorted by name")
-    used = {note.picture for note in notes if isinstance(note.picture, Path)}
-    left = [p for p in tree.pictures() if tree.path(p) not in used]
-    embedded = {note.name.stem for note in notes}
-    left = [file for file in left if file.stem not in embedded]
+    used = {note.name for note in notes}
+    with_json = {file.with_suffix("") for file in files}
+    left = [
+        file
+        for file in tree.pictures()
+        if file not in used and file.with_suffix("") not in with_json
+    ]
     return Export(
         format="labelme",
         entries=tuple(
@@ -115,14 +119,13 @@ def _read(tree: Tree, file: PurePosixPath) -> _Annotation:
         )
     path = field(record, "imagePath", str, where)
     if record.get("imageData"):
-        picture: Path | bytes = _bytes(field(record, "imageData", str, where), where)
-        name = file.with_suffix(".png")
+        # Read again when it is written: all pictures together fill the memory.
+        picture, name = functools.partial(_embedded, tree, file), file
     else:
-        found = tree.find(path, near=file.parent, where=where)
-        picture, name = tree.path(found), found
-    if record.get("imageHeight") is None:  # of old versions
-        size = _size(picture, where)
-    else:
+        name = tree.find(path, near=file.parent, where=where)
+        picture = tree.path(name).read_bytes
+    size = None
+    if record.get("imageHeight") is not None:
         size = (
             field(record, "imageHeight", int, where),
             field(record, "imageWidth", int, where),
@@ -134,9 +137,10 @@ def _read(tree: Tree, file: PurePosixPath) -> _Annotation:
     return _Annotation(file, picture, name, size, tuple(shapes))
 
 
-def _size(picture: Path | bytes, where: str) -> tuple[int, int]:
-    with opened(picture, where) as image:
-        return image.height, image.width
+def _embedded(tree: Tree, file: PurePosixPath) -> bytes:
+    """The picture within a JSON file."""
+    record = read_json(tree.path(file), str(file))
+    return _bytes(field(record, "imageData", str, str(file)), str(file))
 
 
 def _bytes(text: str, where: str) -> bytes:
@@ -171,32 +175,27 @@ def _shape(record: Any, where: str) -> _Shape:
 def _paint(
     note: _Annotation, classes: ShapeClasses, height: int, width: int
 ) -> np.ndarray:
-    ids = np.full((height, width), classes.empty, np.uint8)
+    canvas = Image.new("L", (width, height), classes.empty)
     for number, shape in enumerate(note.shapes, 1):
+        where, value = f"{note.file}, shape {number}", classes.ids[shape.label]
         if shape.kind == "mask":
-            covered = _placed(shape, height, width, f"{note.file}, shape {number}")
+            corner, covered = _mask(shape, where)
+            canvas.paste(value, corner, Image.fromarray(covered))
         else:
-            covered = drawn(shape.kind, shape.points, height, width)
-        ids[covered] = classes.ids[shape.label]
-    return ids
+            draw(canvas, shape.kind, shape.points, value, where)
+    return np.asarray(canvas)
 
 
-def _placed(shape: _Shape, height: int, width: int, where: str) -> np.ndarray:
-    """`[H, W] bool` of a mask whose corners are its first and last pixel."""
-    with opened(shape.pixels, where) as image:
-        pixels = np.asarray(image.convert("L")) > 0
-    (x0, y0), (x1, y1) = _whole(shape.points)
+def _mask(shape: _Shape, where: str) -> tuple[tuple[int, int], np.ndarray]:
+    """(x, y) of a mask and its `[H, W] bool`; its corners are its outermost pixels."""
+    found = decode(
+        shape.pixels, ("PNG",), where=where, max_pixels=MAX_PIXELS, result_bytes=1
+    )
+    pixels = np.asarray(found.image.convert("L")) > 0
+    (x0, y0), (x1, y1) = ((int(x), int(y)) for x, y in shape.points)
     if pixels.shape != (y1 - y0 + 1, x1 - x0 + 1):
         raise DataError(
             f"{where}: a mask of {pixels.shape[0]}x{pixels.shape[1]} pixels for a box of "
             f"{y1 - y0 + 1}x{x1 - x0 + 1}; the file is damaged"
         )
-    covered = np.zeros((height, width), bool)
-    top, left = max(y0, 0), max(x0, 0)
-    inside = pixels[top - y0 : height - y0, left - x0 : width - x0]
-    covered[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
-    return covered
-
-
-def _whole(points: Sequence[Point]) -> list[tuple[int, int]]:
-    return [(int(x), int(y)) for x, y in points]
+    return (x0, y0), pixels

@@ -61,7 +61,7 @@ def entries(tree: Tree, pairs: Sequence[Pair], table: ValueTable) -> tuple[Entry
     return tuple(
         Entry(
             name=pair.image,
-            picture=tree.path(pair.image),
+            picture=tree.path(pair.image).read_bytes,
             where=str(pair.mask),
             split=pair.split,
             size=mask_size(tree.path(pair.mask), str(pair.mask)),

@@ -84,7 +84,7 @@ def find_pairs(tree: Tree, images: str, masks: str) -> Pairing:
     train_masks/, trainannot/), holds pictures or masks; beside masks, a folder without
     such a word holds pictures. Where no folder is of masks, a_mask.png is one of a.jpg.
     Pairs have the same path but for these words, or else the same stem, or else the same
-    stem without such words at its ends.
+    stem without such words at its ends, in folders that do not contradict each other.
 
     Args:
       tree: all files.
@@ -99,6 +99,7 @@ def find_pairs(tree: Tree, images: str, masks: str) -> Pairing:
             raise DataError(f"--{flag}={folder}: {tree.root} has no such folder")
     places = [_place(file, images, masks) for file in tree.pictures()]
     pictures, labels, others = _roles(places)
+    pictures, labels = _without_common(pictures), _without_common(labels)
     matched = _match(pictures, labels)
     if not matched:
         raise DataError(_nothing(tree, pictures, labels))
@@ -180,6 +181,16 @@ def _roles(
     return [place for place in mixed if place.file not in found], masks, others
 
 
+def _without_common(places: Sequence[_Place]) -> list[_Place]:
+    """Places without the outer folders that all of them are in."""
+    common = 0
+    for names in zip(*(place.rest for place in places), strict=False):
+        if len(set(names)) > 1:
+            break
+        common += 1
+    return [dataclasses.replace(own, rest=own.rest[common:]) for own in places]
+
+
 def _is_mask_of_one(place: _Place, stems: set[tuple[PurePosixPath, str]]) -> bool:
     stem = place.file.stem
     bare = _without_words(stem, MASK_WORDS)
@@ -215,11 +226,13 @@ def _match(pictures: Sequence[_Place], masks: Sequence[_Place]) -> dict[_Place, 
         free = _grouped((mask for mask in masks if mask not in taken), key)
         open_ = _grouped((one for one in pictures if one not in matched), key)
         for name, group in open_.items():
-            fits = [mask for mask in free.get(name, ()) if _agree(group[0], mask)]
-            if fits and len(group) + len(fits) > 2:
-                raise DataError(_two_sentence(group, fits))
-            if fits:
-                matched[group[0]] = fits[0]
+            for picture in group:
+                fits = [mask for mask in free.get(name, ()) if _agree(picture, mask)]
+                rivals = [own for own in group if fits and _agree(own, fits[0])]
+                if len(fits) > 1 or len(rivals) > 1:
+                    raise DataError(_two_sentence(rivals, fits))
+                if fits:
+                    matched[picture] = fits[0]
     return matched
 
 
@@ -233,7 +246,10 @@ def _grouped(
 
 
 def _agree(picture: _Place, mask: _Place) -> bool:
-    return not picture.split or not mask.split or picture.split == mask.split
+    """Whether folders allow a pair: of one city, or of any where one side says none."""
+    one, other = set(picture.rest), set(mask.rest)
+    splits = {picture.split, mask.split} - {""}
+    return len(splits) < 2 and (one <= other or other <= one)
 
 
 def _two_sentence(pictures: Sequence[_Place], masks: Sequence[_Place]) -> str:

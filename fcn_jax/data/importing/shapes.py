@@ -2,7 +2,7 @@
 
 Tools that give corners as points of a plane, where pixel i spans i..i+1 (COCO, CVAT),
 get the pixels whose centres lie within: Pillow draws a polygon eight times finer, and
-every eighth point of it is a pixel. labelme's own rule is Pillow's on whole coordinates.
+the points at the centres are kept. labelme's own rule is Pillow's on whole coordinates.
 """
 
 import math
@@ -15,10 +15,11 @@ from fcn_jax.data.examples import DataError
 
 Point = tuple[float, float]
 
-MAX_POINTS = 50_000  # of one polygon; each row of pixels goes through all of them
+MAX_POINTS = 50_000  # of one polygon
+MAX_RISE = 2**20  # rows that the edges of one polygon cross
 FAR = 2**20  # pixels; Pillow counts in 32 bits
 _FINE = 8
-_BAND = 2**24  # fine points that are drawn at once
+_BAND, _ROWS = 2**24, 128  # fine points and rows of pixels that are drawn at once
 _ELLIPSE_CORNERS = 360
 
 
@@ -61,32 +62,68 @@ def is_number(value: object) -> bool:
     )
 
 
-def polygon(points: Sequence[Point], height: int, width: int) -> np.ndarray:
-    """`[H, W] bool`: the pixels whose centres lie within a polygon, by even-odd rule."""
+def polygon(
+    points: Sequence[Point], height: int, width: int, where: str = "polygon"
+) -> np.ndarray:
+    """`[H, W] bool`: the pixels whose centres lie within a polygon, by even-odd rule.
+
+    Raises:
+      DataError: for edges that cross more than a million rows together, which no
+        outline of an object does.
+    """
     mask = np.zeros((height, width), bool)
-    columns, rows = zip(*points, strict=True)
-    left, right = _span(columns, width)
-    top, bottom = _span(rows, height)
-    if left >= right:
+    corners = np.array(points, np.float64)
+    left, right = _span(corners[:, 0], width)
+    top, bottom = _span(corners[:, 1], height)
+    if left >= right or top >= bottom:
         return mask
-    step = max(1, _BAND // ((right - left) * _FINE**2))
+    refuse_tangles(corners, height, where)
+    step = max(1, min(_ROWS, _BAND // ((right - left) * _FINE**2)))
     for start in range(top, bottom, step):
         end = min(bottom, start + step)
         fine = Image.new("L", ((right - left) * _FINE, (end - start) * _FINE))
-        # The centre of pixel (left, start) is the fine point (0, 0).
-        corners = [
-            (round((x - left - 0.5) * _FINE), round((y - start - 0.5) * _FINE))
-            for x, y in points
-        ]
-        ImageDraw.Draw(fine).polygon(corners, fill=1)
-        mask[start:end, left:right] = np.asarray(fine)[::_FINE, ::_FINE]
+        near = _near(corners, start - 1, end + 1)
+        places = np.rint((near - (left, start)) * _FINE).astype(int)
+        ImageDraw.Draw(fine).polygon(places.ravel().tolist(), fill=1)
+        # The nearest point to a pixel's centre is that centre: point 4 of 8.
+        centres = fine.resize((right - left, end - start), Image.Resampling.NEAREST)
+        mask[start:end, left:right] = np.asarray(centres)
     return mask
 
 
-def _span(levels: Sequence[float], size: int) -> tuple[int, int]:
+def refuse_tangles(corners: np.ndarray, height: int, where: str) -> None:
+    """Refuses a polygon that would take minutes to draw.
+
+    Args:
+      corners: `[n, 2]`, (x, y).
+      height: of the picture.
+      where: names it in messages.
+
+    Raises:
+      DataError: for edges that cross more than a million rows together.
+    """
+    rows = corners[:, 1].clip(0, height)
+    if np.abs(np.diff(rows, append=rows[:1])).sum() > MAX_RISE:
+        raise DataError(
+            f"{where}: its edges cross more than {MAX_RISE} rows; it is no outline of an "
+            "object"
+        )
+
+
+def _near(corners: np.ndarray, top: float, bottom: float) -> np.ndarray:
+    """A polygon that is the same between two rows, of fewer corners.
+
+    Of corners that follow each other on one side of the rows the first and the last stay.
+    """
+    side = np.sign(corners[:, 1] - top) + np.sign(corners[:, 1] - bottom)
+    inner = (abs(side) == 2) & (side == np.roll(side, 1)) & (side == np.roll(side, -1))
+    return corners[~inner] if (~inner).sum() > 2 else corners[:3]
+
+
+def _span(levels: np.ndarray, size: int) -> tuple[int, int]:
     """The pixels of an axis that a shape may touch."""
-    low = max(0, math.floor(min(levels)) - 1)
-    return low, min(size, math.ceil(max(levels)) + 1)
+    low = max(0, math.floor(levels.min()) - 1)
+    return low, min(size, math.ceil(levels.max()) + 1)
 
 
 def ellipse(center: Point, radii: Point, degrees: float) -> list[Point]:
@@ -110,36 +147,37 @@ def turned(
     ]
 
 
-def drawn(kind: str, points: Sequence[Point], height: int, width: int) -> np.ndarray:
-    """`[H, W] bool`: a shape as labelme's `shape_to_mask` draws it.
+def draw(
+    canvas: Image.Image, kind: str, points: Sequence[Point], value: int, where: str
+) -> None:
+    """Draws a shape over a picture of ids, as labelme's `shape_to_mask` does.
 
     Coordinates are cut to whole pixels and borders belong to the shape; lines are ten
     pixels wide and points have a radius of five.
 
     Args:
+      canvas: of mode L; changed.
       kind: "polygon", "rectangle", "circle", "line", "linestrip" or "point".
       points: as the kind needs: three or more corners; two opposite ones; the centre and
         a point of the circle; two or more; one.
-      height: of the picture.
-      width: of the picture.
+      value: is written.
+      where: names the shape in messages.
+
+    Raises:
+      DataError: for edges that cross more than a million rows together.
     """
-    image = Image.new("L", (width, height))
-    draw = ImageDraw.Draw(image)
+    pen = ImageDraw.Draw(canvas)
     if kind == "polygon":
-        draw.polygon(list(points), outline=1, fill=1)
+        refuse_tangles(np.array(points), canvas.height, where)
+        pen.polygon(list(points), outline=value, fill=value)
     elif kind == "rectangle":
         (x0, y0), (x1, y1) = points
         corners = (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
-        draw.rectangle(corners, outline=1, fill=1)
-    elif kind == "circle":
-        (x, y), edge = points
-        radius = math.dist((x, y), edge)
-        draw.ellipse(
-            (x - radius, y - radius, x + radius, y + radius), fill=1, outline=1
-        )
+        pen.rectangle(corners, outline=value, fill=value)
     elif kind in ("line", "linestrip"):
-        draw.line(list(points), fill=1, width=10)
+        pen.line(list(points), fill=value, width=10)
     else:
-        (x, y) = points[0]
-        draw.ellipse((x - 5, y - 5, x + 5, y + 5), fill=1, outline=1)
-    return np.asarray(image).astype(bool)
+        x, y = points[0]
+        radius = math.dist(*points) if kind == "circle" else 5
+        corners = (x - radius, y - radius, x + radius, y + radius)
+        pen.ellipse(corners, outline=value, fill=value)

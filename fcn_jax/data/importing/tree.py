@@ -126,11 +126,14 @@ def _walk(root: Path) -> Iterable[PurePosixPath]:
                     f"{path} is a link that leads out of {root}; only files within are "
                     "read, so put the file itself there"
                 )
-        yield from (
-            at / name
-            for name in names
-            if not _hidden(name) and (Path(folder) / name).is_file()
-        )
+        for name in names:
+            if not name.isprintable():
+                raise DataError(
+                    f"{folder!r} has a file {name!r}, whose name is not UTF-8 or has "
+                    "characters that cannot be shown; rename it"
+                )
+            if not _hidden(name) and (Path(folder) / name).is_file():
+                yield at / name
 
 
 def _hidden(name: str) -> bool:

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from matplotlib.path import Path as Outline
+from PIL import Image
 
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.importing.rle import decode_runs, parse_runs
 from fcn_jax.data.importing.shapes import (
     checked_points,
-    drawn,
+    draw,
     ellipse,
     polygon,
     turned,
@@ -20,6 +21,15 @@ def box(left, top, right, bottom, size=(9, 14)):
     mask = np.zeros(size, bool)
     mask[top:bottom, left:right] = True
     return mask
+
+
+def drawn(kind, points, height, width):
+    """`[H, W] bool` of what labelme draws."""
+    canvas = Image.new("L", (width, height), 7)
+    draw(canvas, kind, points, 9, "it")
+    ids = np.asarray(canvas)
+    assert set(np.unique(ids)) <= {7, 9}
+    return ids == 9
 
 
 def rectangle(left, top, right, bottom):
@@ -44,11 +54,16 @@ def test_rectangles_by_their_centres(corners, pixels):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_polygons_by_their_centres(seed):
-    """Oracle: matplotlib's test of each centre, but for those next to an edge."""
+@pytest.mark.parametrize(
+    ("height", "width", "most"), [(40, 61, 9), (500, 30, 9), (500, 30, 80)]
+)
+def test_polygons_by_their_centres(seed, height, width, most):
+    """Oracle: matplotlib's test of each centre, but for those next to an edge.
+
+    Pictures of more than 128 rows are drawn in bands.
+    """
     rng = np.random.default_rng(seed)
-    height, width = 40, 61
-    corners = rng.uniform(-10, 70, (rng.integers(3, 9), 2))
+    corners = rng.uniform(-10, (width + 10, height + 10), (rng.integers(3, most), 2))
     got = polygon([(float(x), float(y)) for x, y in corners], height, width)
     y, x = np.mgrid[:height, :width] + 0.5
     centres = np.stack([x.ravel(), y.ravel()], axis=1)
@@ -105,6 +120,15 @@ def test_labelme_circle():
     far = np.hypot(x - 20, y - 15)
     assert got[far < 9].all()
     assert not got[far > 11].any()
+
+
+def test_tangles_are_refused():
+    """Every edge goes through all rows; drawing them would take minutes."""
+    zigzag = [(float(i % 900), 0.0 if i % 2 else 8000.0) for i in range(50_000)]
+    with pytest.raises(DataError, match="shape 7: its edges cross"):
+        polygon(zigzag, 8000, 900, "shape 7")
+    with pytest.raises(DataError, match="shape 7: its edges cross"):
+        draw(Image.new("L", (900, 8000)), "polygon", zigzag, 1, "shape 7")
 
 
 @pytest.mark.parametrize(
