@@ -139,7 +139,7 @@ def read_list(path: Path) -> str:
     if any("\n" in problem for problem in problems):
         return f"problems {problems}"
     if any(not stem or "\0" in stem for stem in stems):
-        return f"stems {stems}"
+        return f"stems {stems[:9]}"
     return ""
 
 

@@ -190,8 +190,10 @@ def test_one_large_image_among_small_ones_is_noted(tmp_path):
         Image.fromarray(pixels).save(root / name / "i0.png")
     (note,) = check_folder(root).notes
     share = 1 - (4 * 8 * 12 + 5 * 8 * 13 + 40 * 60) / (10 * 40 * 60)
-    assert note.startswith(f"{share:.0%} of the pixels of batches are padding, since ")
-    assert "8x13 (height x width) is usual" in note
+    assert note.startswith(
+        f"{share:.0%} of the pixels of batches are padding, since i0 is "
+    )
+    assert "40x60 (height x width) and 8x13 is usual" in note
 
 
 def test_stats_say_what_check_says(tmp_path, capsys):

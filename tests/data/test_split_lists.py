@@ -171,6 +171,11 @@ REFUSED = {
         put("splits/train.txt", "i5".encode("utf-16-le")),
         "no text, or",
     ),
+    "an empty cell": (put("splits/train.txt", ";1\n"), "lists ';1', which has no file"),
+    "an empty name": (
+        put("splits/train.txt", "x/.png\n"),
+        "lists 'x/.png', which has no",
+    ),
     "unseen characters": (put("splits/train.txt", "i5\x1b[2J\n"), "cannot be shown"),
     "a path that is not there": (
         put("splits/train.txt", "old/j7.png\n"),
