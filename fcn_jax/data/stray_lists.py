@@ -25,7 +25,8 @@ _WORDS = re.compile(
 )
 _DEPTH = 2  # directories below the folder that are searched
 _FILES = 1000  # of a directory
-_BYTES = 2**22
+_JUDGED = 2**14  # bytes of a file
+_LOOKED_THROUGH = 2**22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _candidates(directory: Path, depth: int) -> Iterator[Path]:
         path = directory / entry.name
         if is_hidden(entry.name):
             continue
-        if entry.is_dir(follow_symlinks=False):
+        if entry.is_dir():
             if depth > 0:
                 yield from _candidates(path, depth - 1)
         elif (
@@ -121,23 +122,31 @@ def _candidates(directory: Path, depth: int) -> Iterator[Path]:
 
 def _mentions(path: Path, known: Collection[str]) -> _Mentions:
     """What the beginning of a text says of the images."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(_BYTES)
-    except OSError:
-        return _Mentions(frozenset(), is_list=False, has_words=False)
-    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    text = content.decode("utf-16" if wide else "utf-8-sig", "ignore")
     if path.suffix.lower() in STRUCTURED:
-        return _structured(path, text, known)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    named = [_stem(line, known) for line in lines[:50]]
-    naming = sum(stem is not None for stem in named)
-    if not naming or 2 * naming < len(named):
+        return _structured(path, _text(path, _LOOKED_THROUGH), known)
+    lines = _lines(_text(path, _JUDGED))[:50]
+    naming = sum(_stem(line, known) is not None for line in lines)
+    if not naming or 2 * naming < len(lines):
         return _Mentions(frozenset(), is_list=False, has_words=False)
+    lines = _lines(_text(path, _LOOKED_THROUGH))
     stems = frozenset(stem for line in lines if (stem := _stem(line, known)))
     words = any(_WORDS.fullmatch(field) for line in lines for field in fields_of(line))
     return _Mentions(stems, is_list=True, has_words=words)
+
+
+def _text(path: Path, count: int) -> str:
+    """The first bytes of a file as text; nothing where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(count)
+    except OSError:
+        return ""
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if wide else "utf-8-sig", "ignore")
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _stem(line: str, known: Collection[str]) -> str | None:
