@@ -183,7 +183,7 @@ class Training(_System):
         from fcn_jax import optim, sharding
         from fcn_jax.config import CAFFE_MULTIPLIERS
         from fcn_jax.state import create_state
-        from fcn_jax.train import make_train_step
+        from fcn_jax.update import make_train_step
 
         schedule = optim.make_schedule(
             "fixed", learning_rate=LEARNING_RATE, total_steps=1000
@@ -230,8 +230,8 @@ class Training(_System):
         Raises:
             RunError: if anything is not finite.
         """
+        from fcn_jax.follower import check_finite
         from fcn_jax.state import flat_arrays
-        from fcn_jax.train import check_finite
 
         outputs = {"loss": np.asarray(check_finite(1, self.result))}
         for path, value in flat_arrays(self.state.opt_state).items():

@@ -10,66 +10,44 @@ the directory is listed anew each time. The state is fetched to the host as a wh
 sharded over several processes is not covered.
 """
 
-import contextlib
-import dataclasses
-import hashlib
 import json
 import math
 import operator
 import os
 import pathlib
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
-from etils import epath
 
-from fcn_jax import files, plain_json, program
-from fcn_jax.checkpoint_record import check_manifest
+from fcn_jax import files
 from fcn_jax.locations import located, refuse_file
+from fcn_jax.stored import (
+    ITEMS,
+    JSON_FILE,
+    RECORD,
+    Checkpoint,
+    CheckpointError,
+    cause,
+    describe_all,
+    host_arrays,
+    manifest_of,
+    read,
+    read_manifest,
+)
 
-_ITEMS = ("params", "optimizer")
-_RECORD = "record"
+__all__ = ["Checkpoint", "CheckpointError", "CheckpointStore", "load"]
+
 _DAMAGED = ".damaged"
 _RETIRED = ".retired"
 _NO_SCORE = -1.0
+_LISTINGS = 10  # of a directory whose checkpoints are deleted meanwhile
 _CHUNK_BYTES = 32 * 2**20  # compressed at a time; a file of its own each
 _PARTIAL = ".orbax-checkpoint-tmp"
-# What Orbax gives back bit for bit; a wider list would be found out only on restoring.
-_DTYPES = (
-    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-    *("bfloat16", "float16", "float32", "float64"),
-)
-
-
-class CheckpointError(program.RunError):
-    """A checkpoint that cannot be written, or that is missing or damaged."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Checkpoint:
-    """One verified checkpoint.
-
-    Attributes:
-      step: number of completed updates.
-      directory: where it was read from.
-      params: dotted path -> array, bit for bit as saved.
-      optimizer: the same for the optimizer's state; None where it was not asked for.
-      record: the JSON record given to `CheckpointStore.save` (tuples are lists).
-      mean_iu: the score it was saved with, in [0, 1]; None without one.
-    """
-
-    step: int
-    directory: pathlib.Path
-    params: dict[str, np.ndarray]
-    optimizer: dict[str, np.ndarray] | None
-    record: dict[str, Any]
-    mean_iu: float | None = None
 
 
 class _Held(np.ndarray):
@@ -124,23 +102,50 @@ class CheckpointStore:
         directory = self.directory / str(operator.index(step))
         try:
             given = {"params": params, "optimizer": optimizer}
-            arrays = {name: _host_arrays(name, given[name]) for name in _ITEMS}
-            manifest = _manifest(step, arrays, record, mean_iu)
+            arrays = {name: host_arrays(name, given[name]) for name in ITEMS}
+            described = {item: describe_all(arrays[item]) for item in ITEMS}
+            manifest = manifest_of(step, record, described, mean_iu)
             if directory.exists():
                 try:
-                    _read(directory, optimizer=True)
+                    read(directory, optimizer=True)
                     return
                 except CheckpointError as error:
                     self._set_aside(directory, f"{error}; it is saved again")
             self._write(step, arrays, manifest)
-            if _read_manifest(directory) != manifest:
-                raise CheckpointError(f"{directory / _RECORD} is not what was written")
+            if read_manifest(directory) != manifest:
+                raise CheckpointError(f"{directory / RECORD} is not what was written")
             if jax.process_index() == 0:
                 self._retire()
         except Exception as error:
             files.remove_for_good(self._leftovers)
             raise CheckpointError(
-                f"cannot save the checkpoint {directory}: {_cause(error)}"
+                f"cannot save the checkpoint {directory}: {cause(error)}"
+            ) from error
+
+    def rate(self, step: int, mean_iu: float) -> None:
+        """Adds its score to a checkpoint that was saved without one.
+
+        Args:
+          step: number of completed updates.
+          mean_iu: as for `save`.
+
+        Raises:
+          CheckpointError: there is no sound record of that step, or it cannot be
+            written; the checkpoint is as it was.
+        """
+        directory = self.directory / str(operator.index(step))
+        manifest = read_manifest(directory)
+        try:
+            rated = manifest_of(step, manifest["record"], manifest["arrays"], mean_iu)
+            # Beside the steps, where what a kill leaves is found.
+            partial = self.directory / f"{step}{_PARTIAL}-{RECORD}"
+            files.write(partial, json.dumps(rated).encode())
+            partial.replace(directory / RECORD / JSON_FILE)
+            _flush(directory / RECORD)
+            self._retire()
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot add its score to the checkpoint {directory}: {cause(error)}"
             ) from error
 
     def newest(self, *, optimizer: bool = True) -> Checkpoint | None:
@@ -173,8 +178,8 @@ class CheckpointStore:
             enable_async_checkpointing=False, cleanup_tmp_directories=True
         )
         # Orbax refuses an item without leaves; the manifest says that it was empty.
-        items: dict[str, Any] = {_RECORD: ocp.args.JsonSave(manifest)}
-        for name in (name for name in _ITEMS if arrays[name]):
+        items: dict[str, Any] = {RECORD: ocp.args.JsonSave(manifest)}
+        for name in (name for name in ITEMS if arrays[name]):
             held = {key: array.view(_Held) for key, array in arrays[name].items()}
             chunks = dict.fromkeys(held, ocp.SaveArgs(chunk_byte_size=_CHUNK_BYTES))
             items[name] = ocp.args.PyTreeSave(held, save_args=chunks)
@@ -212,7 +217,10 @@ class CheckpointStore:
 
     def _remove_leftovers(self) -> None:
         for path in self._leftovers():
-            shutil.rmtree(path, ignore_errors=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def load(
@@ -236,19 +244,38 @@ def load(
     refuse_file(root, "the checkpoint")
     if (root / "checkpoints").is_dir():
         root = root / "checkpoints"
+    for _ in range(_LISTINGS):
+        steps = _listed(root)
+        order = sorted(steps, reverse=True)
+        if which == "best":
+            order.sort(key=lambda step: -_score(steps[step]))
+        try:
+            found, damaged = _first_sound([steps[step] for step in order], optimizer)
+        except CheckpointError:
+            # Beside a run that goes on, those of a listing may all be retired by now.
+            if all(path.exists() for path in steps.values()):
+                raise
+            continue
+        if all(path.exists() for path in damaged):
+            break
+    else:
+        raise CheckpointError(
+            f"the checkpoints in {root} are deleted as fast as they are listed; try "
+            "again, with another `keep` in the run's config.checkpoint"
+        )
+    for reason in damaged.values():
+        logging.error("damaged checkpoint: %s; using step %d", reason, found.step)
+    return found
+
+
+def _listed(root: pathlib.Path) -> dict[int, pathlib.Path]:
     steps = _steps(root)
     if not steps:
         raise CheckpointError(
             f"no checkpoint in {root}; expected a work directory with"
             " checkpoints/<step>/, or a directory of such steps"
         )
-    order = sorted(steps, reverse=True)
-    if which == "best":
-        order.sort(key=lambda step: -_score(steps[step]))
-    found, damaged = _first_sound([steps[step] for step in order], optimizer)
-    for reason in damaged.values():
-        logging.error("damaged checkpoint: %s; using step %d", reason, found.step)
-    return found
+    return steps
 
 
 def _first_sound(
@@ -258,7 +285,7 @@ def _first_sound(
     damaged: dict[pathlib.Path, str] = {}
     for path in candidates:
         try:
-            return _read(path, optimizer=optimizer), damaged
+            return read(path, optimizer=optimizer), damaged
         except CheckpointError as error:
             damaged[path] = str(error)
     raise CheckpointError("every checkpoint is damaged: " + "; ".join(damaged.values()))
@@ -275,130 +302,10 @@ def _steps(directory: pathlib.Path) -> dict[int, pathlib.Path]:
 def _score(directory: pathlib.Path) -> float:
     """The mean IU to rank by; infinite where unreadable, to be tried and reported."""
     try:
-        score = _read_manifest(directory)["mean_iu"]
+        score = read_manifest(directory)["mean_iu"]
     except CheckpointError:
         return math.inf
     return _NO_SCORE if score is None else score
-
-
-def _read(directory: pathlib.Path, *, optimizer: bool) -> Checkpoint:
-    """Reads and verifies one checkpoint; CheckpointError where anything differs."""
-    manifest = _read_manifest(directory)
-    arrays = {
-        name: _read_arrays(directory / name, manifest["arrays"][name])
-        for name in _ITEMS[: 2 if optimizer else 1]
-    }
-    return Checkpoint(
-        step=manifest["step"],
-        directory=directory,
-        params=arrays["params"],
-        optimizer=arrays.get("optimizer"),
-        record=manifest["record"],
-        mean_iu=manifest["mean_iu"],
-    )
-
-
-@contextlib.contextmanager
-def _reading(path: object) -> Iterator[None]:
-    """Turns what Orbax raises on a damaged file, five types of error, into one."""
-    try:
-        yield
-    except (CheckpointError, MemoryError):
-        raise
-    except Exception as error:
-        raise CheckpointError(f"{path} cannot be read: {_cause(error)}") from error
-
-
-def _read_manifest(directory: pathlib.Path) -> dict[str, Any]:
-    path = directory / _RECORD
-    with _reading(path):
-        manifest = dict(ocp.JsonCheckpointHandler().restore(epath.Path(path)))
-        plain_json.check(manifest, str(path))
-        if manifest != _signed({k: v for k, v in manifest.items() if k != "sha256"}):
-            raise CheckpointError(f"{path} differs from its own digest")
-        check_manifest(manifest, str(path))
-        if str(manifest["step"]) != directory.name:
-            raise CheckpointError(f"{path} belongs to step {manifest['step']}")
-    return manifest
-
-
-def _read_arrays(directory: pathlib.Path, stated: dict) -> dict[str, np.ndarray]:
-    if not stated:
-        return {}
-    path, handler = epath.Path(directory), ocp.PyTreeCheckpointHandler()
-    arrays = {}
-    # One at a time: of several, Orbax leaves the others running when one fails.
-    for name, description in stated.items():
-        with _reading(f"{directory}: array {name}"):
-            # Without an explicit type Orbax asks for the devices it was saved from.
-            types = {name: ocp.RestoreArgs(restore_type=np.ndarray)}
-            arguments = ocp.args.PyTreeRestore(
-                {name: 0}, restore_args=types, partial_restore=True
-            )
-            arrays |= handler.restore(path, args=arguments)
-            found = _describe(arrays[name])
-            if found != description:
-                raise CheckpointError(
-                    f"{directory}: array {name} is {found}, saved as {description}"
-                )
-    with _reading(directory):
-        extra = handler.metadata(path).tree.keys() - stated.keys()
-        if extra:
-            raise CheckpointError(f"{directory} has unknown arrays: {sorted(extra)}")
-        handler.close()
-    return arrays
-
-
-def _host_arrays(item: str, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The arrays on the host, in C order, checked to be storable and finite."""
-    fetched = jax.device_get(dict(arrays))
-    fetched = {k: np.asarray(v, order="C") for k, v in fetched.items()}
-    for name, array in fetched.items():
-        if not name or str(array.dtype) not in _DTYPES or array.size == 0:
-            raise CheckpointError(
-                f"{item} array {name!r} is {array.dtype}{list(array.shape)}, which cannot"
-                f" be stored; allowed are named, non-empty arrays of {', '.join(_DTYPES)}"
-            )
-        if jnp.issubdtype(array.dtype, jnp.floating):
-            wrong = array.size - int(np.count_nonzero(np.isfinite(array)))
-            if wrong:
-                raise CheckpointError(
-                    f"{item} array {name} has {wrong} of {array.size} values that are not"
-                    " finite; a diverged state is not saved"
-                )
-    return fetched
-
-
-def _manifest(
-    step: int, arrays: dict, record: Mapping[str, Any], mean_iu: float | None
-) -> dict[str, Any]:
-    """The record as stored: what was given, the arrays' description, and a digest."""
-    manifest = {
-        "step": step,
-        "mean_iu": None if mean_iu is None or math.isnan(mean_iu) else float(mean_iu),
-        "arrays": {
-            item: {name: _describe(array) for name, array in arrays[item].items()}
-            for item in _ITEMS
-        },
-        "record": dict(record),
-    }
-    return _signed(json.loads(json.dumps(manifest, allow_nan=False)))
-
-
-def _signed(manifest: dict[str, Any]) -> dict[str, Any]:
-    text = json.dumps(manifest, sort_keys=True)
-    return manifest | {"sha256": hashlib.sha256(text.encode()).hexdigest()}
-
-
-def _describe(array: np.ndarray) -> dict[str, Any]:
-    digest = hashlib.sha256(array.reshape(-1).view(np.uint8).data).hexdigest()
-    return {"dtype": str(array.dtype), "shape": list(array.shape), "sha256": digest}
-
-
-def _cause(error: Exception) -> str:
-    """An error in short: TensorStore appends pages, and before them says most last."""
-    text = program.error_sentence(error).split(" [tensorstore_spec=")[0]
-    return text if len(text) <= 400 else f"{text[:100]} ... {text[-300:]}"
 
 
 def _flush(directory: pathlib.Path) -> None:

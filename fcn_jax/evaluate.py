@@ -10,12 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from jax.sharding import Mesh
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from fcn_jax import assembly, checkpoint, restored, runlog, scores_file, sharding
+from fcn_jax import (
+    assembly,
+    checkpoint,
+    restored,
+    runlog,
+    scores_file,
+    sharding,
+    terminal,
+)
 from fcn_jax.clock import StartClock
 from fcn_jax.compilation import compiler_options
 from fcn_jax.config import Config, validate
@@ -248,9 +255,9 @@ def evaluate(
         split,
         len(source),
     )
-    console = Console(stderr=True)
+    console = terminal.console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"{name}/{split}", total=len(source))
+        task = bar.add_task(escape(f"{name}/{split}"), total=len(source))
 
         def advance(count: int) -> None:
             clock.result()
@@ -266,7 +273,6 @@ def evaluate(
         )
     logging.info("%s", clock.sentence("first batch"))
     absent = config.evaluation.absent
-    print_scores(result, source.outputs, absent)
     record = result.record(source.outputs, absent)
     asked = scores_file.question(config, split, stored)
     about = {
@@ -277,6 +283,7 @@ def evaluate(
     path = scores_file.scores_path(workdir, asked, config.data.eval_split)
     runlog.write_scores(path, {**about, **record})
     logging.info("scores are in %s", path)
+    print_scores(result, source.outputs, absent)
 
 
 def check_outputs(
@@ -305,9 +312,9 @@ def print_scores(
     result: Evaluation, outputs: Mapping[str, Classes], absent: Absent
 ) -> None:
     """A table of the scores and of each class, on standard output."""
-    console = Console()
+    console = terminal.console()
     for name, matrix in result.confusion.items():
-        table = Table(title=f"{name}: IU by class", show_edge=False)
+        table = Table(title=terminal.verbatim(f"{name}: IU by class"), show_edge=False)
         table.add_column("class")
         table.add_column("IU", justify="right")
         table.add_column("labelled pixels", justify="right")
@@ -319,7 +326,7 @@ def print_scores(
         )
         for label, iu, support in rows:
             shown = "n/a" if np.isnan(iu) else f"{iu:.4f}"
-            table.add_row(label, shown, f"{support:,}")
+            table.add_row(terminal.verbatim(label), shown, f"{support:,}")
         console.print(table)
     for line, caution in result.sentences(outputs, absent):
         console.print(escape(line))

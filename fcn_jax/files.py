@@ -1,13 +1,18 @@
 """Files and directories that appear whole or not at all, however a program ends."""
 
 import contextlib
+import glob
 import os
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from io import FileIO
 from pathlib import Path
 
+_UNFINISHED = ".partial-"
+_ABANDONED_SECONDS = 24 * 60 * 60
 _QUIET_SECONDS = 0.5
 _PATIENCE_SECONDS = 10.0
 
@@ -19,15 +24,38 @@ def write(path: str | os.PathLike, content: bytes) -> None:
       OSError: it cannot be written; the old one is as it was.
     """
     path = Path(path)
-    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    partial = path.with_name(f"{path.name}{_UNFINISHED}{_owner()}")
     try:
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with naming(path):
+            with open(partial, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_all(file: FileIO, content: bytes) -> None:
+    """Writes to an unbuffered file; what a full disk refuses is not tried again later.
+
+    Raises:
+      OSError: it cannot be written; names the file.
+    """
+    with naming(file.name):
+        while content:
+            content = content[file.write(content) :]
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike) -> Iterator[None]:
+    """Names the file in an OSError without a name, as of a write to a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
 @contextlib.contextmanager
@@ -88,6 +116,44 @@ def remove_for_good(find: Callable[[], Iterable[Path]]) -> None:
         now = time.monotonic()
 
 
+def remove_unfinished(directory: Path, *, alone: bool) -> None:
+    """Removes what `write` left in a directory, at any depth, when it was killed.
+
+    Args:
+        directory: where to look.
+        alone: nobody else writes there; else what may be another process's work stays.
+    """
+    for path in directory.rglob(f"*{_UNFINISHED}*"):
+        owner = path.name.rpartition(_UNFINISHED)[2]
+        if path.is_file() and (alone or _is_abandoned(path, owner)):
+            path.unlink(missing_ok=True)
+
+
 def _beside(path: Path) -> Path:
-    """A new hidden directory on the file system of `path`, to rename from."""
-    return Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    """A new hidden directory on the file system of `path`, to rename from.
+
+    Those that killed processes left are removed.
+    """
+    prefix = f".{path.name}{_UNFINISHED}"
+    for left in path.parent.glob(f"{glob.escape(prefix)}*"):
+        if _is_abandoned(left, left.name.removeprefix(prefix).rpartition("-")[0]):
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{prefix}{_owner()}-", dir=path.parent))
+
+
+def _owner() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def _is_abandoned(path: Path, owner: str) -> bool:
+    """Whether the owner, HOST-PROCESS, is gone; on another host, after a day."""
+    host, _, process = owner.rpartition("-")
+    try:
+        if host != socket.gethostname() or not process.isdecimal():
+            return time.time() - path.stat().st_mtime > _ABANDONED_SECONDS
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from absl import logging
-from rich.console import Console
 from rich.progress import track
 
+from fcn_jax import terminal
 from fcn_jax.clock import StartClock
 from fcn_jax.compilation import give_memory_back, keep_compiled_programs
 from fcn_jax.data.buckets import Canvas, picture_canvases
@@ -140,7 +140,7 @@ def _overlapping(
     images = in_threads(_attempt(read), files, threads=READERS, ahead=READ_AHEAD)
     queued = map(_attempt(queue), images)
     done = in_threads(_attempt(finish), queued, threads=1, ahead=WRITE_BEHIND)
-    console = Console(stderr=True)
+    console = terminal.console(stderr=True)
     with contextlib.closing(images), contextlib.closing(done):
         yield from track(
             done,

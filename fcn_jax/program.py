@@ -1,16 +1,19 @@
 """How every command-line program of the package ends.
 
-Bad input ends in one sentence on standard error and exit status 2; the traceback
-appears only with `--debug`. What is neither bad input nor a failure of the machine
-(an AssertionError, a TypeError) is a defect of the package and keeps its traceback.
+Bad input and failures of the machine end in one sentence on standard error and exit
+status 2; the traceback appears only with `--debug`. A run that a signal asked to end has
+the status that a shell gives that signal, 128 + its number. What is none of these (an
+AssertionError, a TypeError) is a defect of the package and keeps its traceback.
 """
 
 import argparse
 import contextlib
+import io
 import logging as std_logging
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from typing import NoReturn
@@ -24,6 +27,9 @@ DEBUG_FLAG = "--debug"
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
 INTERRUPT_AGAIN = 0.05  # seconds after Ctrl-C was lost
+_LINGER_SECONDS = 10.0
+_LONGEST_CAUSE = 300
+_REMEDY = "remedy: "  # of the notes of an exception, which others write too
 
 
 class RunError(RuntimeError):
@@ -34,8 +40,40 @@ class RunError(RuntimeError):
     """
 
 
+class Stopped(BaseException):
+    """A signal asked the program to end, and it may; no library shall catch it.
+
+    Attributes:
+      signal: the signal.
+      status: the exit status, 128 + its number.
+    """
+
+    def __init__(self, number: int, sentence: str = ""):
+        self.signal = signal.Signals(number)
+        self.status = 128 + number
+        super().__init__(
+            f"{self.signal.name}: {sentence or 'nothing is lost; the same command continues'}"
+        )
+
+
 # flags.Error: a mistyped flag is bad input too, and absl derives it from Exception.
 _REPORTED = (ValueError, OSError, RunError, flags.Error)
+
+NO_MEMORY = "memory is exhausted"
+_MACHINE = (
+    ("MemoryError", "", NO_MEMORY),
+    ("JaxRuntimeError", "RESOURCE_EXHAUSTED", NO_MEMORY),
+    ("JaxRuntimeError", "Out of memory", NO_MEMORY),
+    ("JaxRuntimeError", "CUDA_ERROR", "the device failed"),
+    ("JaxRuntimeError", "UNAVAILABLE", "the device failed"),
+    ("SafetensorError", "I/O error", "a file could not be read or written"),
+    ("RuntimeError", "can't start new thread", "no more threads are allowed"),
+    ("RuntimeError", "No space left on device", "a file could not be written"),
+    ("RuntimeError", "File too large", "a file could not be written"),
+    ("RuntimeError", "Disk quota exceeded", "a file could not be written"),
+    ("RuntimeError", "Input/output error", "a file could not be read or written"),
+)
+"""Failures of the machine in the words of libraries: (type, part of the text, what)."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -58,24 +96,37 @@ def run(
         out before `main` sees them, and `~` of paths is replaced by the home directory.
 
     Raises:
-      SystemExit: always. Status 2 after a ValueError, OSError, RunError or absl flag
-        error, which becomes `error: <sentence>` on standard error; 130 after Ctrl-C;
-        else what `main` returned. Other exceptions pass through.
+      SystemExit: always. Status 2 after a ValueError, OSError, RunError, absl flag
+        error or failure of the machine, which becomes `error: <sentence>` on standard
+        error, and where standard output cannot be written; 130 after Ctrl-C; that of
+        Stopped; else what `main` returned. Other exceptions pass through.
     """
+    _print_any_name()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = DEBUG_FLAG in arguments
     arguments = [argument for argument in arguments if argument != DEBUG_FLAG]
     try:
         with _no_interrupt_lost():
             status = main([located_argument(argument) for argument in arguments])
+        with printing():
+            pass
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = EXIT_INTERRUPTED
-    except _REPORTED as error:
+    except Stopped as stopped:
+        print(f"stopped: {stopped}", file=sys.stderr)
+        status = stopped.status
+    except Exception as error:
+        if machine_failure(error) is None and not isinstance(error, _REPORTED):
+            raise
         if debug:
             traceback.print_exc()
         print(f"error: {error_sentence(error)}", file=sys.stderr)
         status = EXIT_ERROR
+    with contextlib.suppress(OSError), printing():
+        pass  # drops what cannot be written
+    if argv is None:
+        _end_in_spite_of_threads(status or 0)
     sys.exit(status)
 
 
@@ -94,6 +145,41 @@ def no_program(instead: str) -> Callable[[list[str]], int]:
 
 
 @contextlib.contextmanager
+def printing() -> Iterator[None]:
+    """Flushes standard output after the block, and names it in an OSError.
+
+    What could not be written is dropped: Python would try again at its end, and fail.
+    """
+    try:
+        yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        with (
+            contextlib.suppress(OSError, ValueError),
+            open(os.devnull, "wb") as nowhere,
+        ):
+            if sys.stdout is not None:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        reason = error.strerror or str(error)
+        raise OSError(error.errno, reason, "standard output") from error
+
+
+def _print_any_name() -> None:
+    """Lets names be printed that the terminal's encoding does not have, as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _end_in_spite_of_threads(status: int) -> None:
+    """Python waits at its end for threads, also for one that a file never answers."""
+    timer = threading.Timer(_LINGER_SECONDS, os._exit, [status])
+    timer.daemon = True
+    timer.start()
+
+
+@contextlib.contextmanager
 def _no_interrupt_lost() -> Iterator[None]:
     """Asks again for a Ctrl-C that came where Python ignores exceptions.
 
@@ -107,7 +193,7 @@ def _no_interrupt_lost() -> Iterator[None]:
     def heard(unraisable: "sys.UnraisableHookArgs") -> None:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
             signal.setitimer(signal.ITIMER_REAL, INTERRUPT_AGAIN)
-        else:
+        elif not issubclass(unraisable.exc_type, Stopped):  # which is asked for again
             hook(unraisable)
 
     sys.unraisablehook = heard
@@ -138,6 +224,37 @@ def _own_or_warning(record: std_logging.LogRecord) -> bool:
     return record.levelno >= std_logging.WARNING or record.pathname.startswith(_PACKAGE)
 
 
+def machine_failure(error: BaseException) -> str | None:
+    """What failed, where a library's exception tells of the machine; None for others.
+
+    By the names of types, which belong to libraries that most programs do not import.
+    """
+    if isinstance(error, _REPORTED):
+        return None
+    names = {own.__name__ for own in type(error).__mro__}
+    for name, words, what in _MACHINE:
+        if name in names and words in str(error):
+            return what
+    return None
+
+
+@contextlib.contextmanager
+def remedy(sentence: str, failure: str | None = None) -> Iterator[None]:
+    """Adds to the sentence of a failure of the machine where, or what to do about it.
+
+    Args:
+      sentence: what is added.
+      failure: only to this one, as `machine_failure` names it; else to all.
+    """
+    try:
+        yield
+    except Exception as error:
+        found = machine_failure(error)
+        if found is not None and failure in (None, found):
+            error.add_note(f"{_REMEDY}{sentence}")
+        raise
+
+
 def error_sentence(error: BaseException) -> str:
     """What an exception says, on one line; the operating system's without its number."""
     if isinstance(error, OSError) and error.strerror:
@@ -147,4 +264,12 @@ def error_sentence(error: BaseException) -> str:
         )
     else:
         text = str(error)
-    return " ".join(text.split()) or type(error).__name__
+    text = " ".join(text.split()) or type(error).__name__
+    what = machine_failure(error)
+    if what is None:
+        return text
+    if len(text) > _LONGEST_CAUSE:  # XLA adds what every buffer holds
+        text = f"{text[:_LONGEST_CAUSE]} ..."
+    notes = getattr(error, "__notes__", ())
+    own = [note[len(_REMEDY) :] for note in notes if note.startswith(_REMEDY)]
+    return "; ".join([f"{what} ({text})", *own])

@@ -5,12 +5,12 @@ import os
 import re
 import unicodedata
 from pathlib import Path
-from typing import Any
 
 from absl import logging
 
 from fcn_jax.config import Config, changeable_keys, to_dict
 from fcn_jax.experiment import Experiment
+from fcn_jax.shown import shown
 from fcn_jax.workdir import CONFIG, check_resume, run_configuration
 
 RUNS = Path("runs")
@@ -28,9 +28,9 @@ def default_workdir(experiment: Experiment, config: Config) -> Path:
     if former == directory or directory.exists() or not (former / CONFIG).is_file():
         return directory
     try:
-        stored = to_dict(run_configuration(former))
-        changeable = changeable_keys(config)
-        check_resume(_absolute(stored), _absolute(to_dict(config)), changeable)
+        stored = run_configuration(former)
+        _check_folder(stored.data.folder, config.data.folder)
+        check_resume(to_dict(stored), to_dict(config), changeable_keys(config))
     except ValueError as error:
         logging.info("%s is not this run, which is %s: %s", former, directory, error)
         return directory
@@ -38,9 +38,9 @@ def default_workdir(experiment: Experiment, config: Config) -> Path:
     return former
 
 
-def _absolute(config: dict[str, Any]) -> dict[str, Any]:
-    folder = config["data"]["folder"]
-    return {**config, "data": {**config["data"], "folder": os.path.abspath(folder)}}
+def _check_folder(stored: str, folder: str) -> None:
+    if os.path.abspath(stored) != os.path.abspath(folder):
+        raise ValueError(f"its folder is {shown(stored)}")
 
 
 def run_name(experiment: Experiment, folder: str = "") -> str:

@@ -5,6 +5,7 @@ numbers. A run that is continued first drops every row after the step that it co
 from, so that step, split and loss read as if it had never been interrupted.
 """
 
+import contextlib
 import datetime
 import io
 import json
@@ -22,7 +23,7 @@ import rich.progress
 from absl import logging
 from PIL import Image
 
-from fcn_jax import files
+from fcn_jax import files, terminal
 from fcn_jax.report import event_file
 
 _PLAIN_SECONDS = 30.0
@@ -41,6 +42,7 @@ class RunLog:
         *,
         start_step: int,
         total_steps: int,
+        scored: bool = True,
         console: rich.console.Console | None = None,
     ):
         """Continues what is in `directory` after `start_step` completed updates.
@@ -49,16 +51,17 @@ class RunLog:
           directory: the work directory; gets metrics.jsonl, tensorboard/ and pictures/.
           start_step: later rows of an earlier start are dropped.
           total_steps: the last step, for the bar and the time left.
+          scored: whether the evaluation after `start_step` was finished, where one was
+            due; else its rows are dropped too.
           console: where the bar goes; standard error where None.
         """
         self.directory = pathlib.Path(directory)
         path = self.directory / "metrics.jsonl"
-        _cut(path, start_step)
-        self._rows = path.open("a", encoding="utf-8", buffering=1)
+        _cut(path, start_step, scored)
+        self._rows = path.open("ab", buffering=0)
         events = self.directory / "tensorboard"
         self._events = event_file.EventFile(events, start_step)
-        self._images = 0
-        self._since: float | None = None
+        self._rate = _Rate()
         self._bar = _Bar(start_step, total_steps, console)
 
     def advance(self, step: int, loss: float, images: int) -> None:
@@ -69,12 +72,8 @@ class RunLog:
           loss: of this update.
           images: processed in this update.
         """
-        if self._since is None:
-            # Not counted: the first update compiles, and one after an evaluation waits.
-            self._since = time.perf_counter()
-        else:
-            self._images += images
-        rate = self._images_per_second()
+        self._rate.add(images)
+        rate = self._rate.recent()
         speed = "" if rate is None else f", {rate:.1f} images/s"
         self._bar.move(step, f"loss {loss:.4g}{speed}")
 
@@ -99,7 +98,7 @@ class RunLog:
           first_update_seconds: in the first row after a start, what its first update
             took since the program began.
         """
-        rate = self._images_per_second()
+        rate = self._rate.since_row()
         row: dict[str, Any] = {"loss": loss, "learning_rate": learning_rate}
         if loss_per_pixel is not None:
             row["loss_per_pixel"] = loss_per_pixel
@@ -108,13 +107,12 @@ class RunLog:
             row["first_update_seconds"] = first_update_seconds
         if not math.isfinite(loss):
             row["finite"] = False
-        if self._since is not None:
-            self._since, self._images = time.perf_counter(), 0
+        self._rate.row()
         self._write(step, "train", row)
 
     def evaluation(self, step: int, split: str, scores: Mapping[str, Any]) -> None:
         """Writes one row of scores: numbers, lists or mappings; NaN becomes null."""
-        self._since, self._images = None, 0
+        self._rate = _Rate()
         self._write(step, split, scores)
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
@@ -149,8 +147,8 @@ class RunLog:
 
     def flush(self) -> None:
         """Returns when the rows are on the disk, and not only with the system."""
-        self._rows.flush()
-        os.fsync(self._rows.fileno())
+        with files.naming(self._rows.name):
+            os.fsync(self._rows.fileno())
 
     def close(self) -> None:
         """Takes the bar away and closes the files; may be called twice."""
@@ -164,14 +162,10 @@ class RunLog:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _images_per_second(self) -> float | None:
-        if self._since is None or not self._images:
-            return None
-        return self._images / max(time.perf_counter() - self._since, 1e-9)
-
     def _write(self, step: int, split: str, values: Mapping[str, Any]) -> None:
         row = _plain({"step": step, "split": split, **values})
-        self._rows.write(json.dumps(row, allow_nan=False) + "\n")
+        line = json.dumps(row, allow_nan=False) + "\n"
+        files.write_all(self._rows, line.encode())
         numbers = (
             event_file.scalar(f"{split}/{name}", value)
             for name, value in _numbers(values)
@@ -179,19 +173,61 @@ class RunLog:
         self._events.add(int(step), numbers)
 
 
+class _Rate:
+    """Images a second of training without a pause.
+
+    The first update is not counted: it compiles, or waits for what an evaluation does.
+    """
+
+    def __init__(self) -> None:
+        self._since: float | None = None  # the last row
+        self._images = 0
+        self._before = (0.0, 0)  # seconds and images of the row before it
+
+    def add(self, images: int) -> None:
+        """An update is done."""
+        if self._since is None:
+            self._since = time.perf_counter()
+        else:
+            self._images += images
+
+    def since_row(self) -> float | None:
+        """Since the last row; None where there is nothing to count."""
+        return self._of(0.0, 0)
+
+    def recent(self) -> float | None:
+        """Over the last whole row and what came since, which may be one update."""
+        return self._of(*self._before)
+
+    def row(self) -> None:
+        """A row begins."""
+        if self._since is not None:
+            now = time.perf_counter()
+            if self._images:
+                self._before = (now - self._since, self._images)
+            self._since, self._images = now, 0
+
+    def _of(self, seconds: float, images: int) -> float | None:
+        if self._since is None or not images + self._images:
+            return None
+        seconds += time.perf_counter() - self._since
+        return (images + self._images) / max(seconds, 1e-9)
+
+
 class _Bar:
     """A progress bar on a terminal; elsewhere a line in the log now and then."""
 
     def __init__(self, start: int, total: int, console: rich.console.Console | None):
-        console = console or rich.console.Console(stderr=True)
-        self._start, self._total = start, total
+        console = console or terminal.console(stderr=True)
+        self._total = total
         self._plain = not console.is_terminal
-        self._began = self._said = time.perf_counter()
+        self._said: float | None = None
+        self._first = (0.0, start)  # when the first update was done, and which it was
         self._progress = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}"),
             rich.progress.BarColumn(),
             rich.progress.MofNCompleteColumn(),
-            rich.progress.TextColumn("{task.fields[note]}"),
+            rich.progress.TextColumn("{task.fields[note]}", markup=False),
             rich.progress.TimeRemainingColumn(),
             console=console,
             disable=self._plain,
@@ -209,17 +245,26 @@ class _Bar:
 
     def move(self, completed: int, note: str) -> None:
         self._progress.update(self._task, completed=completed, note=note)
+        if not self._plain:
+            return
         now = time.perf_counter()
-        first, last = self._said == self._began, completed == self._total
-        if self._plain and (first or last or now - self._said >= _PLAIN_SECONDS):
-            self._said = now
-            done = max(completed - self._start, 1)
-            left = (self._total - completed) * (now - self._began) / done
-            text = f"step {completed}/{self._total}, {note}"
-            logging.info("%s, %s left", text, datetime.timedelta(seconds=round(left)))
+        if self._said is None:
+            # No time left is told yet: all that is known is how long compiling took.
+            self._first = (now, completed)
+            self._say(now, completed, note)
+        elif completed == self._total or now - self._said >= _PLAIN_SECONDS:
+            began, first = self._first
+            left = (self._total - completed) * (now - began) / max(completed - first, 1)
+            rest = datetime.timedelta(seconds=round(left))
+            self._say(now, completed, f"{note}, {rest} left")
+
+    def _say(self, now: float, completed: int, note: str) -> None:
+        self._said = now
+        logging.info("step %d/%d, %s", completed, self._total, note)
 
     def close(self) -> None:
-        self._progress.stop()
+        with contextlib.suppress(OSError):  # of a terminal that was closed
+            self._progress.stop()
         self._handler.setStream(self._stream)
 
 
@@ -229,23 +274,33 @@ def write_scores(path: str | os.PathLike, scores: Mapping[str, Any]) -> None:
     files.write(path, f"{text}\n".encode())
 
 
-def _cut(path: pathlib.Path, last_step: int) -> None:
-    """Drops the rows after `last_step`, and a last one that a kill left unfinished."""
+def _cut(path: pathlib.Path, last_step: int, scored: bool) -> None:
+    """Drops the rows after `last_step`, and a last one that a kill left unfinished.
+
+    Where the last step was not scored, what there is of its scores is dropped too.
+    """
     if not path.exists():
         return
     *lines, unfinished = path.read_bytes().split(b"\n")
-    steps = [_step(line) for line in lines]
-    unreadable = steps.count(None)
+    read = [_step_and_split(line) for line in lines]
+    unreadable = read.count(None)
     if unreadable:
         logging.warning("%s: %d unreadable rows are dropped", path, unreadable)
-    pairs = zip([*lines, unfinished], [*steps, _step(unfinished)], strict=True)
-    kept = [line for line, step in pairs if step is not None and step <= last_step]
+    kept = []
+    pairs = zip([*lines, unfinished], [*read, _step_and_split(unfinished)], strict=True)
+    for line, found in pairs:
+        if found is None:
+            continue
+        step, split = found
+        if step < last_step or (step == last_step and (scored or split == "train")):
+            kept.append(line)
     files.write(path, b"".join(line + b"\n" for line in kept))
 
 
-def _step(line: bytes) -> int | None:
+def _step_and_split(line: bytes) -> tuple[int, Any] | None:
     try:
-        return int(json.loads(line)["step"])
+        row = json.loads(line)
+        return int(row["step"]), row.get("split")
     except (*(ValueError, KeyError, TypeError), OverflowError, RecursionError):
         return None
 

@@ -1,20 +1,17 @@
 """The work directory is the run: one process writes it, and its configuration is kept.
 
-Two runs in one directory destroy each other's metrics and checkpoints, so a run holds an
-exclusive lock on `<path>/lock`; the operating system takes it back when the process
-ends, however it ends. `config.json` is compared when the run is continued.
+Two runs in one directory destroy each other's metrics and checkpoints, so a run holds
+`<path>/lock`. `config.json` is compared when the run is continued.
 """
 
-import fcntl
 import fnmatch
 import json
 import os
 import pathlib
-import socket
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any
 
-from fcn_jax import files, plain_json, program
+from fcn_jax import files, lock, plain_json, program
 from fcn_jax.config import Config, from_dict
 from fcn_jax.locations import located
 from fcn_jax.shown import shortened, shown
@@ -31,14 +28,16 @@ class WorkDirectory:
       checkpoints: where its checkpoints are, `path / "checkpoints"`.
     """
 
-    def __init__(self, path: pathlib.Path, lock: TextIO):
+    def __init__(self, path: pathlib.Path, held: lock.Lock):
         self.path = path
         self.checkpoints = path / "checkpoints"
-        self._lock = lock
+        self._lock = held
 
     @classmethod
     def acquire(cls, path: str | os.PathLike) -> "WorkDirectory":
         """Creates the directory where missing, tries to write in it, and locks it.
+
+        What a killed run left unfinished in it is removed.
 
         Raises:
           ValueError: it is a file, or cannot be created or written.
@@ -48,29 +47,19 @@ class WorkDirectory:
         try:
             path.mkdir(parents=True, exist_ok=True)
             _write_and_delete(path)
-            # Not truncated: the holder's name must survive a second run's attempt.
-            descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            held = lock.hold(path / "lock")
+        except lock.Held as holder:
+            raise program.RunError(
+                f"the work directory {path} is in use by {holder}; wait for it, stop it,"
+                " or give another --workdir"
+            ) from holder
         except OSError as error:
             raise ValueError(
                 f"the work directory {path} cannot be written"
                 f" ({program.error_sentence(error)}); give another --workdir"
             ) from error
-        lock = os.fdopen(descriptor, "r+", encoding="utf-8")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = lock.read().strip() or "another process"
-            lock.close()
-            if not isinstance(error, BlockingIOError):
-                raise
-            raise program.RunError(
-                f"the work directory {path} is in use by {holder}; wait for it, stop it,"
-                " or give another --workdir"
-            ) from error
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        lock.flush()
-        return cls(path, lock)
+        files.remove_unfinished(path, alone=True)
+        return cls(path, held)
 
     def close(self) -> None:
         """Lets the next run have the directory; may be called twice."""

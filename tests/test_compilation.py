@@ -1,6 +1,7 @@
 """The cache of compiled programs, and the flag for one order of sums."""
 
 import os
+import re
 import subprocess
 import sys
 import types
@@ -106,6 +107,111 @@ def test_a_directory_that_cannot_be_made_costs_a_warning(plain, tmp_path):
     (line,) = stderr.splitlines()
     assert "Not a directory" in line
     assert "JAX_COMPILATION_CACHE_DIR" in line
+
+
+def _private(tmp_path: Path) -> Path:
+    """The cache directory as an earlier run left it."""
+    root = tmp_path / "fcn_jax"
+    (root / compilation.processor_key()).mkdir(parents=True, mode=0o700)
+    root.chmod(0o700)
+    return root
+
+
+def _shared_with_the_group(root: Path) -> None:
+    root.chmod(0o770)
+
+
+def _shared_with_all_below(root: Path) -> None:
+    (root / compilation.processor_key()).chmod(0o707)
+
+
+def _another_users(root: Path) -> None:
+    os.chown(root, 12345, 12345)
+
+
+def _another_users_below(root: Path) -> None:
+    os.chown(root / compilation.processor_key(), 12345, -1)
+
+
+def _another_users_link(root: Path) -> None:
+    root.rename(root.with_name("elsewhere"))
+    root.symlink_to(root.with_name("elsewhere"))
+    os.chown(root, 12345, 12345, follow_symlinks=False)
+
+
+def _a_link_to_another_users(root: Path) -> None:
+    elsewhere = root.with_name("elsewhere")
+    root.rename(elsewhere)
+    os.chown(elsewhere, 12345, 12345)
+    root.symlink_to(elsewhere)
+
+
+def _replaceable(root: Path) -> None:
+    root.parent.chmod(0o777)
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (_shared_with_the_group, "chmod go-w"),
+        (_shared_with_all_below, "chmod go-w"),
+        (_another_users, "another user .number 12345."),
+        (_another_users_below, "another user .number 12345."),
+        (_another_users_link, "another user .number 12345."),
+        (_a_link_to_another_users, "another user .number 12345."),
+        (_replaceable, "can be replaced by others"),
+    ],
+)
+def test_a_directory_of_others_is_not_used(share, words, tmp_path, monkeypatch, caplog):
+    """Oracle: nothing is set up and nothing deleted, which one warning says."""
+    if os.geteuid() != 0 and "user" in share.__name__:
+        pytest.skip("only root gives files away")
+    root = _private(tmp_path)
+    stored = root / compilation.processor_key() / "entry"
+    stored.write_bytes(b"")  # what is trimmed first
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    updates = _recorded_updates(monkeypatch)
+    share(root)
+    assert compilation.keep_compiled_programs() is None
+    assert updates == []
+    assert stored.exists()
+    assert len(caplog.records) == 1
+    assert re.search(words, caplog.text)
+    assert str(root.parent) in caplog.text
+
+
+def _recorded_updates(monkeypatch) -> list[tuple[str, str]]:
+    """What is set in a configuration of JAX that keeps nothing yet."""
+    updates: list[tuple[str, str]] = []
+    settings = types.SimpleNamespace(
+        jax_enable_compilation_cache=True,
+        jax_compilation_cache_dir=None,
+        update=lambda key, value: updates.append((key, value)),
+    )
+    monkeypatch.setattr(jax, "config", settings)
+    return updates
+
+
+@pytest.mark.parametrize("user", ["another", "this"])
+def test_who_owns_the_directory_counts(user, tmp_path, monkeypatch, caplog):
+    """Oracle: the same directory, for its owner and for another user."""
+    root = _private(tmp_path)
+    own_link = tmp_path / "home" / "fcn_jax"
+    own_link.parent.mkdir()
+    own_link.symlink_to(root)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(own_link.parent))
+    updates = _recorded_updates(monkeypatch)
+    if user == "another":
+        other = os.geteuid() + 1
+        monkeypatch.setattr(compilation.os, "geteuid", lambda: other)
+        assert compilation.keep_compiled_programs() is None
+        assert "belongs to another user" in caplog.text
+        assert updates == []
+        return
+    directory = own_link / compilation.processor_key()
+    assert compilation.keep_compiled_programs() == directory
+    assert updates == [("jax_compilation_cache_dir", str(directory))]
+    assert caplog.records == []
 
 
 def test_the_users_own_directory_wins(plain, tmp_path):

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from fcn_jax import sharding
+from fcn_jax.follower import check_finite
 from fcn_jax.models.build import build_fcn
 from fcn_jax.optim import make_optimizer, make_schedule
 from fcn_jax.paths import flatten
 from fcn_jax.preprocessing import Preprocessing
 from fcn_jax.program import RunError
 from fcn_jax.state import create_state, init_params
-from fcn_jax.train import check_finite
 from fcn_jax.update import make_train_step
 
 CLASSES = 3

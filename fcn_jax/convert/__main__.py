@@ -10,8 +10,7 @@ import argparse
 import os
 from pathlib import Path
 
-from rich.console import Console
-
+from fcn_jax import terminal
 from fcn_jax.devices import start_devices
 from fcn_jax.locations import refuse_file
 from fcn_jax.program import Parser, run, set_up_logging
@@ -37,7 +36,7 @@ def _convert(arguments: list[str]) -> int:
 
     options = _parser().parse_args(arguments)
     if options.list:
-        manifest.print_list(manifest.default_manifest(), Console())
+        manifest.print_list(manifest.default_manifest(), terminal.console())
         return 0
     if options.target is None or not options.net:
         raise ValueError(
@@ -77,9 +76,9 @@ def _inspect(arguments: list[str]) -> int:
         description="Names, shapes, types and statistics of a weight file.",
     )
     parser.add_argument("file", metavar="FILE", help="any file that can be read")
-    console = Console()
+    console = terminal.console()
     if not console.is_terminal:
-        console = Console(width=WIDE)
+        console = terminal.console(width=WIDE)
     print_description(open_weights(parser.parse_args(arguments).file), console)
     return 0
 

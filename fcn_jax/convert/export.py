@@ -26,7 +26,7 @@ from fcn_jax.layers.upsample import bilinear_kernel
 from fcn_jax.models.build import AT_ONCE_SCALES, SCORED
 from fcn_jax.paths import flatten
 from fcn_jax.preprocessing import Preprocessing
-from fcn_jax.program import no_program, run
+from fcn_jax.program import no_program, remedy, run
 from fcn_jax.restored import Trained
 from fcn_jax.state import parameter_shapes
 
@@ -59,7 +59,7 @@ def export_checkpoint(checkpoint: str | os.PathLike, file: str | os.PathLike) ->
     config = from_dict(found.record["config"])
     metadata = _metadata(config, own, Path(checkpoint).absolute().name, found.step)
     tensors = _tensors(found, own, config)
-    with whole_file(path) as unfinished:
+    with remedy(f"writing {path}"), whole_file(path) as unfinished:
         write(unfinished, tensors, metadata)
     count = sum(array.size for array in tensors.values())
     return (

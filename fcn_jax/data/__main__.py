@@ -16,10 +16,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
-from fcn_jax import files
+from fcn_jax import files, terminal
 from fcn_jax.data import scan
 from fcn_jax.data.check import check_folder, print_report
 from fcn_jax.data.check_splits import check_splits, print_splits
@@ -89,14 +89,14 @@ def _check(arguments: argparse.Namespace) -> int:
             raise ValueError("check --folder reads all splits; leave --split out")
         with _progress(arguments.folder) as report:
             found = check_folder(arguments.folder, report)
-        print_report(found, Console())
+        print_report(found, terminal.console())
         return EXIT_PROBLEMS if found.problems else 0
     counts = published(name).counts if name in PREPARED else {}
     wanted = arguments.split or _splits(name, arguments.data_dir)
     sources = {split: _open(arguments, split) for split in wanted}
     with _progress(name) as report:
         found = check_splits(sources, counts, report)
-    print_splits(found, Console())
+    print_splits(found, terminal.console())
     return EXIT_PROBLEMS if found.problems else 0
 
 
@@ -135,7 +135,7 @@ def _stats(arguments: argparse.Namespace) -> int:
         files.write(output / "stats.json", content.encode())
         if arguments.pictures:
             _draw_sheet(source, title, arguments.pictures, output / "sheet.png")
-    print_statistics(statistics, arguments.split, title, Console())
+    print_statistics(statistics, arguments.split, title, terminal.console())
     return 0
 
 
@@ -167,9 +167,9 @@ def _open(arguments: argparse.Namespace, split: str) -> Source:
 @contextlib.contextmanager
 def _progress(title: str) -> Iterator[scan.Progress]:
     """A bar on a terminal, on standard error; nothing elsewhere."""
-    console = Console(stderr=True)
+    console = terminal.console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None)
+        task = bar.add_task(escape(title), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 

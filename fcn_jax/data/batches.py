@@ -12,6 +12,8 @@ from fcn_jax.data.labels import IGNORE
 from fcn_jax.data.order import draw_index
 from fcn_jax.data.transforms import Augmentation, augment, place
 
+_NAMED = 20  # images that a message names
+
 
 class Batch(TypedDict):
     """A padded batch; leading axes [A, B] in training, [B] in evaluation.
@@ -65,6 +67,17 @@ class TrainBatch:
             index=positions,
         )
 
+    def describe(self, step: int) -> str:
+        """What is read for a step, for a message."""
+        rows = _own_rows(self.batch_size, self.process_index, self.process_count)
+        first = step * self.accumulation * self.batch_size
+        positions = (
+            first + a * self.batch_size + row
+            for a in range(self.accumulation)
+            for row in rows
+        )
+        return _described(self.source, (self._index(own) for own in positions))
+
     def _canvas(self, first: int) -> Canvas:
         """That of a step whose first position is given: all processes' images fit."""
         stop = first + self.accumulation * self.batch_size
@@ -98,6 +111,12 @@ class EvaluationBatch:
     process_index: int
     process_count: int
 
+    def describe(self, number: int) -> str:
+        """What is read for a batch, for a message."""
+        rows = _own_rows(self.batch_size, self.process_index, self.process_count)
+        indices = (number * self.batch_size + row for row in rows)
+        return _described(self.source, (i for i in indices if i < len(self.source)))
+
     def __call__(self, number: int) -> Batch:
         """This process's rows `[B, ...]` of a batch."""
         rows = _own_rows(self.batch_size, self.process_index, self.process_count)
@@ -114,6 +133,14 @@ class EvaluationBatch:
         batch["sizes"][len(present) :] = 1
         batch["index"][: len(present)] = present
         return batch
+
+
+def _described(source: Source, indices: Iterable[int]) -> str:
+    names = [source.name(index) for index in indices]
+    more = len(names) - _NAMED
+    return (
+        f"images {', '.join(names[:_NAMED])}{f' and {more} more' if more > 0 else ''}"
+    )
 
 
 def _canvas_for(

@@ -92,7 +92,13 @@ def train_batches(
         process_count=process_count,
     )
     return run_ahead(
-        build, start, stop, workers=workers, threads=threads, prefetch=prefetch
+        build,
+        start,
+        stop,
+        workers=workers,
+        threads=threads,
+        prefetch=prefetch,
+        describe=build.describe,
     )
 
 
@@ -133,7 +139,13 @@ def evaluation_batches(
     build = EvaluationBatch(source, batch_size, canvases, process_index, process_count)
     stop = -(-len(source) // batch_size)
     return run_ahead(
-        build, 0, stop, workers=workers, threads=threads, prefetch=prefetch
+        build,
+        0,
+        stop,
+        workers=workers,
+        threads=threads,
+        prefetch=prefetch,
+        describe=build.describe,
     )
 
 

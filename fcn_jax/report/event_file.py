@@ -9,11 +9,14 @@ them. A record is (tensorflow/core/lib/io/record_writer.h)
 with CRC-32C, rotated and offset so that a checksum of data with checksums stays strong.
 """
 
+import re
 import socket
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from fcn_jax.files import write_all
 
 _POLYNOMIAL = 0x82F63B78  # Castagnoli's, reversed
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -31,10 +34,11 @@ class EventFile:
             longer shown.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        # TensorBoard reads the files in the order of their names.
-        seconds, rest = divmod(time.time_ns(), 10**9)
+        # TensorBoard reads the files in the order of their names, and clocks go back.
+        moment = max(time.time_ns(), *(when + 1 for when in _moments(directory)), 0)
+        seconds, rest = divmod(moment, 10**9)
         name = f"events.out.tfevents.{seconds:010d}.{rest:09d}.{socket.gethostname()}"
-        self._file = (directory / name).open("wb")
+        self._file = (directory / name).open("wb", buffering=0)
         self._add(_bytes(3, b"brain.Event:2"))
         start = _varint(1, 1)  # SessionLog.status = START
         self._add(_varint(2, start_step + 1) + _bytes(7, start))
@@ -51,8 +55,17 @@ class EventFile:
     def _add(self, fields: bytes) -> None:
         event = _tag(1, _FIXED64) + struct.pack("<d", time.time()) + fields
         length = struct.pack("<Q", len(event))
-        self._file.write(length + _checksum(length) + event + _checksum(event))
-        self._file.flush()
+        write_all(self._file, length + _checksum(length) + event + _checksum(event))
+
+
+def _moments(directory: Path) -> Iterator[int]:
+    """The times in the names of the event files of a directory, in nanoseconds."""
+    for path in directory.iterdir():
+        found = re.match(
+            r"events\.out\.tfevents\.(\d{1,10})(?:\.(\d{9})\b)?", path.name
+        )
+        if found:
+            yield int(found[1]) * 10**9 + int(found[2] or 10**9 - 1)
 
 
 def scalar(tag: str, value: float) -> bytes:

@@ -1,5 +1,8 @@
 """Split lists: every common form, where they lie, and what must not be left unread."""
 
+import os
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -94,7 +97,15 @@ def test_capitals_of_common_names_do_not_count(tmp_path):
         ["my picture 1", "my picture 2", "1", "-1", "0"],
         ["a,b", "a", "b", "c;d", "e\t"],
         ["img.v1", "img.v2.png", "img.v2", "img", "x.jpg.png"],
-        ["Größe", "道 路", "naïve", "'quoted'", "image"],
+        [
+            "Größe",
+            "道 路",
+            "全角\u3000空白",
+            "می\u200cشود",
+            "naïve",
+            "'quoted'",
+            "image",
+        ],
     ],
 )
 def test_stems_win_over_every_other_reading(tmp_path, stems):
@@ -160,6 +171,11 @@ REFUSED = {
         put("splits/train.txt", "i5".encode("utf-16-le")),
         "no text, or",
     ),
+    "an empty cell": (put("splits/train.txt", ";1\n"), "lists ';1', which has no file"),
+    "an empty name": (
+        put("splits/train.txt", "x/.png\n"),
+        "lists 'x/.png', which has no",
+    ),
     "unseen characters": (put("splits/train.txt", "i5\x1b[2J\n"), "cannot be shown"),
     "a path that is not there": (
         put("splits/train.txt", "old/j7.png\n"),
@@ -212,13 +228,33 @@ def test_what_cannot_be_read_is_a_problem_for_check_and_training(tmp_path, kind)
 
 
 @pytest.mark.parametrize(
-    "file", ["lists/train.txt", "Splits/val.txt", "data/x/a.lst", "val_list.txt"]
+    "file",
+    [
+        *("lists/train.txt", "Splits/val.txt", "data/x/a.lst", "val_list.txt"),
+        *("annotations/instances_val.json", "split.csv", "splits.yaml", "all.csv"),
+    ],
 )
 def test_without_lists_in_their_place_those_elsewhere_are_no_silence(tmp_path, file):
     """Oracle: a folder whose lists would be ignored is not split by us."""
     root = make_folder(tmp_path, splits=False)
-    put(file, lines(VAL))(root)
+    texts = {
+        "annotations/instances_val.json": '{"images": [{"file_name": "i0.png"}]}',
+        "split.csv": "image,split\n" + lines(TRAIN + VAL, "{}.png,train"),
+        "all.csv": "image,set\n" + lines(TRAIN, "{},train") + lines(VAL, "{},test"),
+        "splits.yaml": "train:\n" + lines(TRAIN, "  - {}"),
+    }
+    put(file, texts.get(file, lines(VAL)))(root)
     with pytest.raises(DataError, match=f"{file} looks like a split list and is not"):
+        open_folder(root, "train")
+    assert len(check_folder(root).problems) == 1
+
+
+@pytest.mark.parametrize("file", ["splits/train.npy", "ImageSets/val.mat"])
+def test_a_place_of_lists_with_other_files_alone_is_no_silence(tmp_path, file):
+    """Oracle: somebody split the folder, in a form that is not read."""
+    root = make_folder(tmp_path, splits=False)
+    put(file, b"\x93NUMPY")(root)
+    with pytest.raises(DataError, match=f"{file} is not read, since its ending is"):
         open_folder(root, "train")
     assert len(check_folder(root).problems) == 1
 
@@ -234,6 +270,9 @@ def test_what_is_no_list_is_left_alone(tmp_path):
     put("labels/i0.txt", "0 0.5 0.5 0.1 0.1\n")(root)
     put("train.txt", lines(TRAIN, "images/{}.png"))(root)
     put("ImageSets/Main/val.txt", lines(VAL))(root)
+    put("config.json", '{"train": {"batch": 4}, "i0": 1}'.replace("i0", "j0"))(root)
+    put("labels/i1.json", '{"imagePath": "i1.png", "test": 1}')(root)
+    put("weather.csv", "name,sky\n" + lines(TRAIN + VAL, "{}.png,rain"))(root)
     put("sizes.csv", "name,height,width\n" + lines(TRAIN + VAL, "{}.png,8,12"))(root)
     assert check_folder(root).problems == ()
     assert names(root, "train") == TRAIN
@@ -318,9 +357,15 @@ def test_a_missing_val_is_said_with_what_may_be_it(tmp_path, others, message):
     assert names(root, others[0]) == VAL[:1]
 
 
-def test_a_name_that_is_no_text_is_refused(tmp_path):
-    """Oracle: a file name in Latin-1, which no list in UTF-8 can name."""
+@pytest.mark.parametrize("name", ["caf\udce9.png", "a\nb.png", "\u202egnp.a.png"])
+def test_a_name_that_is_no_text_is_refused(tmp_path, name):
+    """Oracle: names in Latin-1, with a line break, and turned around when shown."""
     root = make_folder(tmp_path)
-    (root / "images" / "i4.png").rename(root / "images" / "caf\udce9.png")
-    with pytest.raises(DataError, match=r"is not UTF-8, b'caf\\xe9.png'; rename it"):
+    (root / "images" / "i4.png").rename(root / "images" / name)
+    shown = re.escape(repr(os.fsencode(name)))
+    with pytest.raises(
+        DataError, match=f"or cannot be shown, {shown}; rename"
+    ) as error:
         open_folder(root, "train")
+    assert "\n" not in str(error.value)
+    assert len(check_folder(root).problems) == 2  # this, and a line without its image

@@ -1,0 +1,83 @@
+"""What an installed copy holds, by the file list that setuptools would build."""
+
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+
+setuptools = pytest.importorskip("setuptools")
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+
+
+def test_every_package_is_listed():
+    """Oracle: the directories with modules."""
+    found = {
+        ".".join(file.parent.relative_to(ROOT).parts)
+        for file in (ROOT / "fcn_jax").rglob("*.py")
+    }
+    mapped = set(SETTINGS["package-dir"])
+    assert set(SETTINGS["packages"]) == found | mapped
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """The tree that goes into a wheel, of a copy of the checkout."""
+    from setuptools import Distribution
+
+    copy, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
+    for name in (*("fcn_jax", "experiments"), "third_party_weights"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+    (copy / "third_party_weights" / "vgg16").mkdir(exist_ok=True)
+    (copy / "third_party_weights" / "vgg16" / "record").write_text("of the user")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(copy)
+        distribution = Distribution({"script_name": "setup.py"})
+        distribution.parse_config_files()
+        command = distribution.get_command_obj("build_py")
+        command.build_lib = str(target)
+        command.ensure_finalized()
+        command.run()
+    return target / "fcn_jax"
+
+
+def test_a_wheel_holds_experiments_and_manifest(built):
+    """Oracle: the files of the checkout, byte for byte; nothing of the user's."""
+    for name in ("experiments", "third_party_weights"):
+        files = {file.name for file in (built / name).rglob("*") if file.is_file()}
+        kept = {"manifest.json", "README.md"}
+        kept = (
+            kept
+            if name != "experiments"
+            else {file.name for file in (ROOT / name).glob("*.py")}
+        )
+        assert files == kept
+        for file in kept:
+            assert (built / name / file).read_bytes() == (
+                ROOT / name / file
+            ).read_bytes()
+    assert (built / "data" / "imagenet_classes.txt").is_file()
+
+
+def test_a_wheel_holds_every_module(built):
+    """Oracle: the files of the checkout."""
+    ours = {f.relative_to(ROOT / "fcn_jax") for f in (ROOT / "fcn_jax").rglob("*.py")}
+    theirs = {f.relative_to(built) for f in built.rglob("*.py")}
+    assert {f for f in theirs if f.parts[0] != "experiments"} == ours
+
+
+def test_an_installed_copy_finds_them(built, monkeypatch):
+    """Oracle: the package in its own directory, where nothing lies beside it."""
+    from fcn_jax import experiment, shipped
+    from fcn_jax.convert import manifest
+
+    here = manifest.default_manifest()
+    monkeypatch.setattr(shipped.resources, "files", lambda name: built.parent / name)
+    assert experiment.find("quickstart").file == built / "experiments" / "quickstart.py"
+    assert manifest.default_manifest() == here
+    assert here
