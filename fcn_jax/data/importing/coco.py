@@ -12,7 +12,7 @@ import numpy as np
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.importing.export import Entry, Export, class_name
 from fcn_jax.data.importing.json_file import field, read_json
-from fcn_jax.data.importing.options import Options
+from fcn_jax.data.importing.options import LATER, SMALLER, Options
 from fcn_jax.data.importing.rle import decode_runs, parse_runs
 from fcn_jax.data.importing.shape_classes import (
     ShapeClasses,
@@ -57,7 +57,7 @@ def read_coco(tree: Tree, options: Options, report: Progress | None) -> Export:
     """Reads every JSON file of instances; its name or folder may tell a split.
 
     Regions of `iscrowd` are ignored, below all others; of overlapping ones the smaller is
-    on top.
+    on top, or with --overlap the later.
 
     Raises:
       DataError: for a damaged file, a picture that is not there, one that two files name,
@@ -83,6 +83,7 @@ def read_coco(tree: Tree, options: Options, report: Progress | None) -> Export:
     classes = classes_of(
         ordered, options, origins=origins, order="by category id", listed=None
     )
+    top = options.overlap or SMALLER
     listed = [entry for document in documents for entry in document.entries]
     _refuse_repeated([entry[0] for entry in listed])
     used = {entry[0] for entry in listed}
@@ -98,7 +99,7 @@ def read_coco(tree: Tree, options: Options, report: Progress | None) -> Export:
                 where=where,
                 split=split,
                 size=size,
-                paint=functools.partial(_paint, objects, classes),
+                paint=functools.partial(_paint, objects, classes, top),
             )
             for picture, where, size, split, objects in listed
         ),
@@ -106,7 +107,7 @@ def read_coco(tree: Tree, options: Options, report: Progress | None) -> Export:
         ignored=(*classes.ignored, *(("iscrowd regions",) if crowds else ())),
         rules=(
             ("classes", classes.rule),
-            ("shapes", "pixels whose centres lie within; of two the smaller is on top"),
+            ("shapes", f"pixels whose centres lie within; of two the {top} is on top"),
             *without_shapes([entry[0] for entry in listed if not entry[4]]),
         ),
         left_out=tuple(
@@ -248,7 +249,7 @@ def _object(shape: Any, label: str, crowd: bool, where: str) -> _Object:
 
 
 def _paint(
-    objects: Sequence[_Object], classes: ShapeClasses, height: int, width: int
+    objects: Sequence[_Object], classes: ShapeClasses, top: str, height: int, width: int
 ) -> np.ndarray:
     ids = np.full((height, width), classes.empty, np.uint8)
     on_top = np.full(
@@ -260,7 +261,7 @@ def _paint(
             ids[covered] = IGNORE
             continue
         area = int(covered.sum())
-        covered &= area <= on_top
+        covered &= (top == LATER) | (area <= on_top)
         ids[covered], on_top[covered] = classes.ids[one.label], area
     return ids
 

@@ -10,6 +10,7 @@ from fcn_jax.data.labels import CAMVID, VOC
 
 FORMATS = ("masks", "cityscapes", "huggingface", "coco", "labelme", "cvat")
 TURNED, STORED = "turned", "stored"
+SMALLER, LATER = "smaller", "later"
 PRESETS = {"voc": VOC.names, "camvid": CAMVID.names}
 
 
@@ -29,6 +30,8 @@ class Options:
       nearest: whether other values of masks become the nearest one of a class.
       exif: whether annotations are of pictures "turned" by their EXIF tag or as "stored".
       mask_column: column of a Hugging Face table that names masks.
+      overlap: which of two overlapping annotations of COCO is on top, the "smaller" or
+        the "later"; the smaller where empty.
     """
 
     format: str = ""
@@ -42,6 +45,7 @@ class Options:
     nearest: bool = False
     exif: str = ""
     mask_column: str = ""
+    overlap: str = ""
 
 
 def parse_map(text: str) -> tuple[tuple[str, str], ...]:
