@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.importing.export import Entry, Export
+from fcn_jax.data.importing.export import Entry, Export, class_name
 from fcn_jax.data.importing.json_file import field, read_json
 from fcn_jax.data.importing.options import Options
 from fcn_jax.data.importing.rle import decode_runs, parse_runs
-from fcn_jax.data.importing.shape_classes import ShapeClasses, classes_of
+from fcn_jax.data.importing.shape_classes import (
+    ShapeClasses,
+    classes_of,
+    without_shapes,
+)
 from fcn_jax.data.importing.shapes import Point, checked_points, polygon
 from fcn_jax.data.importing.splits import SPLITS, folder_split
 from fcn_jax.data.importing.tree import Tree, named
@@ -103,6 +107,7 @@ def read_coco(tree: Tree, options: Options, report: Progress | None) -> Export:
         rules=(
             ("classes", classes.rule),
             ("shapes", "pixels whose centres lie within; of two the smaller is on top"),
+            *without_shapes([entry[0] for entry in listed if not entry[4]]),
         ),
         left_out=tuple(
             (what, why)
@@ -153,9 +158,8 @@ def _read(tree: Tree, file: PurePosixPath) -> _Document:
     categories: dict[int, str] = {}
     for category in field(record, "categories", list, where):
         key = field(category, "id", int, f"{where}, a category")
-        name = " ".join(
-            field(category, "name", str, f"{where}, category {key}").split()
-        )
+        place = f"{where}, category {key}"
+        name = class_name(field(category, "name", str, place), place)
         if categories.setdefault(key, name) != name:
             raise DataError(f"{where}: category {key} is given twice; keep one")
     objects, boxes = _objects(

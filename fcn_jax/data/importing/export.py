@@ -6,10 +6,29 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from fcn_jax.data.examples import DataError
 from fcn_jax.data.labels import Color
 
 Paint = Callable[[int, int], np.ndarray]
 """Gives `[H, W] uint8` class ids, 255 for ignored, of a picture of H x W pixels."""
+
+
+LONGEST_NAME = 200
+
+
+def class_name(text: str, where: str) -> str:
+    """The name of a class, with single blanks.
+
+    Raises:
+      DataError: for one that is empty, too long, or has characters that cannot be shown.
+    """
+    name = " ".join(text.split())
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise DataError(
+            f"{where}: {text[:60]!r} is no name of a class; it must have 1..{LONGEST_NAME} "
+            "characters that can be shown"
+        )
+    return name
 
 
 @dataclasses.dataclass(frozen=True)

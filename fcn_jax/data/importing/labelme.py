@@ -14,10 +14,14 @@ from PIL import Image
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.image_files import MAX_PIXELS, decode
 from fcn_jax.data.importing.class_lists import find_list
-from fcn_jax.data.importing.export import Entry, Export
+from fcn_jax.data.importing.export import Entry, Export, class_name
 from fcn_jax.data.importing.json_file import field, read_json
 from fcn_jax.data.importing.options import Options
-from fcn_jax.data.importing.shape_classes import ShapeClasses, classes_of
+from fcn_jax.data.importing.shape_classes import (
+    ShapeClasses,
+    classes_of,
+    without_shapes,
+)
 from fcn_jax.data.importing.shapes import Point, checked_points, draw
 from fcn_jax.data.importing.splits import folder_split
 from fcn_jax.data.importing.tree import Tree, named
@@ -98,6 +102,7 @@ def read_labelme(tree: Tree, options: Options, report: Progress | None) -> Expor
         rules=(
             ("classes", classes.rule),
             ("shapes", "drawn as labelme does, borders included, later ones on top"),
+            *without_shapes([note.file for note in notes if not note.shapes]),
         ),
         left_out=(
             *(
@@ -155,7 +160,7 @@ def _bytes(text: str, where: str) -> bytes:
 def _shape(record: Any, where: str) -> _Shape:
     label = field(record, "label", str, where)
     kind = record.get("shape_type") or "polygon"
-    if kind not in _POINTS:
+    if not isinstance(kind, str) or kind not in _POINTS:
         raise DataError(
             f"{where}: a shape of type {str(kind)[:40]!r}; read are {', '.join(_POINTS)}"
         )
@@ -169,7 +174,7 @@ def _shape(record: Any, where: str) -> _Shape:
     pixels = b""
     if kind == "mask":
         pixels = _bytes(field(record, "mask", str, where), where)
-    return _Shape(" ".join(label.split()), kind, tuple(points), pixels)
+    return _Shape(class_name(label, where), kind, tuple(points), pixels)
 
 
 def _paint(

@@ -181,6 +181,19 @@ def test_wrong_split_lists(tmp_path, lists, sentence):
         imported(source, names=("a", "b"))
 
 
+def test_lists_elsewhere_are_not_left_out(tmp_path):
+    """What their author holds back would be trained on."""
+    maps = label_maps(4)
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    for stem, ids in maps.items():
+        save(source / "masks" / f"{stem}.png", ids)
+    (source / "protocol").mkdir()
+    (source / "protocol" / "train.txt").write_text("pic0\npic1\npic2\n")
+    with pytest.raises(DataError, match="protocol/train.txt looks like a split list"):
+        imported(source, names=("a", "b"))
+
+
 @pytest.mark.parametrize("lists", [["trainval"], ["trainval", "test"]])
 def test_trainval_is_train_where_nothing_else_is(tmp_path, lists):
     maps = label_maps(3)
