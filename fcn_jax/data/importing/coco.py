@@ -193,7 +193,7 @@ def _near(tree: Tree, file: PurePosixPath, name: str) -> PurePosixPath:
     told = file.stem.partition("_")[2]
     base = file.parent.parent
     for folder in (base / told, base / "images" / told, base / "images"):
-        if told and folder / name.replace("\\", "/") in tree.files:
+        if told and tree.has(folder / name.replace("\\", "/")):
             return folder
     return file.parent
 

@@ -35,7 +35,8 @@ def read_masks(tree: Tree, options: Options, report: Progress | None) -> Export:
         find_list(tree, options.classes),
         options,
     )
-    others = [file for file in tree.files if file not in tree.pictures()]
+    pictures = set(tree.pictures())
+    others = [file for file in tree.files if file not in pictures]
     rest = endings(f for f in others if f.suffix.lower() not in (".txt", ".csv"))
     left_out = ((rest, "neither pictures nor lists"),) if rest else ()
     return Export(

@@ -43,6 +43,10 @@ class Tree:
         for file in self.files:
             self._by_name.setdefault(file.name, []).append(file)
 
+    def has(self, file: PurePosixPath) -> bool:
+        """Whether there is such a file."""
+        return file in self._known
+
     def path(self, file: PurePosixPath) -> Path:
         """Where one of the files is."""
         return self.root / file
