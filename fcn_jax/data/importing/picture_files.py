@@ -1,7 +1,6 @@
 """Pictures as they are written: the same bytes, or the same pixels as PNG."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -43,11 +42,7 @@ def written_picture(
         annotated.
     """
     where = f"{entry.name} ({entry.where})"
-    content = (
-        entry.picture
-        if isinstance(entry.picture, bytes)
-        else _bytes(entry.picture, where)
-    )
+    content = entry.picture()
     form = next(
         (form for start, form in _KEPT.items() if content.startswith(start)), ""
     )
@@ -68,13 +63,6 @@ def written_picture(
     if tag != UPRIGHT:
         done = f"{'turned' if turn else 'not turned'} by the EXIF tag, as PNG"
     return _png(content, turn, where), ".png", size, done
-
-
-def _bytes(path: Path, where: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"{where}: there is no file {path}") from error
 
 
 def _ending(entry: Entry, form: str) -> str:

@@ -7,6 +7,7 @@ from fcn_jax.data.examples import DataError
 from fcn_jax.data.importing.class_lists import ClassList, is_ignored
 from fcn_jax.data.importing.export import Class
 from fcn_jax.data.importing.options import Options
+from fcn_jax.data.importing.tree import named
 from fcn_jax.data.labels import IGNORE, Color
 
 BACKGROUNDS = ("background", "_background_", "__background__")
@@ -106,6 +107,13 @@ def classes_of(
         ),
         rule=f"background first, then {order}",
     )
+
+
+def without_shapes(pictures: Sequence[object]) -> tuple[tuple[str, str], ...]:
+    """A row of the table for pictures on which nothing is drawn; none where all have."""
+    if not pictures:
+        return ()
+    return ((f"without shapes: {named(pictures)}", "background everywhere"),)
 
 
 def _id(name: str, kept: Sequence[str]) -> int:

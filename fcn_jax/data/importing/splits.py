@@ -91,10 +91,10 @@ def _find_lists(
     for depth in range(len(common), -1, -1):
         where = PurePosixPath(*common[:depth])
         lists, problems = read_splits(tree.path(where), counts.keys())
+        if problems and (lists or depth == 0):
+            raise DataError(f"{tree.path(where)}: {problems[0]}")
         if not lists:
             continue
-        if problems:
-            raise DataError(f"{tree.path(where)}: {problems[0]}")
         repeated = [stem for stem, count in counts.items() if count > 1]
         if repeated:
             raise DataError(

@@ -1,7 +1,6 @@
 """Which class each value or colour of masks is, or why nothing says so."""
 
 import dataclasses
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -18,11 +17,19 @@ from fcn_jax.data.importing.masks import (
     spoken,
 )
 from fcn_jax.data.importing.options import Options, value_code
-from fcn_jax.data.labels import IGNORE, VOID_COLOR, Color
+from fcn_jax.data.importing.value_problems import (
+    COLORS,
+    VALUES,
+    VOID,
+    contradiction,
+    counts_of,
+    refuse_two_values,
+    undecided,
+    unknown_sentence,
+)
+from fcn_jax.data.labels import IGNORE, Color
 
-VALUES, COLORS = "values", "colours"
 IGNORED = "ignore"
-_VOID = {VALUES: IGNORE, COLORS: color_code(VOID_COLOR)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,17 +103,17 @@ def table_of(
             "the nearest of these values"
         )
     by, entries, origin = _entries(surveys, listed, options)
-    contradiction = _contradiction(surveys) if by == VALUES else ""
-    if contradiction:
-        raise DataError(contradiction)
-    counts = _counts(surveys, by)
+    problem = contradiction(surveys) if by == VALUES else ""
+    if problem:
+        raise DataError(problem)
+    counts = counts_of(surveys, by)
     ids, classes, ignored = _numbered(entries, by, options)
     ids |= dict.fromkeys(ignored, IGNORE)
     rules = [("classes", origin), ("masks", f"read by their {by}")]
-    if not options.map and _VOID[by] in counts and _VOID[by] not in ids:
-        _refuse_two_values(counts, by, entries)
-        ids[_VOID[by]] = IGNORE
-        rules.append(("void", f"{spoken(_VOID[by])}, as no class has it"))
+    if not options.map and VOID[by] in counts and VOID[by] not in ids:
+        refuse_two_values(counts, by, entries)
+        ids[VOID[by]] = IGNORE
+        rules.append(("void", f"{spoken(VOID[by])}, as no class has it"))
     unknown = {code: n for code, n in counts.items() if code not in ids}
     if options.nearest:
         near, total = sum(unknown.values()), counts.total()
@@ -117,7 +124,7 @@ def table_of(
             )
         )
     elif unknown:
-        raise DataError(_unknown_sentence(unknown, counts, surveys, by, entries))
+        raise DataError(unknown_sentence(unknown, counts, surveys, by, entries))
     return ValueTable(by, ids, classes, tuple(rules), options.nearest)
 
 
@@ -132,7 +139,7 @@ def _entries(
     if options.names:
         return VALUES, list(enumerate(options.names, start)), f"--names{zero}"
     if listed is None:
-        raise DataError(_undecided(surveys))
+        raise DataError(undecided(surveys))
     if listed.values is not None and not start:
         by_id = sorted(listed.values.items(), key=lambda own: own[1])
         valued = [(value, _name(listed, number)) for value, number in by_id]
@@ -156,7 +163,7 @@ def _name(listed: ClassList, number: int) -> str:
 
 
 def _fits(surveys: Mapping[str, Survey], colored: Sequence[tuple[int, str]]) -> bool:
-    known = {code for code, _ in colored} | {_VOID[COLORS]}
+    known = {code for code, _ in colored} | {VOID[COLORS]}
     return all(known >= set(one.colors) for one in surveys.values())
 
 
@@ -194,7 +201,7 @@ def _are_greys(
     """
     ignored = {value_code(text) for text in options.ignore} - {None}
     wanted = {*mapped, *ignored}
-    stored = _contradiction(surveys) == "" and (
+    stored = contradiction(surveys) == "" and (
         options.nearest
         or all(wanted >= set(one.values or ()) for one in surveys.values())
     )
@@ -255,129 +262,12 @@ def _ordered(found: Sequence[str], wanted: Sequence[str]) -> list[str]:
     return list(wanted)
 
 
-def _contradiction(surveys: Mapping[str, Survey]) -> str:
-    """Between which files a value changes its meaning; empty where it does not."""
-    homes: dict[tuple[str, int], str] = {}
-    shown: dict[int, tuple[int, str]] = {}
-    for name, one in surveys.items():
-        if one.values is None:
-            return (
-                f"{name} is in colours, and classes are given by values; give the colour "
-                "of each class, --map=#rrggbb:NAME,... or --classes=FILE with name r g b"
-            )
-        if one.kind == "palette":
-            for value, color in one.color_of.items():
-                before = shown.setdefault(value, (color, name))
-                if before[0] != color:
-                    return (
-                        f"{before[1]} and {name} have palettes that differ: index {value} "
-                        f"is {spoken(before[0])} in one and {spoken(color)} in the other; "
-                        "give --map=#rrggbb:NAME,... to read colours"
-                    )
-        if set(one.values) != {0}:
-            kind = "palette" if one.kind == "palette" else "grey"
-            homes.setdefault((kind, min(one.bits, 8)), name)
-    if len(homes) > 1:
-        (first, one), (second, other), *_ = homes.items()
-        return (
-            f"{one} is {_encoding(*first)} and {other} {_encoding(*second)}, between "
-            "which programs change the values and not the picture; give "
-            "--map=#rrggbb:NAME,... to read what is seen"
-        )
-    return ""
-
-
-def _encoding(kind: str, bits: int) -> str:
-    return f"{bits}-bit grey" if kind == "grey" else "a palette image"
-
-
-def _refuse_two_values(
-    counts: Counter[int], by: str, entries: Sequence[tuple[int, str]]
-) -> None:
-    """Refuses 255 as void where it is what two classes are told apart by."""
-    if by == VALUES and len(counts) < 3 and len(entries) > 1:
-        value, name = next(iter(entries))
-        raise DataError(
-            f"the masks hold the values {_shares(counts, counts.total())}, and 255 stands "
-            f"for ignored pixels; if it is a class, give --map={value}:{name},"
-            f"255:{entries[-1][1]}, else --ignore=255"
-        )
-
-
-def _counts(surveys: Mapping[str, Survey], by: str) -> Counter[int]:
-    total: Counter[int] = Counter()
-    for one in surveys.values():
-        total.update(one.colors if by == COLORS else one.values or {})
-    return total
-
-
 def _nearest(code: int, known: np.ndarray) -> int:
     if code < COLOR:
         return int(np.abs(known - code).argmin())
     wanted = np.array(code_color(code))
     colors = np.array([code_color(int(other)) for other in known])
     return int(((colors - wanted) ** 2).sum(axis=1).argmin())
-
-
-def _shares(counts: Counter[int], total: int, limit: int = 8) -> str:
-    some = sorted(counts.most_common(limit))
-    more = f" and {len(counts) - limit} more" if len(counts) > limit else ""
-    return ", ".join(f"{spoken(c)} ({n / total:.1%})" for c, n in some) + more
-
-
-def _undecided(surveys: Mapping[str, Survey]) -> str:
-    """What to decide about masks of which nothing says the classes."""
-    by = VALUES if all(one.values is not None for one in surveys.values()) else COLORS
-    counts = _counts(surveys, by)
-    codes = sorted(set(counts) - {_VOID[by]} if len(counts) > 2 else counts)
-    found = f"the masks hold the {by} {_shares(counts, counts.total())}, and nothing says what they are"
-    pairs = ",".join(f"{spoken(code)}:NAME{i}" for i, code in enumerate(codes[:6]))
-    pairs += ",..." if len(codes) > 6 else ""
-    if len(codes) == 2:
-        one, two = (spoken(code) for code in codes)
-        return (
-            f"{found}; give --map={one}:background,{two}:object, or the other way round"
-        )
-    if by == VALUES and codes == list(range(len(codes))):
-        names = ",".join(f"NAME{code}" for code in codes[:6])
-        more = ",..." if len(codes) > 6 else ""
-        return (
-            f"{found}; give --names={names}{more} in the order of the values, or "
-            "--classes=FILE with a name a line"
-        )
-    blurred = (
-        "; many values come of blurred edges, for which there is --nearest"
-        if len(codes) > 64
-        else ""
-    )
-    return f"{found}; give --map={pairs} or --classes=FILE{blurred}"
-
-
-def _unknown_sentence(
-    unknown: Mapping[int, int],
-    counts: Counter[int],
-    surveys: Mapping[str, Survey],
-    by: str,
-    entries: Sequence[tuple[int, str]],
-) -> str:
-    file = next(
-        name
-        for name, one in surveys.items()
-        if set(unknown) & set((one.colors if by == COLORS else one.values) or ())
-    )
-    present = sorted(set(counts) - {_VOID[by]})
-    remedy = "add them to --map or --classes, or give --ignore=" + ",".join(
-        spoken(code) for code in list(unknown)[:8]
-    )
-    if by == VALUES and len(present) == len(entries):
-        pairs = zip(present, (name for _, name in entries), strict=True)
-        remedy = "if the names are in the order of the values, give --map=" + ",".join(
-            f"{spoken(code)}:{name}" for code, name in pairs
-        )
-    return (
-        f"the masks hold {by} that no class has: "
-        f"{_shares(Counter(unknown), counts.total())}, first in {file}; {remedy}"
-    )
 
 
 def from_ids(listed: Sequence[tuple[str, Color, int]]) -> ValueTable:

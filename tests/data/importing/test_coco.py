@@ -104,6 +104,23 @@ def test_polygons(tmp_path):
     assert "the smaller is on top" in table["shapes"]
 
 
+@pytest.mark.parametrize("overlap", ["", "smaller", "later"])
+def test_the_later_or_the_smaller_on_top(tmp_path, overlap):
+    source = tmp_path / "source"
+    small, large = (
+        annotation(90, [box(8, 3, 12, 6)]),
+        annotation(18, [box(2, 2, 15, 10)]),
+    )
+    write(source, [small, large])
+    target, table = imported(source, overlap=overlap)
+    ids = np.zeros(SIZE, np.uint8)
+    ids[2:10, 2:15] = 2
+    if overlap != "later":
+        ids[3:6, 8:12] = 3
+    same(labels(target), {"pic": ids})
+    assert f"the {overlap or 'smaller'} is on top" in table["shapes"]
+
+
 @pytest.mark.parametrize("form", [runs, compressed])
 @pytest.mark.parametrize("seed", range(3))
 def test_run_lengths(tmp_path, form, seed):

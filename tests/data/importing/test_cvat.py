@@ -89,6 +89,7 @@ def test_shapes_by_z_order(tmp_path):
     same(labels(target), {"pic": ids, "empty": 0 * ids})
     assert names(target) == ["background", "dog", "cat"]
     assert table["left out: 1 shapes polyline"] == "no areas"
+    assert table["without shapes: 1 (sub/empty.png)"] == "background everywhere"
     assert "z_order" in table["shapes"]
 
 

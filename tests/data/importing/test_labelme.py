@@ -155,6 +155,7 @@ def test_pictures_without_json_are_left_out(tmp_path):
     save(source / "other.png", picture(5, SIZE))
     target, table = imported(source)
     assert (labels(target)["empty"] == 0).all()
+    assert table["without shapes: 1 (empty.json)"] == "background everywhere"
     assert table["left out: pictures: 1 (other.png)"] == "they have no JSON file"
 
 

@@ -383,6 +383,33 @@ def test_two_masks_for_a_picture(tmp_path):
     same(labels(target), maps)
 
 
+def test_pairs_of_other_cities_are_none(tmp_path):
+    """A picture of one folder is not labelled by the mask of another."""
+    maps = label_maps(2)
+    source = tmp_path / "source"
+    for i, city in enumerate(("aachen", "bonn")):
+        save(source / "data" / "images" / city / f"{i}.png", picture(i))
+        save(source / "truth" / "masks" / city / f"{i}.png", maps[f"pic{i}"])
+    save(source / "data" / "images" / "aachen" / "7.png", picture(7))
+    save(source / "truth" / "masks" / "bonn" / "7.png", maps["pic0"])
+    target, table = imported(source, names=("a", "b"))
+    same(labels(target), {"0": maps["pic0"], "1": maps["pic1"]})
+    assert table["left out: pictures: 1 (data/images/aachen/7.png)"]
+    assert table["left out: masks: 1 (truth/masks/bonn/7.png)"]
+
+
+@pytest.mark.parametrize("deep", ["images", "masks"])
+def test_one_side_may_have_more_folders(tmp_path, deep):
+    maps = label_maps(4)
+    source = tmp_path / "source"
+    for i, (stem, ids) in enumerate(maps.items()):
+        more = {deep: f"part{i % 2}"}
+        save(source / "images" / more.get("images", "") / f"{stem}.png", picture(i))
+        save(source / "masks" / more.get("masks", "") / f"{stem}_mask.png", ids)
+    target, _ = imported(source, names=("a", "b"))
+    same(labels(target), maps)
+
+
 def test_folders_of_other_names(tmp_path):
     maps = label_maps(2)
     source = tmp_path / "source"

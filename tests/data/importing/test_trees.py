@@ -1,5 +1,6 @@
 """What is in a tree, lists of classes and splits. Oracle: written by hand."""
 
+import os
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -26,6 +27,14 @@ def test_hidden_files_are_not_there(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert Tree(tmp_path).files == (PurePosixPath("a.png"),)
+
+
+@pytest.mark.parametrize("name", [b"a\xff.png", b"a\nb.png"])
+def test_names_that_cannot_be_shown(tmp_path, name):
+    (tmp_path / os.fsdecode(name)).touch()
+    with pytest.raises(DataError, match="rename it") as error:
+        Tree(tmp_path)
+    str(error.value).encode()
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
@@ -169,6 +178,19 @@ def test_wrong_split_lists(tmp_path, lists, sentence):
     for name, text in lists.items():
         (source / f"{name}.txt").write_text(text)
     with pytest.raises(DataError, match=sentence):
+        imported(source, names=("a", "b"))
+
+
+def test_lists_elsewhere_are_not_left_out(tmp_path):
+    """What their author holds back would be trained on."""
+    maps = label_maps(4)
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    for stem, ids in maps.items():
+        save(source / "masks" / f"{stem}.png", ids)
+    (source / "protocol").mkdir()
+    (source / "protocol" / "train.txt").write_text("pic0\npic1\npic2\n")
+    with pytest.raises(DataError, match="protocol/train.txt looks like a split list"):
         imported(source, names=("a", "b"))
 
 
