@@ -88,14 +88,19 @@ def decode(
     """
     with _damage_named(where, source), _stream(source) as stream:
         kind = _format(stream, formats, where)
-        image, _ = _opened(stream, kind, where, max_pixels, pixels=False)
-        _refuse_unfolding(image, stream.seek(0, 2), result_bytes, where)
+        size = stream.seek(0, 2)
+        if size > MAX_BYTES:
+            raise DataError(f"{where}: {size} bytes, more than the {MAX_BYTES} allowed")
+        # What a PNG may inflate to is known from its header, which is read alone first.
+        is_png = kind == "PNG"
+        image, turned = _opened(stream, kind, where, max_pixels, pixels=not is_png)
+        _refuse_unfolding(image, size, result_bytes, where)
         depth, transparency = _depth(image, where), b""
-        if kind == "PNG":
+        if is_png:
             stream.seek(0)
             header = png.read_header(stream)
             depth, transparency = header.depth, header.transparency
-        image, turned = _opened(stream, kind, where, max_pixels, pixels=True)
+            image, turned = _opened(stream, kind, where, max_pixels, pixels=True)
         image.load()
     return Decoded(image, depth, turned, transparency)
 
@@ -242,7 +247,7 @@ def _refuse_unfolding(
 ) -> None:
     taken = image.width * image.height * (_bytes_a_pixel(image) + result_bytes)
     taken += 8 * image.height  # Pillow keeps where each row begins
-    if taken > max(SMALL, LARGEST_RATIO * size) or size > MAX_BYTES:
+    if taken > max(SMALL, LARGEST_RATIO * size):
         raise DataError(
             f"{where}: its {size} bytes unfold to {image.width}x{image.height} pixels, "
             f"{taken / 1e6:.0f} MB in memory, as those of files do that are made to "
