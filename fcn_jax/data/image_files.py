@@ -55,7 +55,8 @@ class Decoded:
     Attributes:
       image: decoded; its file is closed.
       depth: bits of a channel, as stored.
-      orientation: 1 as stored; 2 to 8 as the tag tells, see `upright`.
+      orientation: of the pixels that are here: 1, or 2 to 8 as the tag tells, see
+        `upright`.
       transparency: of a PNG, see `png.Header`.
     """
 
@@ -178,7 +179,8 @@ def _opened(
         _refuse_several(image, found.several, where)
         _refuse_scans(image, found.content, where)
     exif, xmp = image.info.get("exif", found.exif), image.info.get("xmp", found.xmp)
-    return image, _orientation(image, exif, xmp)
+    # Pillow turns a TIFF upright itself, and tells its size so.
+    return image, UPRIGHT if kind == "TIFF" else orientation(exif, xmp)
 
 
 @contextlib.contextmanager
@@ -306,11 +308,3 @@ def _depth(image: Image.Image, where: str) -> int:
         )
     bits: tuple[int, ...] = tags.get(ExifTags.Base.BitsPerSample, (8,))
     return max(bits)
-
-
-def _orientation(image: Image.Image, exif: bytes, xmp: bytes) -> int:
-    tags: Any = getattr(image, "tag_v2", {})  # a TIFF's own directory
-    found = tags.get(ExifTags.Base.Orientation)
-    if found is None:
-        return orientation(exif, xmp)
-    return found if isinstance(found, int) and 2 <= found <= 8 else UPRIGHT
