@@ -38,6 +38,9 @@ class Follower:
 
     Reading the loss of an update waits for it. One behind, the next is queued
     before that wait, so the device is never idle.
+
+    Attributes:
+        losses: per pixel, of the updates that were read.
     """
 
     def __init__(

@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import pathlib
+import re
 import socket
 import threading
 
@@ -132,8 +133,8 @@ class _Mark:
     def _is_stale(self, content: bytes) -> bool:
         lines = content.decode(errors="replace").splitlines()
         if len(lines) == 3 and lines[1] == _machine():
-            number = lines[0].split()[1]
-            return not number.isdecimal() or _started(int(number)) != lines[2]
+            number = re.match(r"process (\d{1,9}) ", lines[0])
+            return number is None or _started(int(number[1])) != lines[2]
         return self._age() > STALE_SECONDS
 
     def _age(self) -> float:

@@ -8,7 +8,7 @@ from absl import logging
 from fcn_jax.data.buckets import Canvas, choose_canvases, waste
 from fcn_jax.data.sources import Source
 
-MUCH = 0.3
+MUCH = 1 / 3
 """Share of padding that is worth a warning."""
 MORE_CANVASES = 4
 

@@ -14,7 +14,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import NoReturn
@@ -30,6 +29,7 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
 INTERRUPT_AGAIN = 0.05  # seconds after Ctrl-C was lost
 _LINGER_SECONDS = 10.0
 _LONGEST_CAUSE = 300
+_REMEDY = "remedy: "  # of the notes of an exception, which others write too
 
 
 class RunError(RuntimeError):
@@ -155,10 +155,12 @@ def printing() -> Iterator[None]:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:
-        with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())
-            os.close(nowhere)
+        with (
+            contextlib.suppress(OSError, ValueError),
+            open(os.devnull, "wb") as nowhere,
+        ):
+            if sys.stdout is not None:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
         reason = error.strerror or str(error)
         raise OSError(error.errno, reason, "standard output") from error
 
@@ -172,13 +174,9 @@ def _print_any_name() -> None:
 
 def _end_in_spite_of_threads(status: int) -> None:
     """Python waits at its end for threads, also for one that a file never answers."""
-
-    def end() -> None:
-        threading.main_thread().join()
-        time.sleep(_LINGER_SECONDS)
-        os._exit(status)
-
-    threading.Thread(target=end, name="end", daemon=True).start()
+    timer = threading.Timer(_LINGER_SECONDS, os._exit, [status])
+    timer.daemon = True
+    timer.start()
 
 
 @contextlib.contextmanager
@@ -253,7 +251,7 @@ def remedy(sentence: str, failure: str | None = None) -> Iterator[None]:
     except Exception as error:
         found = machine_failure(error)
         if found is not None and failure in (None, found):
-            error.add_note(sentence)
+            error.add_note(f"{_REMEDY}{sentence}")
         raise
 
 
@@ -272,4 +270,6 @@ def error_sentence(error: BaseException) -> str:
         return text
     if len(text) > _LONGEST_CAUSE:  # XLA adds what every buffer holds
         text = f"{text[:_LONGEST_CAUSE]} ..."
-    return "; ".join([f"{what} ({text})", *getattr(error, "__notes__", ())])
+    notes = getattr(error, "__notes__", ())
+    own = [note[len(_REMEDY) :] for note in notes if note.startswith(_REMEDY)]
+    return "; ".join([f"{what} ({text})", *own])

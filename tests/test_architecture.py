@@ -23,7 +23,7 @@ FLOORS = (
             "plain_json",
             "checkpoint_record",
         ),
-        *("stop", "lock", "terminal"),
+        *("stop", "lock", "terminal", "memory", "programs"),
     ),
     (
         *("layers", "losses", "metrics", "sharding", "preprocessing", "report"),
@@ -38,7 +38,7 @@ FLOORS = (
     ("models.classifier",),
     ("models.fcn", "models.build"),
     ("data", "state", "convert.nets", "padding"),
-    ("assembly", "sanity", "pictures", "convert.conversion"),
+    ("assembly", "sanity", "picture_folders", "pictures", "convert.conversion"),
     ("progress", "labelled", "same_data"),
     ("start", "restored", "update", "first_updates", "follower"),
     ("evaluate", "classify", "segment", "convert.target", "convert.export"),

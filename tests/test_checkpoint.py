@@ -1,7 +1,9 @@
 """Tests of fcn_jax.checkpoint: the arrays that were saved are the oracle, byte for byte."""
 
+import hashlib
 import json
 import logging as python_logging
+import math
 import os
 import pathlib
 import re
@@ -157,6 +159,101 @@ def test_keeps_the_newest_two_and_the_best(tmp_path, scores, kept):
     rated = [score is not None and score == score for score in scores]
     best = int(kept[0]) if any(rated) and kept != ["3", "4"] else 4
     _assert_is_step(checkpoint.load(tmp_path), best)
+
+
+def test_a_score_may_come_later(tmp_path):
+    """Oracle: the directory of a run whose checkpoints had their scores at once."""
+    scores = {1: 0.1, 2: 0.7, 3: 0.2, 4: math.nan, 5: 0.3}
+    whole, later = (checkpoint.CheckpointStore(tmp_path / name) for name in "ab")
+    for step, score in scores.items():
+        _save(whole, step, mean_iu=score)
+        _save(later, step)
+        later.rate(step, score)
+        assert _names(later.directory) == _names(whole.directory)
+    for step in (2, 4, 5):
+        one, other = (
+            (store.directory / str(step) / "record" / "metadata").read_text()
+            for store in (whole, later)
+        )
+        assert json.loads(one) == json.loads(other)
+        assert _names(later.directory / f"{step}/record") == _names(
+            whole.directory / f"{step}/record"
+        )
+    _assert_is_step(checkpoint.load(later.directory, optimizer=True), 2)
+    with pytest.raises(checkpoint.CheckpointError):
+        later.rate(3, 0.9)
+
+
+def test_a_killed_rating_leaves_the_checkpoint_as_it_was(tmp_path, monkeypatch):
+    """Oracle: a rename that never comes, and the names after the next start."""
+    store = checkpoint.CheckpointStore(tmp_path)
+    _save(store, 1)
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pathlib.Path, "replace", fail)
+        with pytest.raises(checkpoint.CheckpointError, match="No space left"):
+            store.rate(1, 0.5)
+    (tmp_path / "1.orbax-checkpoint-tmp-record").write_text("{")
+    store = checkpoint.CheckpointStore(tmp_path)
+    assert _names(tmp_path) == ["1"]
+    _assert_is_step(store.newest(), 1)
+    assert store.newest().mean_iu is None
+
+
+def test_a_checkpoint_that_is_retired_while_it_is_read_is_not_damaged(
+    tmp_path, absl_errors, monkeypatch
+):
+    """Oracle: the steps by hand; the run beside goes on while the directory is listed."""
+    store = checkpoint.CheckpointStore(tmp_path, keep=1)
+    _save(store, 1)
+    going_on = [3, 2]
+    listed = checkpoint._listed
+
+    def list_early(directory):
+        steps = listed(directory)
+        if going_on:
+            _save(store, going_on.pop())
+        return steps
+
+    monkeypatch.setattr(checkpoint, "_listed", list_early)
+    _assert_is_step(checkpoint.load(tmp_path, which="newest"), 3)
+    assert absl_errors() == []
+
+
+def test_checkpoints_that_never_stay_are_said(tmp_path, monkeypatch):
+    """Oracle: the sentence; a listing that is wrong each time does not hang."""
+    monkeypatch.setattr(checkpoint, "_steps", lambda _: {1: tmp_path / "1"})
+    with pytest.raises(checkpoint.CheckpointError, match="deleted as fast as they are"):
+        checkpoint.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mean_iu": "high"},
+        {"mean_iu": [0.5]},
+        {"arrays": []},
+        {"record": None},
+        {"arrays": {"params": {"a": 5}, "optimizer": {}}},
+        {"arrays": {"optimizer": {}}},
+    ],
+)
+def test_a_signed_record_of_other_values_is_damaged(tmp_path, change, absl_errors):
+    """Oracle: the step before, by hand; the digest of the record is right."""
+    store = checkpoint.CheckpointStore(tmp_path)
+    for step in (1, 2):
+        _save(store, step)
+    file = tmp_path / "2" / "record" / "metadata"
+    manifest = json.loads(file.read_text()) | change
+    del manifest["sha256"]
+    text = json.dumps(manifest, sort_keys=True)
+    manifest["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    file.write_text(json.dumps(manifest))
+    _assert_is_step(checkpoint.load(tmp_path, optimizer=True), 1)
+    assert len(absl_errors()) == 1
 
 
 def test_load_takes_a_work_directory_and_changes_nothing(tmp_path, absl_errors):

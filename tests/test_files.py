@@ -1,6 +1,12 @@
 """Files and directories that appear whole or not at all."""
 
+import contextlib
 import os
+import signal
+import socket
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -78,6 +84,91 @@ def test_a_failed_whole_directory_leaves_nothing(tmp_path):
         raise KeyboardInterrupt
     assert os.listdir(tmp_path) == ["full"]
     assert os.listdir(path) == ["a"]
+
+
+KILLED = (
+    "import os, pathlib, signal, sys\n"
+    "from fcn_jax import files\n"
+    "target = pathlib.Path(sys.argv[1])\n"
+    "def kill(descriptor):\n"
+    "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    "os.fsync = kill\n"
+    "if sys.argv[2] == 'write':\n"
+    "    files.write(target, b'half')\n"
+    "make = files.whole_directory if sys.argv[2] == 'tree' else files.whole_file\n"
+    "with make(target) as unfinished:\n"
+    "    if sys.argv[2] == 'tree':\n"
+    "        kill(0)\n"
+    "    unfinished.write_bytes(b'half')\n"
+)
+
+
+def _killed(target, kind):
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(target), kind],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("kind", ["tree", "file"])
+def test_the_next_writer_removes_what_a_killed_one_left(tmp_path, kind):
+    """Oracle: the names; what a process that still writes has begun stays."""
+    target = tmp_path / "a[1]"
+    make = files.whole_directory if kind == "tree" else files.whole_file
+    with make(target) as other:
+        _killed(target, kind)
+        assert len(os.listdir(tmp_path)) == 2
+        with contextlib.ExitStack() as stack:
+            own = stack.enter_context(make(tmp_path / "b"))
+            own.write_bytes(b"b") if kind == "file" else None
+        with make(target) as unfinished:
+            assert unfinished.exists() == (kind == "tree")
+            if kind == "file":
+                unfinished.write_bytes(b"mine")
+        if kind == "tree":
+            target.rmdir()
+        else:
+            other.write_bytes(b"other")
+    assert sorted(os.listdir(tmp_path)) == ["a[1]", "b"]
+
+
+def test_of_another_host_only_what_is_a_day_old_is_removed(tmp_path):
+    """Oracle: the time of the directory, by hand."""
+    target = tmp_path / "a"
+    young, old = (tmp_path / f".a.partial-elsewhere-7-{name}" for name in ("x", "y"))
+    young.mkdir()
+    old.mkdir()
+    os.utime(old, (time.time() - 90_000,) * 2)
+    with files.whole_directory(target):
+        pass
+    assert sorted(os.listdir(tmp_path)) == [young.name, "a"]
+
+
+def test_what_a_killed_write_left_is_removed_on_request(tmp_path):
+    """Oracle: the names; alone everything goes, else what may be another's stays."""
+    (tmp_path / "deep").mkdir()
+    for name in ("a", "deep/b"):
+        _killed(tmp_path / name, "write")
+    others = ["c.partial-elsewhere-7", f"d.partial-{socket.gethostname()}-1"]
+    for name in (*others, "kept"):
+        (tmp_path / name).touch()
+    files.remove_unfinished(tmp_path, alone=False)
+    assert sorted(os.listdir(tmp_path)) == [*others, "deep", "kept"]
+    assert os.listdir(tmp_path / "deep") == []
+    files.remove_unfinished(tmp_path, alone=True)
+    assert sorted(os.listdir(tmp_path)) == ["deep", "kept"]
+
+
+def test_a_failed_write_names_the_file():
+    """Oracle: /dev/full; the system's own error has no name."""
+    with open("/dev/full", "wb", buffering=0) as full:
+        with pytest.raises(OSError) as caught:
+            files.write_all(full, b"row")
+        assert (caught.value.errno, caught.value.filename) == (28, "/dev/full")
+    with pytest.raises(FileNotFoundError) as missing, files.naming("other"):
+        os.stat("/nowhere/x")
+    assert missing.value.filename == "/nowhere/x"
 
 
 class _Clock:

@@ -59,7 +59,7 @@ def test_one_large_image_among_small_ones(sizes):
 
 
 def test_images_of_about_one_size_are_no_reason():
-    """Oracle: by hand, at most 30 % of padding; a canvas too small is refused elsewhere."""
+    """Oracle: by hand, at most a third of padding; a canvas too small is refused elsewhere."""
     sizes = [(375, 500), (500, 375), (333, 500)]
     assert _share(sizes, (500, 500)) < MUCH
     assert canvas_advice(_Sized(*sizes), ((500, 500),)) == ""

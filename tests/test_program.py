@@ -1,11 +1,18 @@
 """Tests of fcn_jax.program: the exit status and the two output streams are the oracle."""
 
+import os
+import resource
 import runpy
+import signal
 import subprocess
 import sys
 
+import jax
+import numpy as np
 import pytest
+import safetensors.numpy
 from absl import flags
+from array_record.python import array_record_module
 
 from fcn_jax import program
 
@@ -68,6 +75,191 @@ def test_debug_adds_the_traceback_and_leaves_the_arguments(capsys):
 def test_the_status_is_what_main_returns(returned, status, capsys):
     """Oracle: the number itself."""
     assert _outcome(lambda argv: returned, [], capsys) == (status, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_stopped_program_has_the_status_of_its_signal(number, capsys):
+    """Oracle: the shell's convention, 128 + the number."""
+    stopped = program.Stopped(number, "5 of 9 updates are saved")
+    line = f"stopped: {number.name}: 5 of 9 updates are saved\n"
+    assert _outcome(_raiser(stopped), [], capsys) == (128 + number, line)
+
+
+OUT_OF_MEMORY = jax.errors.JaxRuntimeError(
+    "RESOURCE_EXHAUSTED: Out of memory allocating 99 bytes."
+)
+"""In the words of XLA for a GPU."""
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OUT_OF_MEMORY,
+            "memory is exhausted (RESOURCE_EXHAUSTED: Out of memory allocating 99 "
+            "bytes.); crop",
+        ),
+        (MemoryError("std::bad_alloc"), "memory is exhausted (std::bad_alloc); crop"),
+        (MemoryError(), "memory is exhausted (MemoryError); crop"),
+        (
+            RuntimeError("can't start new thread"),
+            "no more threads are allowed (can't start new thread)",
+        ),
+    ],
+)
+def test_a_failure_of_the_machine_is_one_line(error, line, capsys):
+    """Oracle: the sentence by hand, with the remedy where it is one for it."""
+
+    def main(argv):
+        with program.remedy("crop", program.NO_MEMORY):
+            raise error
+
+    assert _outcome(main, [], capsys) == (2, f"error: {line}\n")
+
+
+def _too_much_memory():
+    np.empty(1 << 62, np.uint8)
+
+
+def _xla_too_much_memory():
+    jax.block_until_ready(jax.numpy.zeros((1 << 22, 1 << 22), jax.numpy.float32))
+
+
+def _safetensors(path):
+    safetensors.numpy.save_file({"a": np.zeros(10**6)}, path)
+
+
+def _array_record(path):
+    writer = array_record_module.ArrayRecordWriter(path, "group_size:1")
+    for _ in range(100):
+        writer.write(os.urandom(10**5))
+    writer.close()
+
+
+def _plain_file(path):
+    with program.remedy("never said"), open(path, "wb", buffering=0) as file:
+        file.write(b"a" * 10**6)
+        file.write(b"a")
+
+
+@pytest.mark.parametrize(
+    ("fail", "words"),
+    [
+        (_too_much_memory, "memory is exhausted (Unable to allocate 4.00 EiB"),
+        (_xla_too_much_memory, "memory is exhausted ("),
+    ],
+)
+def test_real_lack_of_memory(fail, words, capsys):
+    """Oracle: NumPy and XLA themselves, asked for more than there can be."""
+    status, text = _outcome(lambda argv: fail(), [], capsys)
+    assert status == 2
+    assert text.startswith(f"error: {words}")
+    assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize("write", [_safetensors, _array_record, _plain_file])
+def test_a_real_limit_on_files(write, tmp_path, capsys):
+    """Oracle: RLIMIT_FSIZE, a full disk without one; the path is named."""
+    path = str(tmp_path / "file")
+
+    def main(argv):
+        with program.remedy(f"writing {path}"):
+            write(path)
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        status, text = _outcome(main, [], capsys)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert status == 2
+    assert "File too large" in text
+    if write is not _plain_file:
+        assert f"; writing {path}" in text
+    assert text.startswith("error: ")
+    assert text.count("\n") == 1
+
+
+PRINTS = (
+    "import sys\n"
+    "from fcn_jax import program, terminal\n"
+    "from rich.table import Table\n"
+    "def main(argv):\n"
+    "    table = Table('class')\n"
+    "    for name in ('square[/old]', ':car:', '\\u732b', '\\udcff'):\n"
+    "        table.add_row(terminal.verbatim(name))\n"
+    "    terminal.console(width=40).print(table)\n"
+    "    print('more ' * 10000)\n"
+    "program.run(main)\n"
+)
+
+
+def _printed(**keywords):
+    search = os.pathsep.join(filter(None, sys.path))
+    environment = os.environ | {"PYTHONPATH": search} | keywords.pop("env", {})
+    return subprocess.run(
+        [sys.executable, "-c", PRINTS],
+        env=environment,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        **keywords,
+    )
+
+
+@pytest.mark.parametrize(
+    ("encoding", "cat", "byte"),
+    [
+        ("utf-8", "\u732b".encode(), rb"\udcff"),
+        ("latin-1", rb"\u732b", rb"\udcff"),
+        ("ascii", rb"\u732b", rb"\udcff"),
+    ],
+)
+def test_any_name_is_printed(encoding, cat, byte):
+    """Oracle: the bytes by hand; no markup, no emoji, escapes for what there is not."""
+    done = _printed(stdout=subprocess.PIPE, env={"PYTHONIOENCODING": encoding})
+    assert (done.returncode, done.stderr) == (0, b"")
+    for name in (b"square[/old]", b":car:", cat, byte):
+        assert name in done.stdout
+
+
+def test_a_reader_that_went_away_is_one_line():
+    """Oracle: a closed pipe; not rich's silent 1, which `check` has for problems."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = _printed(stdout=writer)
+    os.close(writer)
+    line = b"error: standard output: Broken pipe\n"
+    assert (done.returncode, done.stderr) == (2, line)
+
+
+def test_a_full_standard_output_is_one_line():
+    """Oracle: /dev/full, whose every write fails."""
+    with open("/dev/full", "wb") as full:
+        done = _printed(stdout=full)
+    assert done.returncode == 2
+    assert done.stderr.endswith(b"No space left on device\n")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_thread_that_waits_for_ever_does_not_hold_the_end(tmp_path):
+    """Oracle: a clock, with a thread that opens a pipe nobody writes."""
+    os.mkfifo(tmp_path / "pipe")
+    code = (
+        "import concurrent.futures, sys\n"
+        "from fcn_jax import program\n"
+        "program._LINGER_SECONDS = 0.5\n"
+        "pool = concurrent.futures.ThreadPoolExecutor(1)\n"
+        "def main(argv):\n"
+        f"    pool.submit(open, {str(tmp_path / 'pipe')!r})\n"
+        "    raise ValueError('no more')\n"
+        "program.run(main)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (2, "error: no more\n")
 
 
 def test_interrupt_ends_with_130(capsys):

@@ -1,7 +1,6 @@
 """Whole runs through the command line: train, kill, continue, evaluate, refuse."""
 
 import json
-import os
 import random
 import re
 import shutil
@@ -15,9 +14,10 @@ import numpy as np
 import pytest
 
 from fcn_jax import checkpoint
+from tests import signalled_runs
+from tests.signalled_runs import TINY
 
 TESTS = Path(__file__).parent
-TINY = f"--config={TESTS / 'tiny.py'}"
 
 
 @pytest.fixture(scope="module")
@@ -26,24 +26,11 @@ def cache(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("compiled")
 
 
-def _environment(cache: Path) -> dict[str, str]:
-    return {
-        **os.environ,
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2 "
-        "--xla_backend_optimization_level=0",
-        "JAX_ENABLE_COMPILATION_CACHE": "true",
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "PYTHONWARNINGS": "error,ignore::DeprecationWarning",
-    }
-
-
 def run_main(cache: Path, *arguments: str) -> subprocess.CompletedProcess:
     """`python -m fcn_jax.main` to its end."""
     return subprocess.run(
         [sys.executable, "-m", "fcn_jax.main", *arguments],
-        env=_environment(cache),
+        env=signalled_runs.environment(cache),
         capture_output=True,
         text=True,
         timeout=300,
@@ -125,7 +112,7 @@ def test_a_killed_run_continues_bit_for_bit(cache, finished, tmp_path):
     for target in (1, 4, 8, 11):
         with subprocess.Popen(
             command,
-            env=_environment(cache),
+            env=signalled_runs.environment(cache),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         ) as process:
@@ -139,6 +126,20 @@ def test_a_killed_run_continues_bit_for_bit(cache, finished, tmp_path):
     result = run_main(cache, TINY, f"--workdir={workdir}")
     assert result.returncode == 0, result.stderr
     _assert_same_run(workdir, finished)
+
+
+@pytest.mark.slow
+def test_a_run_that_signals_end_continues_bit_for_bit(cache, finished, tmp_path):
+    """Oracle: the run that was never stopped; three signals to the process group."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    signals = [
+        (number, (rows, 0.1)) for number, rows in zip(numbers, (0, 3, 4), strict=True)
+    ]
+    found = signalled_runs.chain(
+        tmp_path / "run", finished, signals, signalled_runs.environment(cache)
+    )
+    assert found == [""] * len(found)
+    assert found
 
 
 @pytest.mark.slow

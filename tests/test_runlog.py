@@ -287,6 +287,53 @@ def test_off_a_terminal_there_is_a_line_now_and_then(
     ]
 
 
+def test_the_time_left_is_of_updates_and_not_of_compiling(
+    tmp_path, open_log, monkeypatch, caplog
+):
+    """Oracle: a clock by hand: 100 s of compiling, then an update of 4 images a second.
+
+    The rate right after a row, and of reports that come in a burst, is that of the row.
+    """
+    now = [0.0]
+    monkeypatch.setattr(runlog.time, "perf_counter", lambda: now[0])
+    caplog.set_level(python_logging.INFO, logger="absl")
+    with open_log(0, 200) as log:
+        for step in range(1, 62):
+            # Two reports are read at once, after every 30th second.
+            now[0] = 100.0 + step - (step % 30 == 1 and step > 1)
+            log.advance(step, 0.5, 4)
+            if step % 30 == 0:
+                log.train(step, loss=0.5, learning_rate=0.1, wait_share=0.0)
+    assert [record.message for record in caplog.records] == [
+        "step 1/200, loss 0.5",
+        # 29 updates took 29 s; the next is read at once, and says so.
+        "step 32/200, loss 0.5, 4.0 images/s, 0:02:48 left",
+    ]
+
+
+@pytest.mark.parametrize("scored", [True, False])
+def test_rows_of_an_evaluation_that_was_not_finished_are_dropped(tmp_path, scored):
+    """Oracle: the rows by hand; those of updates and earlier evaluations stay."""
+    console = rich.console.Console(file=io.StringIO())
+    for start in (0, 4):
+        log = runlog.RunLog(
+            tmp_path,
+            start_step=start,
+            total_steps=8,
+            scored=scored or start == 0,
+            console=console,
+        )
+        if start == 0:
+            for step in range(1, 5):
+                _train(log, step)
+                if step % 2 == 0:
+                    log.evaluation(step, "val", {"mean_iu": 0.5})
+        log.close()
+    expected = [(1, "train"), (2, "train"), (2, "val"), (3, "train"), (4, "train")]
+    found = [(row["step"], row["split"]) for row in _rows(tmp_path)]
+    assert found == expected + [(4, "val")] * scored
+
+
 def test_closing_twice_and_failing_inside_restore_the_log_stream(tmp_path):
     """Oracle: the stream that absl had before."""
     handler = logging.get_absl_handler().python_handler

@@ -49,6 +49,19 @@ def test_acquire_creates_the_directory_and_leaves_only_the_lock(tmp_path):
         assert text == f"process {os.getpid()} on {socket.gethostname()}\n"
 
 
+def test_what_a_killed_run_left_unfinished_goes(tmp_path):
+    """Oracle: the names that writing uses; finished files stay."""
+    left = ["metrics.jsonl.partial-elsewhere-9", ".probe-9.partial-9", "b.partial-9"]
+    (tmp_path / "pictures").mkdir()
+    for name in left:
+        (tmp_path / "pictures" / name).touch()
+        (tmp_path / name).touch()
+    (tmp_path / "pictures" / "val.png").touch()
+    with workdir.WorkDirectory.acquire(tmp_path):
+        assert sorted(os.listdir(tmp_path)) == ["lock", "pictures"]
+        assert os.listdir(tmp_path / "pictures") == ["val.png"]
+
+
 def test_a_relative_path_becomes_absolute(tmp_path, monkeypatch):
     """Oracle: pathlib; the run may change its current directory."""
     monkeypatch.chdir(tmp_path)

@@ -3,13 +3,13 @@
 import zipfile
 from pathlib import Path
 
-from fcn_jax.convert.foreign import WeightFileError
+from fcn_jax.convert.foreign import WeightFileError, described
 
 _STORED_OR_DEFLATED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 1  # bit of flag_bits
 
 # Trained float32 values hardly compress; zeros that a net has not yet learnt do.
-MOST_EXPANSION = 100
+MOST_EXPANSION = 20
 ALWAYS_ALLOWED = 2**24  # bytes
 
 
@@ -22,7 +22,7 @@ def check_expansion(path: Path, declared: int, size: int) -> None:
         size: bytes of the file.
 
     Raises:
-        WeightFileError: if the arrays are over 100 times as large, beyond 16 MiB.
+        WeightFileError: if the arrays are over 20 times as large, beyond 16 MiB.
     """
     if declared > MOST_EXPANSION * size + ALWAYS_ALLOWED:
         raise WeightFileError(
@@ -81,8 +81,7 @@ def read_member(path: Path, name: str) -> bytes:
 def damaged(path: Path, error: Exception, name: str = "") -> WeightFileError:
     """The sentence for what a library makes of damaged data."""
     where = f"{path}, {name!r}" if name else str(path)
-    reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     return WeightFileError(
-        f"{where}: cannot be read ({reason}); the file is damaged or cut off, get it "
+        f"{where}: cannot be read ({described(error)}); the file is damaged or cut off, get it "
         "again"
     )

@@ -43,6 +43,7 @@ class Report:
         unused: arrays without a place, with the reason that this is no error.
         missing: parameters that the file does not have; the checkpoint is partial
             if there are any.
+        warnings: what speaks against the file without being an error.
     """
 
     file: str
@@ -58,6 +59,7 @@ class Report:
     checked: Mapping[str, str]
     unused: Mapping[str, str]
     missing: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON stores it."""
@@ -86,6 +88,7 @@ class Report:
             lines.append(
                 "the checkpoint is partial: it initialises, and scores nothing"
             )
+        lines += [f"warning: {self.file}: {sentence}" for sentence in self.warnings]
         return lines
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any
 from zipfile import ZipInfo
 
@@ -19,11 +20,20 @@ import ml_dtypes
 import numpy as np
 
 from fcn_jax.convert.archive import damaged, list_members, read_member
-from fcn_jax.convert.foreign import Foreign, WeightFileError
-from fcn_jax.convert.pickles import read_pickle
+from fcn_jax.convert.foreign import (
+    MOST_ARRAYS,
+    MOST_AXES,
+    Foreign,
+    WeightFileError,
+)
+from fcn_jax.convert.pickles import Opaque, Stateful, read_pickle
+from fcn_jax.convert.wrappers import has_first_layer, unwrapped
 
 LEGACY_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 """The pickle of torch.serialization.MAGIC_NUMBER, with which the old layout begins."""
+
+METADATA = "fcn_jax"
+"""Attribute of a state dictionary with what an exported net says of itself."""
 
 _TYPES: dict[str, Any] = {
     "torch.DoubleStorage": "<f8",
@@ -38,7 +48,8 @@ _TYPES: dict[str, Any] = {
     "torch.BoolStorage": "?",
 }
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
-_MOST_AXES = 32
+_DEEPEST = 3  # dictionaries in dictionaries
+_LARGEST_EMPTY = 2**16  # size along an axis of a tensor that another axis leaves empty
 _MOST_SHARING = 4  # times the file that its arrays may take; tied weights take two
 
 
@@ -61,12 +72,16 @@ class _Tensor:
     strides: tuple[int, ...]
 
     def __post_init__(self):
+        if len(self.shape) > MOST_AXES or len(self.strides) > MOST_AXES:
+            raise ValueError("a tensor has too many axes")
         numbers = (self.offset, *self.shape, *self.strides)
         if not all(isinstance(number, int) and number >= 0 for number in numbers):
             raise ValueError("a shape, offset or stride is negative or no number")
-        if len(self.shape) > _MOST_AXES or not self.size:
-            raise ValueError("a tensor has no values or too many axes")
-        steps = zip(self.shape, self.strides, strict=True)
+        steps = tuple(zip(self.shape, self.strides, strict=True))
+        if not self.size:
+            if max(self.shape) > _LARGEST_EMPTY:
+                raise ValueError("a tensor without values has an axis of any size")
+            return
         last = self.offset + sum((size - 1) * stride for size, stride in steps)
         if last >= self.storage.count or self.size > self.storage.count:
             raise ValueError("a tensor reaches beyond its storage")
@@ -79,6 +94,10 @@ class _Tensor:
     def of(self, values: np.ndarray) -> np.ndarray:
         """The read-only array in its storage's values; 16-bit floats as float32."""
         dtype = self.storage.dtype
+        if not self.size:
+            array = np.zeros([min(size, _LARGEST_EMPTY) for size in self.shape], dtype)
+            array.flags.writeable = False
+            return array
         array = np.lib.stride_tricks.as_strided(
             values[self.offset :],
             self.shape,
@@ -94,17 +113,17 @@ class _Tensor:
 def read_torch(path: Path) -> Foreign:
     """The tensors of a .pth or .pt file that holds a state dictionary.
 
-    The dictionary may stand under "state_dict", "model_state_dict" or "model" of
-    another, beside an optimiser's state or an epoch; a prefix "module." that all names
-    have is dropped.
+    The dictionary may stand under "state_dict", "model_state_dict", "model" or, where
+    one alone has the first layer of a net, any key of another, beside an optimiser's state, settings or
+    scores; prefixes of wrappers are dropped from its names (`wrappers.unwrapped`).
 
     Args:
         path: a zip archive with a data.pkl, or a file of torch before 1.6.
 
     Raises:
-        WeightFileError: for a pickle with anything but dictionaries, lists, numbers,
-            text and dense tensors, a state dictionary with an entry that is no tensor,
-            a tensor that reaches beyond its storage, and damaged data.
+        WeightFileError: for a pickle with anything but plain values and dense tensors,
+            a state dictionary with an entry that is no tensor, a tensor that reaches
+            beyond its storage, and damaged data.
     """
     with path.open("rb") as file:
         legacy = file.read(len(LEGACY_MAGIC)) == LEGACY_MAGIC
@@ -117,14 +136,15 @@ def read_torch(path: Path) -> Foreign:
             f"{path.stat().st_size}, one storage many times over; save the state "
             "dictionary again with a copy of each tensor"
         )
-    prefix = "module." if all(name.startswith("module.") for name in tensors) else ""
-    storages = {tensor.storage for tensor in tensors.values()}
+    names = unwrapped(tensors)
+    storages = {tensor.storage for tensor in tensors.values() if tensor.size}
     values = {storage: load(storage) for storage in storages}
+    nothing = np.zeros(0)
     arrays = {
-        name.removeprefix(prefix): tensor.of(values[tensor.storage])
+        names[name]: tensor.of(values.get(tensor.storage, nothing))
         for name, tensor in tensors.items()
     }
-    return Foreign(path, "pytorch", arrays)
+    return Foreign(path, "pytorch", arrays, metadata=_own_metadata(tensors))
 
 
 def read_safetensors(path: Path) -> Foreign:
@@ -157,28 +177,69 @@ def read_safetensors(path: Path) -> Foreign:
         array.flags.writeable = False
     if not arrays:
         raise WeightFileError(f"{path}: holds no weights; it has no tensors")
+    names = unwrapped(arrays)
+    arrays = {names[name]: array for name, array in arrays.items()}
     return Foreign(path, "safetensors", arrays, metadata=metadata)
 
 
-def _state_dictionary(path: Path, content: Any) -> Mapping[str, _Tensor]:
+def _state_dictionary(path: Path, content: Any) -> dict[str, _Tensor]:
     """The dictionary of tensors by name in what a file holds."""
-    for wrapper in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
+    for _ in range(_DEEPEST):
+        inner = _wrapped(content)
+        if inner is None:
             break
+        content = inner
     if not isinstance(content, dict) or not content:
+        kind = _kind(content)
         raise WeightFileError(
-            f"{path}: holds no state dictionary but a {type(content).__name__}"
-            f"{' without entries' if content == {} else ''}; save model.state_dict()"
+            f"{path}: holds no state dictionary but a {kind}"
+            f"{' without entries' if isinstance(content, dict) else ''}; save "
+            "model.state_dict()"
         )
+    if len(content) > MOST_ARRAYS:
+        raise WeightFileError(f"{path}: has over {MOST_ARRAYS} tensors; no net has")
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, _Tensor):
             raise WeightFileError(
-                f"{path}, entry {name!r}: is a {type(value).__name__.lstrip('_')}, not "
+                f"{path}, entry {name!r}: is a {_kind(value)}, not "
                 "a dense tensor with a name; save model.state_dict() alone or under "
                 f"{' or '.join(repr(wrapper) for wrapper in _WRAPPERS)}"
             )
     return content
+
+
+def _wrapped(content: Any) -> dict[Any, Any] | None:
+    """The dictionary in another that is, or has, the state dictionary."""
+    if not isinstance(content, dict):
+        return None
+    for wrapper in _WRAPPERS:
+        if isinstance(content.get(wrapper), dict):
+            return content[wrapper]
+    inner = [
+        value
+        for value in content.values()
+        if isinstance(value, dict)
+        and all(isinstance(name, str) for name in value)
+        and has_first_layer(value)
+    ]
+    return inner[0] if len(inner) == 1 else None
+
+
+def _kind(value: Any) -> str:
+    return "dict" if isinstance(value, dict) else type(value).__name__.lstrip("_")
+
+
+def _own_metadata(tensors: Mapping[str, _Tensor]) -> dict[str, str]:
+    """What an exported net says of itself, {} for a file of others."""
+    attributes = tensors.attributes if isinstance(tensors, _Dictionary) else {}
+    found = attributes.get(METADATA)
+    if not isinstance(found, dict):
+        return {}
+    return {
+        key: value
+        for key, value in found.items()
+        if isinstance(key, str) and isinstance(value, str)
+    }
 
 
 Loader = Callable[[_Storage], np.ndarray]
@@ -243,8 +304,9 @@ def _read_legacy(path: Path) -> tuple[Any, Loader]:
     _, version, system = (read_pickle(data, where, {}) for _ in range(3))
     little = isinstance(system, dict) and system.get("little_endian") is True
     if version != 1001 or not little:
+        said = version if isinstance(version, int) else "unknown"
         raise WeightFileError(
-            f"{path}: is of version {version!r} or a big-endian machine; save it again "
+            f"{path}: is of version {said} or a big-endian machine; save it again "
             "with a newer torch"
         )
     storages: dict[str, _Storage] = {}
@@ -294,11 +356,15 @@ def _legacy_storages(
 
 def _reference(identity: Any) -> _Storage:
     """The storage of a persistent id ("storage", type, key, device, count[, view])."""
+    if not isinstance(identity, tuple) or not 5 <= len(identity) <= 6:
+        raise ValueError("a reference is to no storage")
     kind, dtype, key, _, count, *view = identity
     if kind != "storage" or any(part is not None for part in view):
         raise ValueError("a reference is to no storage or to a view of one")
     if not isinstance(key, str) or not isinstance(count, int) or count < 0:
         raise ValueError("a storage has no key or no count")
+    if not isinstance(dtype, str) or dtype not in _TYPES:
+        raise ValueError("a storage has no known type")
     return _Storage(key, np.dtype(_TYPES[dtype]), count)
 
 
@@ -306,25 +372,79 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Te
     """torch._utils._rebuild_tensor_v2; what follows is no part of the values."""
     if not isinstance(storage, _Storage):
         raise TypeError("a tensor has no storage")
-    return _Tensor(storage, offset, tuple(shape), tuple(strides))
+    return _Tensor(storage, offset, _sizes(shape), _sizes(strides))
 
 
-def _dictionary(pairs: Any = ()) -> dict[Any, Any]:
-    """collections.OrderedDict, which Python 2 pickles as a list of pairs."""
-    if not all(isinstance(key, str) for key, _ in pairs):
-        raise TypeError("the name of an entry is no text")
-    return dict(pairs)
+def _sizes(numbers: Any) -> tuple[Any, ...]:
+    """torch.Size, or a tuple or list in its place."""
+    if not isinstance(numbers, (tuple, list)):
+        raise TypeError("a shape or stride is no tuple")
+    return tuple(numbers)
+
+
+class _Dictionary(dict, Stateful):
+    """collections.OrderedDict, with the attributes that it was given."""
+
+    attributes: Mapping[Any, Any] = MappingProxyType({})
+
+    def __init__(self, pairs: Any = ()):
+        """Of pairs, a list of which Python 2 pickles."""
+        if not all(isinstance(key, str) for key, _ in pairs):
+            raise TypeError("the name of an entry is no text")
+        super().__init__(pairs)
+
+    def set_state(self, state: Any) -> None:
+        if isinstance(state, dict):
+            self.attributes = state
 
 
 def _storage_type(*_: Any) -> None:
     raise TypeError("a type of storage is called")
 
 
+def _opaque(*_: Any) -> Opaque:
+    return Opaque()
+
+
+_BESIDE = (  # plain values that stand beside the weights of checkpoints
+    *(
+        f"{module}.{name}"
+        for module in ("builtins", "__builtin__")
+        for name in (
+            *("bool", "int", "float", "complex", "str", "bytes", "bytearray"),
+            *("set", "frozenset", "dict", "list", "tuple", "slice", "range", "object"),
+            *("long", "unicode"),
+        )
+    ),
+    *("argparse.Namespace", "types.SimpleNamespace", "collections.Counter"),
+    *("collections.defaultdict", "collections.deque", "copy_reg._reconstructor"),
+    *("copyreg._reconstructor", "_codecs.encode", "numpy.dtype", "numpy.ndarray"),
+    *("datetime.datetime", "datetime.date", "datetime.timedelta", "torch.device"),
+    *(
+        f"{module}.{name}"
+        for module in ("pathlib", "pathlib._local")
+        for name in ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
+    ),
+    *(
+        f"numpy.{core}.multiarray.{name}"
+        for core in ("core", "_core")
+        for name in ("scalar", "_reconstruct")
+    ),
+    *(
+        f"torch.{name}"
+        for name in ("float64", "float32", "float16", "bfloat16", "int64", "int32")
+    ),
+    "lightning_fabric.utilities.data.AttributeDict",
+    "lightning.fabric.utilities.data.AttributeDict",
+    "pytorch_lightning.utilities.parsing.AttributeDict",
+)
+
 _MAKERS = {
+    **dict.fromkeys(_BESIDE, _opaque),
     **dict.fromkeys(_TYPES, _storage_type),
-    "collections.OrderedDict": _dictionary,
+    "collections.OrderedDict": _Dictionary,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
-    "torch.Size": tuple,
+    "torch.Size": _sizes,
 }

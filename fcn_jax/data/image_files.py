@@ -241,6 +241,7 @@ def _refuse_unfolding(
     image: Image.Image, size: int, result_bytes: int, where: str
 ) -> None:
     taken = image.width * image.height * (_bytes_a_pixel(image) + result_bytes)
+    taken += 8 * image.height  # Pillow keeps where each row begins
     if taken > max(SMALL, LARGEST_RATIO * size) or size > MAX_BYTES:
         raise DataError(
             f"{where}: its {size} bytes unfold to {image.width}x{image.height} pixels, "

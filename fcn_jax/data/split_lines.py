@@ -10,7 +10,6 @@ list are in the split, so flags that are equal are left out; where they differ, 
 could mean the images with 1 alone, and the list is refused.
 """
 
-import codecs
 import re
 import unicodedata
 from collections.abc import Collection
@@ -29,7 +28,6 @@ _HEADER_WORDS = (
     *("image_path", "label", "labels", "mask", "masks", "annotation", "label_path"),
     *("image_name", "index", "split", "mask_path", "", "#", "no"),
 )
-_JUDGED_BYTES = 2**14
 
 
 def read_stems(
@@ -55,7 +53,7 @@ def read_stems(
     stems, problems, flags = [], [], {}
     for number, line in lines:
         try:
-            stem, flag = _named(line, known)
+            stem, flag = named_stem(line, known)
             if not stem.isprintable():
                 raise DataError("which has characters that cannot be shown; type it")
         except DataError as error:
@@ -75,41 +73,26 @@ def read_stems(
     return stems, problems
 
 
-def looks_like_list(path: Path, known: Collection[str]) -> bool:
-    """Whether most of the first lines of a file name images that are there."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_JUDGED_BYTES)
-    except OSError:
-        return False
-    wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    text = head.decode("utf-16" if wide else "utf-8", "ignore")
-    lines = [line.strip() for line in text.splitlines()[:50] if line.strip()]
-    found = 0
-    for line in lines:
-        try:
-            found += _named(line, known)[0] in known
-        except DataError:
-            continue
-    return found > 0 and 2 * found >= len(lines)
-
-
 def _is_header(line: str, known: Collection[str]) -> bool:
-    fields = [field.lower() for field in _fields(line)]
+    fields = [field.lower() for field in fields_of(line)]
     return all(field in _HEADER_WORDS for field in fields) and not any(
-        _known(field, known) for field in (*_fields(line), line)
+        known_stem(field, known) for field in (*fields_of(line), line)
     )
 
 
-def _named(line: str, known: Collection[str]) -> tuple[str, str | None]:
-    """The stem of a line, and its flag where it has one."""
+def named_stem(line: str, known: Collection[str]) -> tuple[str, str | None]:
+    """The stem of a line, and its flag where it has one.
+
+    Raises:
+      DataError: where the line names two, or something else beside one.
+    """
     exact = unicodedata.normalize("NFC", line)
     if exact in known:
         return exact, None
-    fields = _fields(line)
+    fields = fields_of(line)
     if len(fields) == 2 and fields[1] in _FLAGS and "," not in line:
-        return _known(fields[0], known) or _stem(fields[0]), fields[1]
-    found = [_known(field, known) for field in fields]
+        return known_stem(fields[0], known) or _stem(fields[0]), fields[1]
+    found = [known_stem(field, known) for field in fields]
     named = list(dict.fromkeys(stem for stem in found if stem is not None))
     if len(named) > 1:
         raise DataError(
@@ -119,7 +102,7 @@ def _named(line: str, known: Collection[str]) -> tuple[str, str | None]:
     if not named:
         return _stem(line), None
     # A path with blanks in its names.
-    whole = _known(line, known)
+    whole = known_stem(line, known)
     if whole and not any(PICTURE_ENDING.search(field) for field in fields[:-1]):
         return whole, None
     rest = [field for field, stem in zip(fields, found, strict=True) if stem is None]
@@ -132,7 +115,7 @@ def _named(line: str, known: Collection[str]) -> tuple[str, str | None]:
     return named[0], None
 
 
-def _fields(line: str) -> list[str]:
+def fields_of(line: str) -> list[str]:
     """Parted by tabs, commas or semicolons where there are any, else by blanks."""
     for separator in ("\t", ",", ";"):
         if separator in line:
@@ -146,7 +129,7 @@ def _bare(field: str) -> str:
     return field[1:-1].strip() if quoted else field
 
 
-def _known(text: str, known: Collection[str]) -> str | None:
+def known_stem(text: str, known: Collection[str]) -> str | None:
     """The stem of an image or label that a text names; None where there is none."""
     whole = unicodedata.normalize("NFC", text)
     bare = _bare(whole)

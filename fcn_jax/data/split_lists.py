@@ -5,13 +5,13 @@ so every file that looks like one is read or is a problem.
 """
 
 import dataclasses
-import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.listing import is_hidden
-from fcn_jax.data.split_lines import looks_like_list, read_stems
+from fcn_jax.data.split_lines import read_stems
+from fcn_jax.data.stray_lists import foreign_problems, stray_problems
 
 PLACES = ("splits", "ImageSets/Segmentation", "ImageSets", ".")
 ENDINGS = ("", ".txt", ".lst", ".list", ".csv", ".tsv")
@@ -19,8 +19,6 @@ COMMON_NAMES = ("train", "val", "test", "trainval", "valid", "validation", "dev"
 
 _NO_LISTS = ("classes", "labels", "labelmap", "class_names", "class_dict", "readme")
 _NO_LISTS += ("license", "licence", "copying", "requirements")
-_DEPTH = 2  # directories below the folder in which unread lists are looked for
-_FILES_LOOKED_AT = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +68,10 @@ def read_splits(
                 f"{other.file} and {file} are both lists of the split {name}, and differ; "
                 "keep one of them"
             )
-    problems += _unread(root, place, paths, splits, known)
+    files = {own.file: frozenset(own.stems) for own in splits.values()}
+    for own in PLACES[:-1]:
+        problems += foreign_problems(root, own, (*ENDINGS[1:],), _NO_LISTS)
+    problems += stray_problems(root, paths, files, known)
     first = [name for name in COMMON_NAMES if name in splits]
     return {name: splits[name] for name in (*first, *splits)}, problems
 
@@ -102,74 +103,3 @@ def _may_be_list(path: Path) -> bool:
         and path.suffix.lower() in ENDINGS
         and path.stem.lower() not in _NO_LISTS
     )
-
-
-def _unread(
-    root: Path,
-    place: str | None,
-    read: Sequence[Path],
-    splits: Mapping[str, SplitList],
-    known: Collection[str],
-) -> list[str]:
-    """A sentence for each file that is a list, or should be one, and is not read."""
-    problems = [
-        f"{path.relative_to(root).as_posix()} is not read, since its ending is none of "
-        f"{', '.join(ENDINGS[1:])}; convert it to stems, one a line, or move it away"
-        for path in (_foreign(root / place) if place not in (None, ".") else ())
-    ]
-    own_lists = ", ".join(own.file for own in list(splits.values())[:3])
-    for path in _text_files(root, _DEPTH):
-        file = path.relative_to(root).as_posix()
-        # Beside its lists for segmentation VOC has some for each class.
-        of_voc = place == "ImageSets/Segmentation" and file.startswith("ImageSets/")
-        if path in read or of_voc or not looks_like_list(path, known):
-            continue
-        if not _is_harmless(path, file, splits, known):
-            problems.append(
-                f"{file} looks like a split list and is not read"
-                + (f", since {own_lists} are" if splits else "")
-                + "; move all lists into splits/, and what is no list out of the folder"
-            )
-    return problems
-
-
-def _is_harmless(
-    path: Path, file: str, splits: Mapping[str, SplitList], known: Collection[str]
-) -> bool:
-    """Whether a list is a copy of the one that is read, or names all files there are."""
-    try:
-        stems = set(read_stems(path, file, known)[0])
-    except DataError:
-        return False
-    own = splits.get(_split_name(path))
-    return stems.issuperset(known) or (own is not None and set(own.stems) == stems)
-
-
-def _foreign(directory: Path) -> list[Path]:
-    """Visible files of a directory of lists that cannot be lists."""
-    return [
-        path
-        for path in sorted(directory.iterdir())
-        if path.is_file()
-        and not is_hidden(path.name)
-        and path.suffix.lower() not in ENDINGS
-        and path.stem.lower() not in _NO_LISTS
-    ]
-
-
-def _text_files(directory: Path, depth: int) -> Iterator[Path]:
-    """Files that may be lists, below a directory, without hidden ones."""
-    looked = 0
-    try:
-        with os.scandir(directory) as entries:
-            ordered = sorted(entries, key=lambda entry: entry.name)
-    except PermissionError:
-        return
-    for entry in ordered:
-        path = directory / entry.name
-        if entry.is_dir(follow_symlinks=False):
-            if depth > 0 and not is_hidden(entry.name):
-                yield from _text_files(path, depth - 1)
-        elif _may_be_list(path) and looked < _FILES_LOOKED_AT and entry.is_file():
-            looked += 1
-            yield path

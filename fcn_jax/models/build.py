@@ -1,5 +1,6 @@
 """The one visible place where names become modules."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Literal
@@ -62,7 +63,7 @@ def build_fcn(
         order: AlexNet's order of pooling and normalisation.
 
     Raises:
-        ValueError: for a name or combination that does not exist.
+        ValueError: for a name, value or combination that does not exist.
     """
     for name, value, allowed in (
         ("backbone", backbone, tuple(SCORED)),
@@ -74,6 +75,9 @@ def build_fcn(
         ("order", order, ORDERS),
     ):
         _check(name, value, allowed)
+    _check_width(width)
+    if dropout_rate is not None and not 0 <= dropout_rate < 1:
+        raise ValueError(f"dropout_rate is {dropout_rate!r}; it must be in [0, 1)")
     if at_once and (stride == 32 or score_at):
         raise ValueError(
             "at_once scales the skips, but stride 32 and score_at have none; set "
@@ -123,6 +127,7 @@ def build_classifier(
     """
     _check("backbone", backbone, tuple(SCORED))
     _check("order", order, ORDERS)
+    _check_width(width)
     if backbone == "googlenet":
         trunk = partial(GoogLeNet, width=width, input_pad=0)
         head = partial(
@@ -143,6 +148,13 @@ def _check(name: str, value: object, allowed: tuple[object, ...]) -> None:
         raise ValueError(
             f"{name} is {value!r}; it must be one of "
             f"{', '.join(str(choice) for choice in allowed)}"
+        )
+
+
+def _check_width(width: float) -> None:
+    if not 0 < width < math.inf:
+        raise ValueError(
+            f"width is {width!r}; it must be a finite factor on the channels, above 0"
         )
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from fcn_jax.data.batches import EvaluationBatch, TrainBatch
 from fcn_jax.data.buckets import choose_canvases
 from fcn_jax.data.examples import DataError, Example
 from fcn_jax.data.labels import Classes
@@ -352,3 +353,31 @@ def test_numbers_out_of_range_are_refused(changes, message):
     """Oracle: the ranges of the documentation."""
     with pytest.raises(ValueError, match=message):
         training(**changes)
+
+
+@pytest.mark.parametrize("order", ["shuffle", "replacement"])
+def test_what_a_batch_waits_for_is_what_it_holds(order):
+    """Oracle: the names at the positions that the batches themselves give."""
+    build = TrainBatch(
+        source=TRAIN,
+        seed=5,
+        batch_size=4,
+        accumulation=2,
+        order=order,
+        canvases=(CANVAS,),
+        augmentation=AUGMENTATION,
+        fill={"color": (9, 8, 7)},
+        process_index=1,
+        process_count=2,
+    )
+    held = [
+        TRAIN.name(draw_index(int(own), count=len(TRAIN), seed=5, order=order))
+        for own in build(3)["index"].flat
+    ]
+    assert build.describe(3) == f"images {', '.join(held)}"
+    scored = EvaluationBatch(VAL, 4, (CANVAS,), 0, 1)
+    assert scored.describe(1) == f"images {VAL.name(4)}"
+    many = EvaluationBatch(TRAIN, 60, (CANVAS,), 0, 1)
+    assert "more" not in many.describe(0)
+    numbered = EvaluationBatch(_Numbered(60), 60, (CANVAS,), 0, 1)
+    assert numbered.describe(0).endswith(f"{_Numbered(60).name(19)} and 40 more")

@@ -212,13 +212,33 @@ def test_what_cannot_be_read_is_a_problem_for_check_and_training(tmp_path, kind)
 
 
 @pytest.mark.parametrize(
-    "file", ["lists/train.txt", "Splits/val.txt", "data/x/a.lst", "val_list.txt"]
+    "file",
+    [
+        *("lists/train.txt", "Splits/val.txt", "data/x/a.lst", "val_list.txt"),
+        *("annotations/instances_val.json", "split.csv", "splits.yaml", "all.csv"),
+    ],
 )
 def test_without_lists_in_their_place_those_elsewhere_are_no_silence(tmp_path, file):
     """Oracle: a folder whose lists would be ignored is not split by us."""
     root = make_folder(tmp_path, splits=False)
-    put(file, lines(VAL))(root)
+    texts = {
+        "annotations/instances_val.json": '{"images": [{"file_name": "i0.png"}]}',
+        "split.csv": "image,split\n" + lines(TRAIN + VAL, "{}.png,train"),
+        "all.csv": "image,set\n" + lines(TRAIN, "{},train") + lines(VAL, "{},test"),
+        "splits.yaml": "train:\n" + lines(TRAIN, "  - {}"),
+    }
+    put(file, texts.get(file, lines(VAL)))(root)
     with pytest.raises(DataError, match=f"{file} looks like a split list and is not"):
+        open_folder(root, "train")
+    assert len(check_folder(root).problems) == 1
+
+
+@pytest.mark.parametrize("file", ["splits/train.npy", "ImageSets/val.mat"])
+def test_a_place_of_lists_with_other_files_alone_is_no_silence(tmp_path, file):
+    """Oracle: somebody split the folder, in a form that is not read."""
+    root = make_folder(tmp_path, splits=False)
+    put(file, b"\x93NUMPY")(root)
+    with pytest.raises(DataError, match=f"{file} is not read, since its ending is"):
         open_folder(root, "train")
     assert len(check_folder(root).problems) == 1
 
@@ -234,6 +254,9 @@ def test_what_is_no_list_is_left_alone(tmp_path):
     put("labels/i0.txt", "0 0.5 0.5 0.1 0.1\n")(root)
     put("train.txt", lines(TRAIN, "images/{}.png"))(root)
     put("ImageSets/Main/val.txt", lines(VAL))(root)
+    put("config.json", '{"train": {"batch": 4}, "i0": 1}'.replace("i0", "j0"))(root)
+    put("labels/i1.json", '{"imagePath": "i1.png", "test": 1}')(root)
+    put("weather.csv", "name,sky\n" + lines(TRAIN + VAL, "{}.png,rain"))(root)
     put("sizes.csv", "name,height,width\n" + lines(TRAIN + VAL, "{}.png,8,12"))(root)
     assert check_folder(root).problems == ()
     assert names(root, "train") == TRAIN

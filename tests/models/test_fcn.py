@@ -82,3 +82,19 @@ def test_initial_parameters_do_not_depend_on_x64(name):
     for path, value in usual.items():
         assert wide[path].dtype == value.dtype == np.float32, path
         np.testing.assert_array_equal(wide[path], value, err_msg=path)
+
+
+@pytest.mark.parametrize("width", [float("inf"), float("nan"), 0.0, -1.0])
+def test_widths_that_no_net_has_are_refused(width):
+    """Oracle: a factor on a number of channels."""
+    with pytest.raises(ValueError, match="width is .* finite factor"):
+        build_fcn(backbone="vgg16", outputs={"semantic": 3}, width=width)
+    with pytest.raises(ValueError, match="width is .* finite factor"):
+        build_classifier(backbone="vgg16", width=width)
+
+
+@pytest.mark.parametrize("rate", [1.0, -0.1, float("nan")])
+def test_rates_of_dropout_that_keep_nothing_are_refused(rate):
+    """Oracle: a probability below 1."""
+    with pytest.raises(ValueError, match="dropout_rate is"):
+        build_fcn(backbone="vgg16", outputs={"semantic": 3}, dropout_rate=rate)

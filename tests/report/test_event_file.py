@@ -2,6 +2,7 @@
 
 import math
 import struct
+import time
 
 import pytest
 from tensorboard.backend.event_processing import event_file_loader
@@ -67,3 +68,33 @@ def test_events_are_those_of_protocol_buffers(tmp_path):
 def test_numbers_beyond_float32(value, stored):
     """Oracle: struct; the event is written all the same."""
     assert scalar("x", value).endswith(struct.pack("<f", stored))
+
+
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        "events.out.tfevents.9999999998.999999999.host",
+        "events.out.tfevents.9999999998.host.1.v2",
+        "events.out.tfevents.9999999998.000000005.host",
+        "something else",
+    ],
+)
+def test_a_clock_that_went_back_does_not_turn_the_order(tmp_path, earlier, monkeypatch):
+    """Oracle: the order of names, which is TensorBoard's, of three files."""
+    (tmp_path / earlier).touch()
+    EventFile(tmp_path, 0).close()
+    monkeypatch.setattr(time, "time_ns", lambda: 10**18)
+    EventFile(tmp_path, 5).close()
+    names = sorted(path.name for path in tmp_path.iterdir() if path.name != earlier)
+    assert len(names) == 2
+    first, second = (
+        next(
+            e.step
+            for e in event_file_loader.LegacyEventFileLoader(path).Load()
+            if e.step
+        )
+        for path in (str(tmp_path / name) for name in names)
+    )
+    assert (first, second) == (1, 6)
+    if earlier.startswith("events"):
+        assert sorted([earlier, *names])[0] == earlier

@@ -27,6 +27,7 @@ from fcn_jax.data.prepared import (
     prepared_root,
     recorded_counts,
 )
+from fcn_jax.program import remedy
 
 Encoded = Callable[[], bytes]
 """Gives the bytes of an encoded picture when asked, `path.read_bytes` for a file."""
@@ -239,7 +240,8 @@ def prepare(
                 Path(lists or source),
             )
             _refuse_repeated(dataset, tree)
-            _write(dataset, tree, root, report)
+            with remedy(f"writing {directory}: free some space, or give --data_dir"):
+                _write(dataset, tree, root, report)
             shutil.rmtree(extracted, ignore_errors=True)
         counts = recorded_counts(directory)
     return _sentence(dataset, counts, directory, written)

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from fcn_jax.data.examples import DataError
+from fcn_jax.data.image_files import MAX_PIXELS
 from fcn_jax.data.importing.export import Entry, Export
-from fcn_jax.data.importing.opening import MAX_PIXELS
 from fcn_jax.data.importing.options import Options
 from fcn_jax.data.importing.rle import decode_runs
 from fcn_jax.data.importing.shape_classes import ShapeClasses, classes_of

@@ -11,10 +11,11 @@ import numpy as np
 from PIL import Image
 
 from fcn_jax.data.examples import DataError
+from fcn_jax.data.image_files import MAX_PIXELS, decode, size_of
 from fcn_jax.data.importing.class_lists import find_list
 from fcn_jax.data.importing.export import Entry, Export
 from fcn_jax.data.importing.json_file import field, read_json
-from fcn_jax.data.importing.opening import opened
+from fcn_jax.data.importing.masks import FORMATS
 from fcn_jax.data.importing.options import Options
 from fcn_jax.data.importing.shape_classes import ShapeClasses, classes_of
 from fcn_jax.data.importing.shapes import Point, checked_points, draw
@@ -135,8 +136,8 @@ def _read(tree: Tree, file: PurePosixPath) -> _Annotation:
 
 
 def _size(picture: Path | bytes, where: str) -> tuple[int, int]:
-    with opened(picture, where) as image:
-        return image.height, image.width
+    height, width, _ = size_of(picture, FORMATS, where=where, max_pixels=MAX_PIXELS)
+    return height, width
 
 
 def _bytes(text: str, where: str) -> bytes:
@@ -184,8 +185,10 @@ def _paint(
 
 def _mask(shape: _Shape, where: str) -> tuple[tuple[int, int], np.ndarray]:
     """(x, y) of a mask and its `[H, W] bool`; its corners are its outermost pixels."""
-    with opened(shape.pixels, where) as image:
-        pixels = np.asarray(image.convert("L")) > 0
+    found = decode(
+        shape.pixels, ("PNG",), where=where, max_pixels=MAX_PIXELS, result_bytes=1
+    )
+    pixels = np.asarray(found.image.convert("L")) > 0
     (x0, y0), (x1, y1) = ((int(x), int(y)) for x, y in shape.points)
     if pixels.shape != (y1 - y0 + 1, x1 - x0 + 1):
         raise DataError(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.importing.class_lists import ClassList, Listed
+from fcn_jax.data.importing.class_lists import ClassList, is_ignored
 from fcn_jax.data.importing.export import Class
 from fcn_jax.data.importing.masks import (
     COLOR,
@@ -18,9 +18,10 @@ from fcn_jax.data.importing.masks import (
     spoken,
 )
 from fcn_jax.data.importing.options import Options, value_code
-from fcn_jax.data.labels import IGNORE, VOID_COLOR
+from fcn_jax.data.labels import IGNORE, VOID_COLOR, Color
 
 VALUES, COLORS = "values", "colours"
+IGNORED = "ignore"
 _VOID = {VALUES: IGNORE, COLORS: color_code(VOID_COLOR)}
 
 
@@ -95,8 +96,9 @@ def table_of(
             "the nearest of these values"
         )
     by, entries, origin = _entries(surveys, listed, options)
-    if by == VALUES:
-        _refuse_contradictions(surveys)
+    contradiction = _contradiction(surveys) if by == VALUES else ""
+    if contradiction:
+        raise DataError(contradiction)
     counts = _counts(surveys, by)
     ids, classes, ignored = _numbered(entries, by, options)
     ids |= dict.fromkeys(ignored, IGNORE)
@@ -124,27 +126,33 @@ def _entries(
 ) -> tuple[str, list[tuple[int, str]], str]:
     """How masks are read, the class name of each value, and where that comes from."""
     if options.map:
-        return _mapped(options.map)
+        return _mapped(surveys, options)
     start = 1 if options.reduce_zero_label else 0
     zero = ", from 1, and 0 is ignored" if start else ", from 0"
     if options.names:
         return VALUES, list(enumerate(options.names, start)), f"--names{zero}"
     if listed is None:
         raise DataError(_undecided(surveys))
-    entries = list(listed.listed)
-    if all(entry.value is not None for entry in entries):
-        valued = [(int(entry.value or 0), entry.name) for entry in entries]
+    if listed.values is not None and not start:
+        by_id = sorted(listed.values.items(), key=lambda own: own[1])
+        valued = [(value, _name(listed, number)) for value, number in by_id]
+        valued = [own for own in valued if own != (IGNORE, IGNORED)]
         return VALUES, valued, f"values and names of {listed.origin}"
-    colored = [
-        (color_code(entry.color), entry.name) for entry in entries if entry.color
-    ]
-    if len(colored) == len(entries) and not start:
-        if _fits(surveys, colored):
+    if listed.colors is not None and not start:
+        colored = [
+            (color_code(color), name)
+            for name, color in zip(listed.names, listed.colors, strict=True)
+        ]
+        colored += [(color_code(color), IGNORED) for color in listed.void]
+        grey = all(one.kind == "grey" for one in surveys.values())
+        if not grey or _fits(surveys, colored):
             return COLORS, colored, f"colours and names of {listed.origin}"
-        if any(one.kind != "grey" for one in surveys.values()):
-            return COLORS, colored, f"colours and names of {listed.origin}"
-    named = [(i, entry.name) for i, entry in enumerate(entries, start)]
+    named = list(enumerate(listed.names, start))
     return VALUES, named, f"names of {listed.origin}{zero}"
+
+
+def _name(listed: ClassList, number: int) -> str:
+    return IGNORED if number == IGNORE else listed.names[number]
 
 
 def _fits(surveys: Mapping[str, Survey], colored: Sequence[tuple[int, str]]) -> bool:
@@ -153,10 +161,11 @@ def _fits(surveys: Mapping[str, Survey], colored: Sequence[tuple[int, str]]) -> 
 
 
 def _mapped(
-    pairs: Sequence[tuple[str, str]],
+    surveys: Mapping[str, Survey], options: Options
 ) -> tuple[str, list[tuple[int, str]], str]:
+    """The entries of --map, as values, as colours, or as greys where these are meant."""
     entries = []
-    for text, name in pairs:
+    for text, name in options.map:
         code = value_code(text)
         if code is None:
             raise DataError(
@@ -169,7 +178,33 @@ def _mapped(
         raise DataError("--map mixes numbers and colours; give one kind")
     if all(colors):
         return COLORS, entries, "--map, in its order"
-    return VALUES, sorted(entries), "--map, in the order of the values"
+    entries.sort()
+    if _are_greys({code for code, _ in entries}, surveys, options):
+        greys = [(_as_grey(code), name) for code, name in entries]
+        return COLORS, greys, "--map, whose values are the greys that are seen"
+    return VALUES, entries, "--map, in the order of the values"
+
+
+def _are_greys(
+    mapped: set[int], surveys: Mapping[str, Survey], options: Options
+) -> bool:
+    """Whether masks have the mapped values as brightness alone, not as stored.
+
+    White is 255 in grey of 8 bits, 1 in grey of 1 bit, and any index of a palette.
+    """
+    ignored = {value_code(text) for text in options.ignore} - {None}
+    wanted = {*mapped, *ignored}
+    stored = _contradiction(surveys) == "" and (
+        options.nearest
+        or all(wanted >= set(one.values or ()) for one in surveys.values())
+    )
+    greys = {_as_grey(value) for value in wanted if value is not None and value < 256}
+    seen = options.nearest or all(greys >= set(one.colors) for one in surveys.values())
+    return seen and not stored and max(mapped) < 256
+
+
+def _as_grey(code: int) -> int:
+    return COLOR + code * 0x010101 if code < 256 else code
 
 
 def _numbered(
@@ -177,9 +212,12 @@ def _numbered(
 ) -> tuple[dict[int, int], tuple[Class, ...], list[int]]:
     """Ids of values, the classes, and the values that are ignored."""
     word = "colour" if by == COLORS else "value"
-    dropped, ignored = set(), []
+    dropped = {name for _, name in entries if is_ignored(name)}
+    ignored = []
     for text in options.ignore:
         code = value_code(text)
+        if code is not None and by == COLORS:
+            code = _as_grey(code)
         if text in {name for _, name in entries}:
             dropped.add(text)
         elif code is not None and (code >= COLOR) == (by == COLORS):
@@ -217,13 +255,13 @@ def _ordered(found: Sequence[str], wanted: Sequence[str]) -> list[str]:
     return list(wanted)
 
 
-def _refuse_contradictions(surveys: Mapping[str, Survey]) -> None:
-    """Refuses files between which a value may have changed its meaning."""
-    homes: dict[object, str] = {}
+def _contradiction(surveys: Mapping[str, Survey]) -> str:
+    """Between which files a value changes its meaning; empty where it does not."""
+    homes: dict[tuple[str, int], str] = {}
     shown: dict[int, tuple[int, str]] = {}
     for name, one in surveys.items():
         if one.values is None:
-            raise DataError(
+            return (
                 f"{name} is in colours, and classes are given by values; give the colour "
                 "of each class, --map=#rrggbb:NAME,... or --classes=FILE with name r g b"
             )
@@ -231,25 +269,26 @@ def _refuse_contradictions(surveys: Mapping[str, Survey]) -> None:
             for value, color in one.color_of.items():
                 before = shown.setdefault(value, (color, name))
                 if before[0] != color:
-                    raise DataError(
+                    return (
                         f"{before[1]} and {name} have palettes that differ: index {value} "
                         f"is {spoken(before[0])} in one and {spoken(color)} in the other; "
                         "give --map=#rrggbb:NAME,... to read colours"
                     )
         if set(one.values) != {0}:
-            homes.setdefault((one.kind, min(one.bits, 8)), name)
+            kind = "palette" if one.kind == "palette" else "grey"
+            homes.setdefault((kind, min(one.bits, 8)), name)
     if len(homes) > 1:
         (first, one), (second, other), *_ = homes.items()
-        raise DataError(
-            f"{one} is {_encoding(first)} and {other} {_encoding(second)}, between which "
-            "programs change the values and not the picture; give --map=#rrggbb:NAME,... "
-            "to read what is seen"
+        return (
+            f"{one} is {_encoding(*first)} and {other} {_encoding(*second)}, between "
+            "which programs change the values and not the picture; give "
+            "--map=#rrggbb:NAME,... to read what is seen"
         )
+    return ""
 
 
-def _encoding(home: object) -> str:
-    kind, bits = home if isinstance(home, tuple) else ("", 0)
-    return f"{bits}-bit grey" if kind == "grey" else f"a {kind} image"
+def _encoding(kind: str, bits: int) -> str:
+    return f"{bits}-bit grey" if kind == "grey" else "a palette image"
 
 
 def _refuse_two_values(
@@ -341,15 +380,13 @@ def _unknown_sentence(
     )
 
 
-def from_ids(listed: Sequence[Listed]) -> ValueTable:
+def from_ids(listed: Sequence[tuple[str, Color, int]]) -> ValueTable:
     """The table of a data set whose values are published; all others are ignored.
 
     Args:
-      listed: classes with their values, in the order of the ids.
+      listed: name, colour and value of the classes, in the order of the ids.
     """
-    by_value = {int(entry.value or 0): i for i, entry in enumerate(listed)}
+    by_value = {value: i for i, (_, _, value) in enumerate(listed)}
     ids = {value: by_value.get(value, IGNORE) for value in range(256)}
-    classes = tuple(
-        Class(entry.name, f"value {entry.value}", entry.color) for entry in listed
-    )
+    classes = tuple(Class(name, f"value {v}", color) for name, color, v in listed)
     return ValueTable(VALUES, ids, classes)

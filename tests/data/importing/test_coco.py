@@ -21,7 +21,7 @@ from tests.data.importing.exports import (
 SIZE = (20, 30)
 CATEGORIES = [
     {"id": 18, "name": "dog", "supercategory": "animal"},
-    {"id": 3, "name": "traffic_light", "supercategory": ""},
+    {"id": 3, "name": "traffic light", "supercategory": ""},
     {"id": 90, "name": "cat", "supercategory": "animal"},
 ]  # ids 2, 1 and 3 of the folder
 
@@ -99,7 +99,7 @@ def test_polygons(tmp_path):
     ids[2:10, 2:15] = ids[0:4, 20:30] = 2
     ids[3:6, 8:12] = 3
     same(labels(target), {"pic": ids})
-    assert names(target) == ["background", "traffic_light", "dog", "cat"]
+    assert names(target) == ["background", "traffic light", "dog", "cat"]
     assert table["class 2 dog"].startswith("category 18; ")
     assert "the smaller is on top" in table["shapes"]
 

@@ -56,12 +56,12 @@ SHAPES = [
 ]
 
 
-def wanted(dog, cat, ignore=255):
+def wanted(dog, cat):
     ids = np.zeros(SIZE, np.uint8)
     ids[2:9, 1:7] = dog
     ids[5:11, 4:13] = cat
     ids[1:4, 20:26] = ids[12:15, 20:26] = cat
-    ids[18:20, :] = ignore
+    ids[18:20, :] = 255
     return ids
 
 
@@ -81,7 +81,7 @@ def test_classes_of_labels_txt(tmp_path):
 def test_classes_without_a_list_are_sorted(tmp_path):
     source = tmp_path / "source"
     write(source, SHAPES)
-    target, table = imported(source, ignore=("__ignore__",))
+    target, table = imported(source)
     same(labels(target), {"pic": wanted(dog=2, cat=1)})
     assert names(target) == ["background", "cat", "dog"]
     assert "sorted by name" in table["classes"]
@@ -90,14 +90,13 @@ def test_classes_without_a_list_are_sorted(tmp_path):
 def test_names_and_map(tmp_path):
     source = tmp_path / "source"
     write(source, SHAPES)
-    target, _ = imported(source, names=("dog", "cat", "__ignore__"))
-    same(labels(target), {"pic": wanted(dog=1, cat=2, ignore=3)})
+    target, _ = imported(source, names=("dog", "cat"))
+    same(labels(target), {"pic": wanted(dog=1, cat=2)})
     (tmp_path / "merged").mkdir()
     write(tmp_path / "merged", SHAPES)
     target, _ = imported(
         tmp_path / "merged",
         map=(("dog", "animal"), ("cat", "animal")),
-        ignore=("__ignore__",),
     )
     same(labels(target), {"pic": wanted(dog=1, cat=1)})
     assert names(target) == ["background", "animal"]
@@ -185,7 +184,7 @@ def test_masks_within_the_json(tmp_path, at):
         ({"shapes": [7]}, "shape 1: 'label' must be a text"),
         ({"shapes": [shape("a", [[1e99, 0]] * 3)]}, "is no pair of numbers"),
         ({"imageData": "!"}, "is not base64"),
-        ({"imageData": "AAAA"}, "no picture that is read here"),
+        ({"imageData": "AAAA"}, "not a readable JPEG"),
         ({"imagePath": "../../etc/passwd"}, "outside of"),
         ({"imagePath": "/etc/passwd"}, "an absolute path"),
         ({"imagePath": "C:\\x.png"}, "an absolute path"),

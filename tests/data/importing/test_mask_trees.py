@@ -63,6 +63,9 @@ def test_masks_in_other_formats_and_modes(tmp_path, ending, mode):
         (source / "masks").mkdir(exist_ok=True)
         image = Image.fromarray(ids * np.uint8(255)).convert(mode)
         image.save(source / "masks" / f"{stem}{ending}")
+    target, _ = imported(source, map=BINARY)
+    same(labels(target), maps)
+    source.with_name("source-imported").rename(tmp_path / "values")
     colors = (("#000000", "background"), ("255/255/255", "object"))
     target, _ = imported(source, map=colors)
     same(labels(target), maps)
@@ -149,7 +152,7 @@ def test_colours_and_their_list(tmp_path):
     with pytest.raises(DataError, match="--map=#000000:NAME0,#0080ff:NAME1,#ff0000"):
         imported(source)
     (source / "class_dict.csv").write_text(
-        "name,r,g,b\nbackground,0,0,0\nred_car,255,0,0\nsky,0,128,255\n"
+        "name,r,g,b\nbackground,0,0,0\nred car,255,0,0\nsky,0,128,255\n"
     )
     target, table = imported(source)
     same(labels(target), maps)
@@ -189,9 +192,10 @@ def test_depths_that_differ_are_refused_or_read_as_seen(tmp_path):
         source / "masks" / "pic1.png"
     )
     with pytest.raises(DataError, match=r"pic0.png is 8-bit grey and .*pic1.png 1-bit"):
-        imported(source, map=BINARY)
-    target, _ = imported(source, map=(("#000000", "background"), ("#ffffff", "object")))
+        imported(source, names=("background", "object"))
+    target, table = imported(source, map=BINARY)
     same(labels(target), maps)
+    assert "the greys that are seen" in table["classes"]
 
 
 @pytest.mark.parametrize("ending", [".jpg", ".webp"])
@@ -202,10 +206,7 @@ def test_lossy_masks_need_nearest(tmp_path, ending):
     save(source / "masks" / f"pic0{ending}", maps["pic0"] * np.uint8(255))
     with pytest.raises(DataError, match="--nearest"):
         imported(source, map=BINARY)
-    pairs = BINARY
-    if ending == ".webp":  # stored in colours
-        pairs = (("#000000", "background"), ("#ffffff", "object"))
-    target, table = imported(source, map=pairs, nearest=True)
+    target, table = imported(source, map=BINARY, nearest=True)
     same(labels(target), maps)
     assert "pixels had other values" in table["nearest"]
 
@@ -296,7 +297,7 @@ def test_cvat_masks(tmp_path, form):
             save(path, 2 - ids, flat)
     (source / "labelmap.txt").write_text(
         "# label:color_rgb:parts:actions\nbackground:0,0,0::\n"
-        "living_cell:250,50,83::\ndebris:51,221,255::\n"
+        "living cell:250,50,83::\ndebris:51,221,255::\n"
     )
     lists = source / "ImageSets" / "Segmentation"
     lists.mkdir(parents=True)
@@ -304,9 +305,9 @@ def test_cvat_masks(tmp_path, form):
     target, table = imported(source)
     same(labels(target), maps)
     assert not (target / "splits").exists()
-    assert table["class 1 living_cell"].startswith("colour #fa3253; ")
+    assert table["class 1 living cell"].startswith("colour #fa3253; ")
     assert (target / "classes.txt").read_text().splitlines()[1] == (
-        "living_cell 250 50 83"
+        "living cell 250 50 83"
     )
 
 
