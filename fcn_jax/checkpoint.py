@@ -240,7 +240,7 @@ def load(
     """
     if which not in ("best", "newest"):
         raise ValueError(f"which is {which!r}; it must be 'best' or 'newest'")
-    root = pathlib.Path(located(os.fspath(path))).absolute()
+    root = pathlib.Path(located(path)).absolute()
     refuse_file(root, "the checkpoint")
     if (root / "checkpoints").is_dir():
         root = root / "checkpoints"

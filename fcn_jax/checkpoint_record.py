@@ -79,6 +79,14 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, Mapping)
 
 
+def _is_position(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and all(type(value.get(key, 0)) is int for key in ("images", "length"))
+        and all(is_text(value.get(key, "")) for key in ("train", "evaluation"))
+    )
+
+
 def _are_classes(value: Any) -> bool:
     colour = sequence_of(is_whole)
     return (
@@ -111,7 +119,10 @@ _PARTS: dict[str, tuple[Check, str]] = {
         _object_of(is_preprocessing),
         "inputs, each with mean, scale, logarithm and origin",
     ),
-    "data": (_is_object, "an object"),
+    "data": (
+        _is_position,
+        "an object with images and length (whole numbers) and train (a text)",
+    ),
     "origins": (_object_of(is_text), "a text for each parameter"),
     "missing": (sequence_of(is_text), "a list of parameters"),
 }

@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 
-def located(path: str) -> str:
+def located(path: str | os.PathLike) -> str:
     """The path with `~` or `~user` at its start replaced by the home directory.
 
     Args:
@@ -17,6 +17,7 @@ def located(path: str) -> str:
     Raises:
         ValueError: for a user that there is not, unless a file is called so.
     """
+    path = os.fspath(path)
     if not path.startswith("~"):
         return path
     expanded = os.path.expanduser(path)

@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 from absl import logging
 
-from fcn_jax import assembly, checkpoint, sanity, sharding
+from fcn_jax import assembly, checkpoint, experiment, sanity, sharding
 from fcn_jax.assembly import Parts
 from fcn_jax.checkpoint import Checkpoint
+from fcn_jax.checkpoint_record import required
 from fcn_jax.config import Config, initial_checkpoints
 from fcn_jax.convert.surgery import Rules, classes_of, new_names
 from fcn_jax.labelled import check_labels
@@ -82,14 +83,18 @@ def _resumed(
 ) -> tuple[TrainState, dict[str, str]]:
     here = data_position(config, parts, found.step)
     where = str(found.directory)
-    check_same_data(found.record["data"], here, parts.train_source, where)
+    check_same_data(
+        required(found.record, "data", where), here, parts.train_source, where
+    )
     _say_unread_start(config, found)
     params = fill(state.params, found.params, "net")
     optimizer = fill(state.opt_state, found.optimizer or {}, "optimiser state")
     logging.info("continuing %s after step %d", found.directory.parent, found.step)
     everywhere = sharding.replicated(parts.mesh)
     restored = TrainState(jnp.int32(found.step), params, optimizer)
-    return jax.device_put(restored, everywhere), found.record["origins"]
+    return jax.device_put(restored, everywhere), required(
+        found.record, "origins", where
+    )
 
 
 def _say_unread_start(config: Config, found: Checkpoint) -> None:
@@ -178,8 +183,9 @@ def check_preprocessing(
     Raises:
         ValueError: unless it is meant, if scale or logarithm differ, a mean is far off, or reversed.
     """
-    for name in sorted(records.keys() & found.record["preprocessing"].keys()):
-        before = Preprocessing.from_dict(found.record["preprocessing"][name])
+    stored = required(found.record, "preprocessing", str(found.directory))
+    for name in sorted(records.keys() & stored.keys()):
+        before = Preprocessing.from_dict(stored[name])
         now = records[name]
         problem = _other_kind(before, now)
         if problem and not replace:
@@ -225,8 +231,8 @@ def _distance(one: Sequence[float], other: Sequence[float]) -> float:
 def missing_weights(init_from: str) -> str:
     """The sentence for an `init_from` that is not there: what makes it."""
     parent, name = Path(init_from).parent.name, Path(init_from).name
-    if parent == "runs" and Path(f"experiments/{name}.py").is_file():
-        remedy = f"train it: python -m fcn_jax.main --config=experiments/{name}.py"
+    if parent == "runs" and name in experiment.names():
+        remedy = f"train it: python -m fcn_jax.main --config={name}"
     elif parent == "third_party_weights":
         remedy = (
             "convert the pretrained weights into it, python -m fcn_jax.convert FILE "

@@ -261,7 +261,9 @@ def test_scores_of_another_split_have_a_file_of_their_own(cache, finished, tmp_p
     assert (trained["data"], trained["split"]) == ("synthetic", "train")
     assert (scored["data"], scored["split"]) == ("synthetic", "val")
     assert trained["fingerprint"] != scored["fingerprint"]
-    assert sum(trained["support"]) > sum(scored["support"])  # 10 images, and 5
+    assert sum(trained["support"].values()) > sum(
+        scored["support"].values()
+    )  # 10 images, and 5
 
 
 MISTAKES = {

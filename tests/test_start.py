@@ -125,7 +125,7 @@ def test_malformed_starts_are_refused(key, value):
             "python -m fcn_jax.convert FILE third_party_weights/vgg16 --net=vgg16; "
             "third_party_weights/README.md lists the files",
         ),
-        ("runs/fcn32s", "python -m fcn_jax.main --config=experiments/fcn32s.py"),
+        ("runs/fcn32s", "python -m fcn_jax.main --config=fcn32s"),
         ("elsewhere/net", "check the path"),
     ],
 )

@@ -8,6 +8,7 @@ from fcn_jax.convert.archive import list_members
 from fcn_jax.convert.caffe import read_caffemodel
 from fcn_jax.convert.foreign import Foreign, WeightFileError
 from fcn_jax.convert.kinds import HEAD, refuse_other_kinds
+from fcn_jax.locations import located
 
 _LONGEST_HEADER = 2**40  # of safetensors; eight bytes of text are above
 
@@ -24,7 +25,7 @@ def open_weights(path: str | Path) -> Foreign:
     """
     path = Path(path)
     try:
-        path = path.expanduser()
+        path = Path(located(path))
         return _reader(path, _read_head(path))(path)
     except (OSError, RuntimeError) as error:
         raise WeightFileError(

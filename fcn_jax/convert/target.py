@@ -29,6 +29,7 @@ from fcn_jax.convert.surgery import Rules
 from fcn_jax.data.imagenet import imagenet_classes
 from fcn_jax.data.labels import Classes
 from fcn_jax.files import whole_directory
+from fcn_jax.locations import located
 from fcn_jax.models.classifier import OUTPUT, OWN_SIZE
 from fcn_jax.paths import flatten
 from fcn_jax.restored import CLASSIFIER
@@ -82,7 +83,7 @@ def convert_file(
         ValueError: for a file, a name or a combination that cannot be converted;
             nothing is left in `target` then.
     """
-    path, directory = Path(source).expanduser(), Path(target).expanduser().absolute()
+    path, directory = Path(located(source)), Path(located(target)).absolute()
     chosen = named_net(net) if net else None
     refuse_occupied(directory)
     foreign = renamed(open_weights(path), rename)

@@ -32,6 +32,7 @@ from fcn_jax.data.label_files import encoding_problems, read_ids
 from fcn_jax.data.labels import IGNORE, Classes
 from fcn_jax.data.padding import padding_notes
 from fcn_jax.data.scan import Progress, scan
+from fcn_jax.locations import located
 from fcn_jax.program import no_program, run
 
 
@@ -87,7 +88,7 @@ def check_folder(folder: str | Path, report: Progress | None = None) -> Report:
     Raises:
       DataError: where it is no directory; everything else is in the report.
     """
-    root = Path(folder).expanduser()
+    root = Path(located(folder))
     if not root.is_dir():
         raise DataError(f"the folder {root} is not a directory; give --folder=DIR")
     layout = read_layout(root)

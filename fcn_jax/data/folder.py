@@ -29,6 +29,7 @@ from fcn_jax.data.images import image_size, read_color
 from fcn_jax.data.label_files import encoding_problems, read_ids
 from fcn_jax.data.labels import Classes
 from fcn_jax.data.split_problems import missing_sentence
+from fcn_jax.locations import located
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +124,7 @@ def open_folder(folder: str | Path, split: str) -> FolderSource:
     """
     if not str(folder):
         raise DataError("the folder data set needs its directory; none is given")
-    root = Path(folder).expanduser()
+    root = Path(located(folder))
     if not root.is_dir():
         raise DataError(f"the folder data set {root} is not a directory; give its path")
     layout = read_layout(root)

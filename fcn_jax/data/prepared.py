@@ -22,6 +22,7 @@ from fcn_jax.data.examples import (
 )
 from fcn_jax.data.images import read_color, read_depth, read_label
 from fcn_jax.data.labels import IGNORE, Classes
+from fcn_jax.locations import located
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +143,7 @@ def recorded_counts(directory: Path) -> dict[str, int]:
 def prepared_root(data_dir: str) -> Path:
     """The directory of prepared data sets: the one given, or TFDS's own convention."""
     chosen = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return Path(chosen).expanduser().absolute()
+    return Path(located(chosen)).absolute()
 
 
 def open_prepared(

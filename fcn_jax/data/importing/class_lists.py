@@ -10,6 +10,7 @@ from fcn_jax.data.examples import DataError
 from fcn_jax.data.importing.tree import Tree
 from fcn_jax.data.labels import Classes, Color
 from fcn_jax.data.text_lines import read_lines
+from fcn_jax.locations import located
 
 LISTS = (
     *("classes.txt", "class_names.txt", "labels.txt", "label_names.txt"),
@@ -48,7 +49,7 @@ def find_list(tree: Tree, given: str) -> ClassList | None:
       DataError: where the tree has lists that differ, or the list cannot be read.
     """
     if given:
-        path = Path(given).expanduser()
+        path = Path(located(given))
         if not path.is_file():
             raise DataError(f"--classes={given}: there is no such file")
         return read_list(path, str(path))

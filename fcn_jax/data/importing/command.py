@@ -19,6 +19,7 @@ from fcn_jax.data.importing.options import (
     parse_names,
 )
 from fcn_jax.data.importing.table import print_table
+from fcn_jax.locations import located
 from fcn_jax.program import Parser
 
 DESCRIPTION = """\
@@ -123,8 +124,8 @@ def run_import(arguments: argparse.Namespace, bars: Bars) -> bool:
       DataError: where nothing was written, with the reason.
       OSError: where a file cannot be read or written.
     """
-    source = Path(arguments.source).expanduser()
-    target = Path(arguments.target).expanduser()
+    source = Path(located(arguments.source))
+    target = Path(located(arguments.target))
     options = Options(
         format=arguments.format,
         images=arguments.images.strip("/"),
