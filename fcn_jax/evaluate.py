@@ -17,6 +17,7 @@ from rich.table import Table
 from fcn_jax import (
     assembly,
     checkpoint,
+    program,
     restored,
     runlog,
     scores_file,
@@ -256,7 +257,10 @@ def evaluate(
         len(source),
     )
     console = terminal.console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as bar:
+    less = program.remedy(
+        "a lower --config.evaluation.batch_size needs less", program.NO_MEMORY
+    )
+    with less, Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(escape(f"{name}/{split}"), total=len(source))
 
         def advance(count: int) -> None:

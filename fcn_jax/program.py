@@ -111,17 +111,17 @@ def run(
         with printing():
             pass
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _say("interrupted")
         status = EXIT_INTERRUPTED
     except Stopped as stopped:
-        print(f"stopped: {stopped}", file=sys.stderr)
+        _say(f"stopped: {stopped}")
         status = stopped.status
     except Exception as error:
         if machine_failure(error) is None and not isinstance(error, _REPORTED):
             raise
         if debug:
             traceback.print_exc()
-        print(f"error: {error_sentence(error)}", file=sys.stderr)
+        _say(f"error: {error_sentence(error)}")
         status = EXIT_ERROR
     with contextlib.suppress(OSError), printing():
         pass  # drops what cannot be written
@@ -142,6 +142,11 @@ def no_program(instead: str) -> Callable[[list[str]], int]:
         raise ValueError(f"this module is no program; the command is {instead}")
 
     return refuse
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # the status says it too
+        print(line, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -60,36 +60,46 @@ def train(config: Config, workdir: Path, clock: StartClock | None = None) -> Non
         stop = stack.enter_context(StopRequest())
         stack.enter_context(program.remedy(_LESS_MEMORY, program.NO_MEMORY))
         with stop.now():
-            parts = assembly.assemble(config)
-            directory = stack.enter_context(WorkDirectory.acquire(workdir))
-            store = CheckpointStore(directory.checkpoints, keep=config.checkpoint.keep)
-            found = store.newest()
-            if found is not None:
-                stored = to_dict(run_configuration(directory.path))
-                check_resume(stored, to_dict(config), changeable_keys(config))
-            unscored = (
-                found is not None
-                and found.mean_iu is None
-                and _is_scored(config, found.step)
-            )
-            if found is not None and found.step >= config.steps and not unscored:
-                logging.info("%s has %d updates; nothing to do", workdir, found.step)
-                return
-            state, origins = start.initial_state(config, parts, found)
-            store_config(directory.path, to_dict(config))
-            start.write_parameter_table(directory.path, state.params, origins)
-            begin = int(state.step)
-            log = runlog.RunLog(
-                directory.path,
-                start_step=begin,
-                total_steps=config.steps,
-                scored=not unscored,
-            )
-            stack.enter_context(log)
-        keeper = Keeper(config, parts, store, log, origins, begin)
+            begun = _begin(config, workdir, stack)
+        if begun is None:
+            return
+        keeper, state, unscored = begun
         result = _loop(keeper, state, stop, clock, unscored)
     if result is not None:
         keeper.show(result)
+
+
+def _begin(
+    config: Config, workdir: Path, stack: contextlib.ExitStack
+) -> tuple[Keeper, TrainState, bool] | None:
+    """What a run starts from; None where it has had its last update.
+
+    The third is whether the evaluation of that state is still to be done.
+    """
+    parts = assembly.assemble(config)
+    directory = stack.enter_context(WorkDirectory.acquire(workdir))
+    store = CheckpointStore(directory.checkpoints, keep=config.checkpoint.keep)
+    found = store.newest()
+    unscored = False
+    if found is not None:
+        stored = to_dict(run_configuration(directory.path))
+        check_resume(stored, to_dict(config), changeable_keys(config))
+        unscored = found.mean_iu is None and _is_scored(config, found.step)
+        if found.step >= config.steps and not unscored:
+            logging.info("%s has %d updates; nothing to do", workdir, found.step)
+            return None
+    state, origins = start.initial_state(config, parts, found)
+    store_config(directory.path, to_dict(config))
+    start.write_parameter_table(directory.path, state.params, origins)
+    begin = int(state.step)
+    log = runlog.RunLog(
+        directory.path,
+        start_step=begin,
+        total_steps=config.steps,
+        scored=not unscored,
+    )
+    stack.enter_context(log)
+    return Keeper(config, parts, store, log, origins, begin), state, unscored
 
 
 def _loop(

@@ -23,6 +23,7 @@ import numpy as np
 from fcn_jax import checkpoint
 
 TINY = f"--config={Path(__file__).parent / 'tiny.py'}"
+CHAIN = 7  # signals that end one run
 NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
@@ -161,6 +162,7 @@ def chain(
     for number, moment in signals:
         status, messages = stop(workdir, moment, number, own, *options)
         if status == 0:
+            print("the last update was done before the signal came", flush=True)
             break
         found.append(check_stopped(workdir, status, number, messages))
         last = messages.strip().splitlines()[-1]
@@ -177,18 +179,18 @@ def campaign(directory: Path, count: int, seed: int) -> list[str]:
     """Ends runs `count` times; returns what was wrong each time, "" for nothing."""
     draw = random.Random(seed)
     own = environment(directory / "cache")
-    options = ("--config.steps=40", "--config.evaluation.every=5")
+    options = ("--config.steps=150", "--config.evaluation.every=5")
     whole = directory / "whole"
     subprocess.run(command(whole, *options), env=own, check=True, capture_output=True)
     found: list[str] = []
     while len(found) < count:
         workdir = directory / f"run{len(found)}"
         # Every other chain compiles, and reads in a process of its own.
-        cold = len(found) // 4 % 2
+        cold = len(found) // CHAIN % 2
         cache = environment(directory / f"cache{len(found)}") if cold else own
         signals = [
             (draw.choice(NUMBERS), moment(draw))
-            for _ in range(min(4, count - len(found)))
+            for _ in range(min(CHAIN, count - len(found)))
         ]
         more = (f"--config.data.workers={cold}",)
         problems = chain(workdir, whole, signals, cache, *options, *more)
@@ -207,6 +209,8 @@ def moment(draw: random.Random) -> tuple[int, float]:
 
 def main() -> None:
     """The command line."""
+    # A background job of a shell ignores Ctrl-C, and so would the runs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)

@@ -243,6 +243,23 @@ def test_a_full_standard_output_is_one_line():
     assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.parametrize("stream", ["full", "closed"])
+def test_the_status_stays_where_standard_error_cannot_be_written(stream):
+    """Oracle: status 2 of bad input, with /dev/full and without a standard error."""
+    code = (
+        "from fcn_jax import program\n"
+        "def main(argv):\n"
+        "    raise ValueError('bad')\n"
+        "program.run(main)\n"
+    )
+    redirect = "2>/dev/full" if stream == "full" else "2>&-"
+    command = f'exec "$0" -c "$1" {redirect}'
+    done = subprocess.run(
+        ["bash", "-c", command, sys.executable, code], stdout=subprocess.PIPE
+    )
+    assert done.returncode == 2
+
+
 def test_a_thread_that_waits_for_ever_does_not_hold_the_end(tmp_path):
     """Oracle: a clock, with a thread that opens a pipe nobody writes."""
     os.mkfifo(tmp_path / "pipe")

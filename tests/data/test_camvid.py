@@ -252,7 +252,7 @@ def test_prepare_starts_anew_after_it_was_killed(tmp_path):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        with pytest.raises(DataError, match="another process is preparing"):
+        with pytest.raises(DataError, match="is being prepared in .* by process"):
             prepare_camvid(source=str(tree), data_dir=str(data))
         process.send_signal(signal.SIGKILL)
     assert list(data.glob("camvid/incomplete.*"))

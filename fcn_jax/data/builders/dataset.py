@@ -6,7 +6,6 @@ written as array_record; `prepared` reads them back.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import shutil
@@ -18,6 +17,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from fcn_jax import lock
 from fcn_jax.data.builders.archives import Archive, unpack
 from fcn_jax.data.examples import DataError, label_problems
 from fcn_jax.data.labels import Classes
@@ -309,16 +309,18 @@ def _sentence(
 
 @contextlib.contextmanager
 def alone(home: Path) -> Iterator[None]:
-    """Holds a lock on a directory, which the system drops with the process.
+    """Holds a lock on a directory.
 
     Raises:
         DataError: if another process holds it.
     """
-    with (home / ".preparing").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataError(
-                f"another process is preparing a data set in {home}; wait for it"
-            ) from error
+    try:
+        held = lock.hold(home / ".preparing")
+    except lock.Held as holder:
+        raise DataError(
+            f"a data set is being prepared in {home} by {holder}; wait for it"
+        ) from holder
+    try:
         yield
+    finally:
+        held.close()
