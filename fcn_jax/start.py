@@ -17,7 +17,7 @@ from fcn_jax import assembly, checkpoint, experiment, sanity, sharding
 from fcn_jax.assembly import Parts
 from fcn_jax.checkpoint import Checkpoint
 from fcn_jax.checkpoint_record import required
-from fcn_jax.config import Config, initial_checkpoints
+from fcn_jax.config import Config, from_dict, initial_checkpoints
 from fcn_jax.convert.surgery import Rules, classes_of, new_names
 from fcn_jax.labelled import check_labels
 from fcn_jax.paths import flatten
@@ -83,9 +83,8 @@ def _resumed(
 ) -> tuple[TrainState, dict[str, str]]:
     here = data_position(config, parts, found.step)
     where = str(found.directory)
-    check_same_data(
-        required(found.record, "data", where), here, parts.train_source, where
-    )
+    stored = required(found.record, "data", where)
+    check_same_data(stored, here, parts.train_source, where)
     _say_unread_start(config, found)
     params = fill(state.params, found.params, "net")
     optimizer = fill(state.opt_state, found.optimizer or {}, "optimiser state")
@@ -99,27 +98,21 @@ def _resumed(
 
 def _say_unread_start(config: Config, found: Checkpoint) -> None:
     """Initial parameters may move once they have been read; others are not read."""
-    before = found.record.get("config", {}).get("init_from", "")
-    if _absolute(before) != _absolute(config.init_from):
+    where = str(found.directory)
+    stored = from_dict(required(found.record, "config", where), where)
+    if _sources(stored) != _sources(config):
         logging.warning(
             "config.init_from is %s and was %s: this run goes on from its own checkpoint "
             "%s, and reads neither",
             config.init_from or "empty",
-            before or "empty",
-            found.directory,
+            stored.init_from or "empty",
+            where,
         )
 
 
-def _absolute(paths: Any) -> Any:
-    """The value of config.init_from with absolute paths, and lists for tuples."""
-    if isinstance(paths, str):
-        return os.path.abspath(paths) if paths else ""
-    return [
-        _absolute(entry)
-        if isinstance(entry, str)
-        else [_absolute(entry[0]), [list(rule) for rule in entry[1]]]
-        for entry in paths
-    ]
+def _sources(config: Config) -> list[tuple[str, Rules]]:
+    """What a run starts from, as absolute paths."""
+    return [(os.path.abspath(path), own) for path, own in initial_checkpoints(config)]
 
 
 def _refuse_missing_weights(config: Config) -> None:
