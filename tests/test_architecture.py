@@ -24,8 +24,11 @@ FLOORS = (
     ("models.vgg16", "models.alexnet", "models.googlenet", "models.heads"),
     ("models.classifier",),
     ("models.fcn", "models.build"),
-    ("data", "state", "convert.nets"),
-    ("assembly", "sanity", "pictures", "convert.conversion"),
+    ("data", "state"),
+    (
+        *("assembly", "sanity", "pictures"),
+        *("convert.nets", "convert.exported", "convert.conversion"),
+    ),
     ("start", "restored", "update"),
     ("evaluate", "classify", "segment", "convert.target", "convert.export"),
     ("train", "predict"),
