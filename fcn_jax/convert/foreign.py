@@ -9,7 +9,7 @@ import numpy as np
 MOST_AXES = 32
 """Of an array; NumPy has 64, Caffe 32, a weight 4."""
 
-MOST_ARRAYS = 2**14
+MOST_ARRAYS = 2**13
 """Of a file; nets have some hundreds."""
 
 MOST_NAME_CHARACTERS = 2**21

@@ -16,7 +16,7 @@ from zipfile import ZipInfo
 import ml_dtypes
 import numpy as np
 
-from fcn_jax.convert.archive import damaged, list_members, read_member
+from fcn_jax.convert.archive import Members, damaged, list_members
 from fcn_jax.convert.foreign import MOST_ARRAYS, Foreign, WeightFileError
 from fcn_jax.convert.pickles import read_pickle
 from fcn_jax.convert.tensors import MAKERS, Dictionary, Storage, Tensor, reference
@@ -175,13 +175,14 @@ def _read_archive(path: Path) -> tuple[Any, Loader]:
     if len(pickles) != 1:
         raise WeightFileError(f"{path}: has {len(pickles)} data.pkl; torch writes one")
     root = pickles[0].removesuffix("data.pkl")
-    _check_archive(path, members, root)
+    archive = Members(path)
+    _check_archive(path, members, root, archive)
 
     def load(storage: Storage) -> np.ndarray:
         name = f"{root}data/{storage.key}"
         if name not in members:
             raise WeightFileError(f"{path}: has no {name!r}, which a tensor needs")
-        data = read_member(path, name)
+        data = archive.read(name)
         if len(data) != storage.count * storage.dtype.itemsize:
             raise WeightFileError(
                 f"{path}, {name!r}: has {len(data)} bytes and its tensor's storage "
@@ -189,7 +190,7 @@ def _read_archive(path: Path) -> tuple[Any, Loader]:
             )
         return np.frombuffer(data, storage.dtype)
 
-    pickle = read_member(path, pickles[0])
+    pickle = archive.read(pickles[0])
     if not pickle:
         raise WeightFileError(f"{path}, {pickles[0]!r}: is empty; get the file again")
     with mmap.mmap(-1, len(pickle)) as data:
@@ -198,7 +199,9 @@ def _read_archive(path: Path) -> tuple[Any, Loader]:
         return read_pickle(data, f"{path}, {pickles[0]!r}", MAKERS, reference), load
 
 
-def _check_archive(path: Path, members: Mapping[str, ZipInfo], root: str) -> None:
+def _check_archive(
+    path: Path, members: Mapping[str, ZipInfo], root: str, archive: Members
+) -> None:
     """Refuses what torch.save does not write."""
     for name, info in members.items():
         if info.compress_type:
@@ -207,7 +210,7 @@ def _check_archive(path: Path, members: Mapping[str, ZipInfo], root: str) -> Non
                 "the state dictionary again"
             )
     if f"{root}byteorder" in members:
-        order = read_member(path, f"{root}byteorder")
+        order = archive.read(f"{root}byteorder")
         if order != b"little":
             raise WeightFileError(
                 f"{path}: has the byte order {order[:10]!r}; save it on a "
