@@ -9,7 +9,7 @@ import numpy as np
 MOST_AXES = 32
 """Of an array; NumPy has 64, Caffe 32, a weight 4."""
 
-MOST_ARRAYS = 2**14
+MOST_ARRAYS = 2**13
 """Of a file; nets have some hundreds."""
 
 MOST_NAME_CHARACTERS = 2**21
@@ -49,8 +49,8 @@ class Foreign:
 
     Attributes:
         path: the file.
-        format: "caffemodel", "caffemodel (V1)", "pytorch", "safetensors", "keras",
-            "npz" or "npy".
+        format: "caffemodel", "caffemodel (V1)", "caffemodel (HDF5)", "pytorch",
+            "safetensors", "keras", "npz" or "npy".
         arrays: array by name, read-only. A Caffe blob is "conv1_1[0]" (weight) or
             "conv1_1[1]" (bias), as is an entry of a pickled dictionary of lists; others
             have the file's own names, "features.0.weight", "conv1_1/W",
@@ -58,7 +58,7 @@ class Foreign:
         kinds: type of the Caffe layer of a blob's layer name, {"fc6": "InnerProduct"};
             empty elsewhere.
         title: what the file calls its net; "" where it does not say.
-        metadata: what else a .safetensors file says of itself.
+        metadata: what else a .safetensors file, or a .pth of export, says of itself.
     """
 
     path: Path

@@ -85,6 +85,7 @@ def _root(file: Any) -> tuple[str, Any]:
         ("keras", _WEIGHTS, True),
         ("caffe", "data", keys <= _SNAPSHOT),
         ("keras 3", "layers", "vars" in keys or keys == {"layers"}),
+        ("keras 3", "_layer_checkpoint_dependencies", True),  # of its first versions
     ):
         hard = isinstance(file.get(key, getlink=True), h5py.HardLink)
         if key in keys and fits and hard and isinstance(file[key], h5py.Group):

@@ -10,9 +10,7 @@ from pathlib import Path
 
 from fcn_jax.convert.archive import damaged
 from fcn_jax.convert.foreign import Foreign, WeightFileError
-from fcn_jax.convert.hdf5 import MAGIC, Dataset, read_hdf5
-
-__all__ = ["MAGIC", "MEMBER", "read_hdf5_weights", "read_keras_archive"]
+from fcn_jax.convert.hdf5 import Dataset, read_hdf5
 
 MEMBER = "model.weights.h5"
 """The file of a .keras archive that has the weights."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fcn_jax.convert.archive import list_members, read_member
+from fcn_jax.convert.archive import Members, list_members
 from fcn_jax.convert.foreign import (
     MOST_ARRAYS,
     MOST_AXES,
@@ -53,7 +53,7 @@ class _Header:
         self.shape = [int(size) for size in sizes if size.strip()]
         if len(self.shape) > MOST_AXES:
             raise WeightFileError(
-                f"{where}: has {len(self.shape)} axes; up to {MOST_AXES} are read"
+                f"{where}: has {len(self.shape)} axes; arrays of up to {MOST_AXES} axes are read"
             )
 
 
@@ -65,9 +65,11 @@ def read_npz(path: Path) -> Foreign:
             that the values do not fill, and archives that claim far more than they hold.
     """
     arrays = {}
-    for name in list_members(path):
+    names = list_members(path)
+    members = Members(path)
+    for name in names:
         where = f"{path}, {name!r}"
-        data = read_member(path, name)
+        data = members.read(name)
         header = _Header(data, where)
         arrays[name.removesuffix(".npy")] = _array(
             where, header.type, header.shape, header.order, data, header.start

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from fcn_jax.convert import keras, numpy, torch
+from fcn_jax.convert import hdf5, keras, numpy, torch
 from fcn_jax.convert.archive import list_members
 from fcn_jax.convert.caffe import read_caffemodel
 from fcn_jax.convert.foreign import Foreign, WeightFileError
@@ -50,7 +50,7 @@ def _read_head(path: Path) -> bytes:
 
 def _reader(path: Path, head: bytes) -> Callable[[Path], Foreign]:
     """The reader for a file with these first bytes."""
-    if head.startswith(keras.MAGIC):
+    if head.startswith(hdf5.MAGIC):
         return keras.read_hdf5_weights
     if head.startswith(numpy.MAGIC):
         return numpy.read_npy

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fcn_jax.convert.foreign import printable
+
 
 @dataclass(frozen=True)
 class Copied:
@@ -89,7 +91,7 @@ class Report:
                 "the checkpoint is partial: it initialises, and scores nothing"
             )
         lines += [f"warning: {self.file}: {sentence}" for sentence in self.warnings]
-        return lines
+        return [printable(line) for line in lines]
 
 
 def _dims(shape: tuple[int, ...]) -> str:

@@ -1,6 +1,7 @@
 """From a weight file to a checkpoint directory, whole or not at all."""
 
 import difflib
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -84,42 +85,24 @@ def convert_file(
             nothing is left in `target` then.
     """
     path, directory = Path(located(source)), Path(located(target)).absolute()
-    chosen = named_net(net) if net else None
+    if net:
+        named_net(net)
     refuse_occupied(directory)
     foreign = renamed(open_weights(path), rename)
     exported = read_exported(foreign)
-    if exported is not None:
-        refuse_contradictions(exported, path, net=net, width=width, classes=classes)
-        chosen = exported.net
-    elif chosen is None:
-        raise WeightFileError(
-            f"{path} does not say which net it is, as files of export do; give "
-            f"--net=NAME, one of {', '.join(NETS)}"
-        )
-    else:
-        chosen = replace(chosen, settings={"width": 1.0 if width is None else width})
+    chosen = _chosen(foreign, exported, net=net, width=width, classes=classes)
     verdict = manifest.check(path, net, manifest.default_manifest())
     own = _origin(foreign, net, origin, verdict, exported)
-    if exported is None and verdict.status != "known" and NAME not in allow:
-        _check_name(foreign, net, verdict)
-    warnings = _check_input(
-        foreign,
-        chosen,
-        own,
-        strict=not {INPUT} & {*allow} and verdict.status != "known",
-    )
+    warnings: tuple[str, ...] = ()
+    if exported is None:
+        warnings = _check_claims(foreign, chosen, net, own, verdict, allow)
+        chosen = _with_mean(chosen, ORIGINS[own])
     outputs = _outputs(chosen, classes)
-    model = chosen.build(_counts(chosen, classes))
-    channels = {name: len(r.mean) for name, r in chosen.preprocessing.items()}
-    shapes = {
-        name: tuple(value.shape)
-        for name, value in flatten(parameter_shapes(model, channels, PROBE)).items()
-    }
     converted = convert(
         foreign,
         chosen,
         ORIGINS[own],
-        shapes,
+        _shapes(chosen, classes),
         allow=[part for part in allow if part not in (NAME, INPUT)],
     )
     report = Report(
@@ -138,14 +121,59 @@ def convert_file(
         missing=converted.missing,
         warnings=warnings,
     )
-    if exported is None and ORIGINS[own].mean is not None:
-        chosen = _with_mean(chosen, ORIGINS[own])
     record = _record(chosen, outputs, classes, converted, report)
     with whole_directory(directory) as unfinished:
         CheckpointStore(unfinished).save(
             0, params=converted.params, optimizer={}, record=record
         )
     return report
+
+
+def _chosen(
+    foreign: Foreign,
+    exported: Exported | None,
+    *,
+    net: str,
+    width: float | None,
+    classes: Classes | None,
+) -> Net:
+    """The net that a file becomes: as it says itself, or as told."""
+    if width is not None and not 0 < width < math.inf:
+        raise ValueError(f"--width={width:g} is no factor; give a number above 0")
+    if exported is not None:
+        refuse_contradictions(
+            exported, foreign.path, net=net, width=width, classes=classes
+        )
+        return exported.net
+    if not net:
+        raise WeightFileError(
+            f"{foreign.path} does not say which net it is, as files of export do; give "
+            f"--net=NAME, one of {', '.join(NETS)}"
+        )
+    return replace(NETS[net], settings={"width": 1.0 if width is None else width})
+
+
+def _check_claims(
+    foreign: Foreign,
+    chosen: Net,
+    net: str,
+    own: str,
+    verdict: manifest.Verdict,
+    allow: Sequence[str],
+) -> tuple[str, ...]:
+    """Refuses, or warns of, what contradicts the net and origin of a file."""
+    known = verdict.status == "known"
+    if not known and NAME not in allow:
+        _check_name(foreign, net, verdict)
+    return _check_input(foreign, chosen, own, strict=not known and INPUT not in allow)
+
+
+def _shapes(net: Net, classes: Classes | None) -> dict[str, tuple[int, ...]]:
+    """Shape of every parameter, upsampling kernels included."""
+    model = net.build(_counts(net, classes))
+    channels = {name: len(r.mean) for name, r in net.preprocessing.items()}
+    shapes = flatten(parameter_shapes(model, channels, PROBE))
+    return {name: tuple(value.shape) for name, value in shapes.items()}
 
 
 def named_net(name: str) -> Net:
@@ -272,8 +300,9 @@ def _counts(net: Net, classes: Classes | None) -> dict[str, int]:
 
 
 def _with_mean(net: Net, origin: Origin) -> Net:
-    """The net with its origin's mean of colours."""
-    assert origin.mean is not None
+    """The net with its origin's mean of colours, where that has its own."""
+    if origin.mean is None:
+        return net
     color = replace(net.preprocessing["color"], mean=origin.mean, origin=origin.note)
     return replace(net, preprocessing={**net.preprocessing, "color": color})
 

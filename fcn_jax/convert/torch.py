@@ -9,24 +9,17 @@ torch/serialization.py: `_save`, a zip since torch 1.6, and `_legacy_save`.
 
 import mmap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from math import prod
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType
 from typing import Any
 from zipfile import ZipInfo
 
 import ml_dtypes
 import numpy as np
 
-from fcn_jax.convert.archive import damaged, list_members, read_member
-from fcn_jax.convert.foreign import (
-    MOST_ARRAYS,
-    MOST_AXES,
-    Foreign,
-    WeightFileError,
-)
-from fcn_jax.convert.pickles import Opaque, Stateful, read_pickle
+from fcn_jax.convert.archive import Members, damaged, list_members
+from fcn_jax.convert.foreign import MOST_ARRAYS, Foreign, WeightFileError
+from fcn_jax.convert.pickles import read_pickle
+from fcn_jax.convert.tensors import MAKERS, Dictionary, Storage, Tensor, reference
 from fcn_jax.convert.wrappers import has_first_layer, unwrapped
 
 LEGACY_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
@@ -35,79 +28,9 @@ LEGACY_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 METADATA = "fcn_jax"
 """Attribute of a state dictionary with what an exported net says of itself."""
 
-_TYPES: dict[str, Any] = {
-    "torch.DoubleStorage": "<f8",
-    "torch.FloatStorage": "<f4",
-    "torch.HalfStorage": "<f2",
-    "torch.BFloat16Storage": ml_dtypes.bfloat16,
-    "torch.LongStorage": "<i8",
-    "torch.IntStorage": "<i4",
-    "torch.ShortStorage": "<i2",
-    "torch.CharStorage": "i1",
-    "torch.ByteStorage": "u1",
-    "torch.BoolStorage": "?",
-}
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _DEEPEST = 3  # dictionaries in dictionaries
-_LARGEST_EMPTY = 2**16  # size along an axis of a tensor that another axis leaves empty
 _MOST_SHARING = 4  # times the file that its arrays may take; tied weights take two
-
-
-@dataclass(frozen=True)
-class _Storage:
-    """Values that tensors are views of: their key in the file, type and number."""
-
-    key: str
-    dtype: np.dtype
-    count: int
-
-
-@dataclass(frozen=True)
-class _Tensor:
-    """A view of a storage, in its elements."""
-
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-    def __post_init__(self):
-        if len(self.shape) > MOST_AXES or len(self.strides) > MOST_AXES:
-            raise ValueError("a tensor has too many axes")
-        numbers = (self.offset, *self.shape, *self.strides)
-        if not all(isinstance(number, int) and number >= 0 for number in numbers):
-            raise ValueError("a shape, offset or stride is negative or no number")
-        steps = tuple(zip(self.shape, self.strides, strict=True))
-        if not self.size:
-            if max(self.shape) > _LARGEST_EMPTY:
-                raise ValueError("a tensor without values has an axis of any size")
-            return
-        last = self.offset + sum((size - 1) * stride for size, stride in steps)
-        if last >= self.storage.count or self.size > self.storage.count:
-            raise ValueError("a tensor reaches beyond its storage")
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return prod(self.shape)
-
-    def of(self, values: np.ndarray) -> np.ndarray:
-        """The read-only array in its storage's values; 16-bit floats as float32."""
-        dtype = self.storage.dtype
-        if not self.size:
-            array = np.zeros([min(size, _LARGEST_EMPTY) for size in self.shape], dtype)
-            array.flags.writeable = False
-            return array
-        array = np.lib.stride_tricks.as_strided(
-            values[self.offset :],
-            self.shape,
-            [stride * dtype.itemsize for stride in self.strides],
-            writeable=False,
-        )
-        if dtype in (np.float16, ml_dtypes.bfloat16):
-            array = array.astype(np.float32)
-            array.flags.writeable = False
-        return array
 
 
 def read_torch(path: Path) -> Foreign:
@@ -182,7 +105,7 @@ def read_safetensors(path: Path) -> Foreign:
     return Foreign(path, "safetensors", arrays, metadata=metadata)
 
 
-def _state_dictionary(path: Path, content: Any) -> dict[str, _Tensor]:
+def _state_dictionary(path: Path, content: Any) -> dict[str, Tensor]:
     """The dictionary of tensors by name in what a file holds."""
     for _ in range(_DEEPEST):
         inner = _wrapped(content)
@@ -199,7 +122,7 @@ def _state_dictionary(path: Path, content: Any) -> dict[str, _Tensor]:
     if len(content) > MOST_ARRAYS:
         raise WeightFileError(f"{path}: has over {MOST_ARRAYS} tensors; no net has")
     for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, _Tensor):
+        if not isinstance(name, str) or not isinstance(value, Tensor):
             raise WeightFileError(
                 f"{path}, entry {name!r}: is a {_kind(value)}, not "
                 "a dense tensor with a name; save model.state_dict() alone or under "
@@ -229,9 +152,9 @@ def _kind(value: Any) -> str:
     return "dict" if isinstance(value, dict) else type(value).__name__.lstrip("_")
 
 
-def _own_metadata(tensors: Mapping[str, _Tensor]) -> dict[str, str]:
+def _own_metadata(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """What an exported net says of itself, {} for a file of others."""
-    attributes = tensors.attributes if isinstance(tensors, _Dictionary) else {}
+    attributes = tensors.attributes if isinstance(tensors, Dictionary) else {}
     found = attributes.get(METADATA)
     if not isinstance(found, dict):
         return {}
@@ -242,7 +165,7 @@ def _own_metadata(tensors: Mapping[str, _Tensor]) -> dict[str, str]:
     }
 
 
-Loader = Callable[[_Storage], np.ndarray]
+Loader = Callable[[Storage], np.ndarray]
 
 
 def _read_archive(path: Path) -> tuple[Any, Loader]:
@@ -252,13 +175,14 @@ def _read_archive(path: Path) -> tuple[Any, Loader]:
     if len(pickles) != 1:
         raise WeightFileError(f"{path}: has {len(pickles)} data.pkl; torch writes one")
     root = pickles[0].removesuffix("data.pkl")
-    _check_archive(path, members, root)
+    archive = Members(path)
+    _check_archive(path, members, root, archive)
 
-    def load(storage: _Storage) -> np.ndarray:
+    def load(storage: Storage) -> np.ndarray:
         name = f"{root}data/{storage.key}"
         if name not in members:
             raise WeightFileError(f"{path}: has no {name!r}, which a tensor needs")
-        data = read_member(path, name)
+        data = archive.read(name)
         if len(data) != storage.count * storage.dtype.itemsize:
             raise WeightFileError(
                 f"{path}, {name!r}: has {len(data)} bytes and its tensor's storage "
@@ -266,16 +190,18 @@ def _read_archive(path: Path) -> tuple[Any, Loader]:
             )
         return np.frombuffer(data, storage.dtype)
 
-    pickle = read_member(path, pickles[0])
+    pickle = archive.read(pickles[0])
     if not pickle:
         raise WeightFileError(f"{path}, {pickles[0]!r}: is empty; get the file again")
     with mmap.mmap(-1, len(pickle)) as data:
         data.write(pickle)
         data.seek(0)
-        return read_pickle(data, f"{path}, {pickles[0]!r}", _MAKERS, _reference), load
+        return read_pickle(data, f"{path}, {pickles[0]!r}", MAKERS, reference), load
 
 
-def _check_archive(path: Path, members: Mapping[str, ZipInfo], root: str) -> None:
+def _check_archive(
+    path: Path, members: Mapping[str, ZipInfo], root: str, archive: Members
+) -> None:
     """Refuses what torch.save does not write."""
     for name, info in members.items():
         if info.compress_type:
@@ -284,7 +210,7 @@ def _check_archive(path: Path, members: Mapping[str, ZipInfo], root: str) -> Non
                 "the state dictionary again"
             )
     if f"{root}byteorder" in members:
-        order = read_member(path, f"{root}byteorder")
+        order = archive.read(f"{root}byteorder")
         if order != b"little":
             raise WeightFileError(
                 f"{path}: has the byte order {order[:10]!r}; save it on a "
@@ -309,17 +235,17 @@ def _read_legacy(path: Path) -> tuple[Any, Loader]:
             f"{path}: is of version {said} or a big-endian machine; save it again "
             "with a newer torch"
         )
-    storages: dict[str, _Storage] = {}
+    storages: dict[str, Storage] = {}
 
-    def reference(identity: Any) -> _Storage:
-        storage = _reference(identity)
+    def known(identity: Any) -> Storage:
+        storage = reference(identity)
         return storages.setdefault(storage.key, storage)
 
-    content = read_pickle(data, where, _MAKERS, reference)
+    content = read_pickle(data, where, MAKERS, known)
     keys = read_pickle(data, where, {})
     found = _legacy_storages(path, data, keys, storages)
 
-    def load(storage: _Storage) -> np.ndarray:
+    def load(storage: Storage) -> np.ndarray:
         if storage.key not in found:
             raise WeightFileError(
                 f"{path}: has no storage {storage.key!r}; get it again"
@@ -330,7 +256,7 @@ def _read_legacy(path: Path) -> tuple[Any, Loader]:
 
 
 def _legacy_storages(
-    path: Path, data: mmap.mmap, keys: Any, storages: Mapping[str, _Storage]
+    path: Path, data: mmap.mmap, keys: Any, storages: Mapping[str, Storage]
 ) -> dict[str, np.ndarray]:
     """Values by key, from the position of `data` on; they map the file."""
     found = {}
@@ -352,99 +278,3 @@ def _legacy_storages(
         found[key] = np.frombuffer(data, storage.dtype, count, at)
         data.seek(end)
     return found
-
-
-def _reference(identity: Any) -> _Storage:
-    """The storage of a persistent id ("storage", type, key, device, count[, view])."""
-    if not isinstance(identity, tuple) or not 5 <= len(identity) <= 6:
-        raise ValueError("a reference is to no storage")
-    kind, dtype, key, _, count, *view = identity
-    if kind != "storage" or any(part is not None for part in view):
-        raise ValueError("a reference is to no storage or to a view of one")
-    if not isinstance(key, str) or not isinstance(count, int) or count < 0:
-        raise ValueError("a storage has no key or no count")
-    if not isinstance(dtype, str) or dtype not in _TYPES:
-        raise ValueError("a storage has no known type")
-    return _Storage(key, np.dtype(_TYPES[dtype]), count)
-
-
-def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
-    """torch._utils._rebuild_tensor_v2; what follows is no part of the values."""
-    if not isinstance(storage, _Storage):
-        raise TypeError("a tensor has no storage")
-    return _Tensor(storage, offset, _sizes(shape), _sizes(strides))
-
-
-def _sizes(numbers: Any) -> tuple[Any, ...]:
-    """torch.Size, or a tuple or list in its place."""
-    if not isinstance(numbers, (tuple, list)):
-        raise TypeError("a shape or stride is no tuple")
-    return tuple(numbers)
-
-
-class _Dictionary(dict, Stateful):
-    """collections.OrderedDict, with the attributes that it was given."""
-
-    attributes: Mapping[Any, Any] = MappingProxyType({})
-
-    def __init__(self, pairs: Any = ()):
-        """Of pairs, a list of which Python 2 pickles."""
-        if not all(isinstance(key, str) for key, _ in pairs):
-            raise TypeError("the name of an entry is no text")
-        super().__init__(pairs)
-
-    def set_state(self, state: Any) -> None:
-        if isinstance(state, dict):
-            self.attributes = state
-
-
-def _storage_type(*_: Any) -> None:
-    raise TypeError("a type of storage is called")
-
-
-def _opaque(*_: Any) -> Opaque:
-    return Opaque()
-
-
-_BESIDE = (  # plain values that stand beside the weights of checkpoints
-    *(
-        f"{module}.{name}"
-        for module in ("builtins", "__builtin__")
-        for name in (
-            *("bool", "int", "float", "complex", "str", "bytes", "bytearray"),
-            *("set", "frozenset", "dict", "list", "tuple", "slice", "range", "object"),
-            *("long", "unicode"),
-        )
-    ),
-    *("argparse.Namespace", "types.SimpleNamespace", "collections.Counter"),
-    *("collections.defaultdict", "collections.deque", "copy_reg._reconstructor"),
-    *("copyreg._reconstructor", "_codecs.encode", "numpy.dtype", "numpy.ndarray"),
-    *("datetime.datetime", "datetime.date", "datetime.timedelta", "torch.device"),
-    *(
-        f"{module}.{name}"
-        for module in ("pathlib", "pathlib._local")
-        for name in ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
-    ),
-    *(
-        f"numpy.{core}.multiarray.{name}"
-        for core in ("core", "_core")
-        for name in ("scalar", "_reconstruct")
-    ),
-    *(
-        f"torch.{name}"
-        for name in ("float64", "float32", "float16", "bfloat16", "int64", "int32")
-    ),
-    "lightning_fabric.utilities.data.AttributeDict",
-    "lightning.fabric.utilities.data.AttributeDict",
-    "pytorch_lightning.utilities.parsing.AttributeDict",
-)
-
-_MAKERS = {
-    **dict.fromkeys(_BESIDE, _opaque),
-    **dict.fromkeys(_TYPES, _storage_type),
-    "collections.OrderedDict": _Dictionary,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
-    "torch.Size": _sizes,
-}

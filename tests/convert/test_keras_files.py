@@ -1,18 +1,39 @@
 """The reader of Keras' .h5 files, and what it does not follow or unpack."""
 
 import io
+import json
 import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
 
-from fcn_jax.convert import hdf5_child
+from fcn_jax.convert import hdf5, hdf5_child
 from fcn_jax.convert.foreign import WeightFileError
 from fcn_jax.convert.origins import ORIGINS
 from fcn_jax.convert.reading import open_weights
 
 h5py = pytest.importorskip("h5py", reason="writes and reads HDF5 files")
+
+
+@pytest.fixture
+def child():
+    """Asks for the process that reads HDF5 files."""
+
+
+@pytest.fixture(autouse=True)
+def reader(request, monkeypatch):
+    """Reads in this process where a test does not ask for the child: half a second."""
+    if "child" in request.fixturenames:
+        return
+
+    def run_child(path, file, unpacked):
+        answer = json.dumps(hdf5_child.describe(file, unpacked)).encode()
+        unpacked.flush()
+        return 0, answer
+
+    monkeypatch.setattr(hdf5, "run_child", run_child)
+    monkeypatch.setattr(hdf5_child, "limit", lambda *_: None)
 
 
 def values(*shape, dtype=np.float32):
@@ -37,6 +58,7 @@ def check(path, names):
         assert not array.flags.writeable
 
 
+@pytest.mark.usefixtures("child")
 def test_weights_of_keras_applications(path):
     """Oracle: the arrays written, in the layout of vgg16_weights_tf_dim_ordering."""
     with h5py.File(path, "w") as file:
@@ -253,6 +275,7 @@ def write_keras_3(file, titles=True):
     file["optimizer/vars/0"] = values(7)
 
 
+@pytest.mark.usefixtures("child")
 @pytest.mark.parametrize("titles", [True, False])
 @pytest.mark.parametrize("archive", [True, False])
 def test_weights_of_keras_3(path, tmp_path, archive, titles):
@@ -287,6 +310,7 @@ def test_layers_of_inner_models_with_equal_names_keep_their_paths(path):
     }
 
 
+@pytest.mark.usefixtures("child")
 @pytest.mark.parametrize("compression", [None, "gzip"])
 def test_a_snapshot_of_caffe(path, compression):
     """Oracle: the blobs written, as Net::ToHDF5 does; GoogLeNet's names have a slash."""
