@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,11 @@ from absl import logging
 from PIL import Image
 
 from fcn_jax import checkpoint, restored
-from fcn_jax.compilation import compiler_options
 from fcn_jax.models.classifier import OUTPUT
 from fcn_jax.pictures import checked_input, write_whole
 from fcn_jax.preprocessing import preprocess
 from fcn_jax.program import no_program, run
+from fcn_jax.programs import Programs
 from fcn_jax.report.heat import heat_map
 from fcn_jax.restored import TrainedClassifier
 
@@ -38,13 +37,12 @@ class Classifier:
         self.geometry = trained.geometry
         self._params = jax.device_put(params)
 
-        @partial(jax.jit, compiler_options=compiler_options(jax.default_backend()))
         def forward(params: Any, image: Any) -> Any:
             ready = preprocess({"color": image}, trained.records, np.float32)
             maps: Any = trained.model.apply({"params": params}, ready, train=False)
             return maps[OUTPUT].values[0]
 
-        self._forward = forward
+        self._forward = Programs(forward)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Classifier":

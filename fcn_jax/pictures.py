@@ -1,6 +1,5 @@
 """Pictures that go into a network, and files that come out of it."""
 
-import glob
 import io
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,38 +9,9 @@ import numpy as np
 from PIL import Image
 
 from fcn_jax import files
-from fcn_jax.data.images import COLOR_FORMATS
 from fcn_jax.data.labels import IGNORE, VOID_COLOR, Classes
+from fcn_jax.picture_folders import Picture
 from fcn_jax.report.panels import overlay
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
-
-
-def find_pictures(names: Sequence[str]) -> list[Path]:
-    """The files that names, folders and globs stand for, each once, in order.
-
-    Raises:
-        ValueError: if a name stands for no picture.
-    """
-    found: dict[Path, None] = {}
-    for name in names:
-        path = Path(name)
-        if path.is_dir():
-            matches = [
-                p for p in sorted(path.iterdir()) if p.suffix.lower() in SUFFIXES
-            ]
-        elif path.is_file():
-            matches = [path]
-        else:
-            matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]
-            matches = [match for match in matches if match.is_file()]
-        if not matches:
-            raise ValueError(
-                f"{name} is no picture, and no folder or glob of pictures "
-                f"({', '.join(COLOR_FORMATS)})"
-            )
-        found.update(dict.fromkeys(matches))
-    return list(found)
 
 
 def checked_input(name: str, value: np.ndarray) -> np.ndarray:
@@ -68,9 +38,10 @@ def checked_input(name: str, value: np.ndarray) -> np.ndarray:
 
 
 def write_whole(path: Path, save: Callable[[io.BytesIO], None]) -> None:
-    """Write a whole file or none."""
+    """Write a whole file or none, in a directory that is made where there is none."""
     content = io.BytesIO()
     save(content)
+    path.parent.mkdir(parents=True, exist_ok=True)
     files.write(path, content.getvalue())
 
 
@@ -98,24 +69,25 @@ def write_overlay(
 
 
 def refuse_overwriting(
-    files: Sequence[Path], output: Path, ends: Sequence[str]
+    pictures: Sequence[Picture], output: Path, ends: Sequence[str]
 ) -> None:
     """Refuse results that would replace a picture, or one another.
 
     Args:
-        files: the pictures.
+        pictures: with the stems of their results.
         output: directory of the results.
         ends: what follows a picture's stem in the name of each of its results.
     """
-    sources = {file.resolve() for file in files}
+    sources = {picture.file.resolve() for picture in pictures}
+    root = output.resolve()
     targets: set[Path] = set()
-    for file in files:
+    for picture in pictures:
         for end in ends:
-            target = (output / f"{file.stem}{end}").resolve()
+            target = root / f"{picture.stem}{end}"
             if target in sources or target in targets:
                 raise ValueError(
-                    f"the result of {file} would overwrite {target}, a picture or "
-                    "the result of one; give another --output directory, and "
+                    f"the result of {picture.file} would overwrite {target}, a picture "
+                    "or the result of one; give another --output directory, and "
                     "pictures of equal names one each"
                 )
             targets.add(target)

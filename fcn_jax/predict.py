@@ -20,16 +20,17 @@ import numpy as np
 from absl import logging
 from rich.progress import track
 
-from fcn_jax import terminal
+from fcn_jax import files, terminal
 from fcn_jax.clock import StartClock
 from fcn_jax.compilation import give_memory_back, keep_compiled_programs
 from fcn_jax.data.buckets import Canvas, picture_canvases
-from fcn_jax.data.images import image_size, read_color
+from fcn_jax.data.images import PICTURE_FORMATS, image_size, read_color
 from fcn_jax.devices import start_devices
 from fcn_jax.locations import refuse_file
+from fcn_jax.memory import refuse_more
 from fcn_jax.overlap import in_threads
+from fcn_jax.picture_folders import Picture, find_pictures
 from fcn_jax.pictures import (
-    find_pictures,
     refuse_overwriting,
     write_label_map,
     write_overlay,
@@ -45,6 +46,7 @@ __all__ = ["Classifier", "Segmenter"]
 
 READERS = 2  # threads; the device needs what they read, or the processor their time
 READ_AHEAD = 4  # pictures
+BYTES_A_PIXEL = 16  # at most, while one is read
 WRITE_BEHIND = 1  # pictures, besides the one that is written
 
 
@@ -70,8 +72,8 @@ class Stages(NamedTuple):
         verb: what the pictures then are.
     """
 
-    begin: Callable[[Path, np.ndarray], Any]
-    finish: Callable[[Path, np.ndarray, Any], list[str]]
+    begin: Callable[[Picture, np.ndarray], Any]
+    finish: Callable[[Picture, np.ndarray, Any], list[str]]
     verb: str
 
 
@@ -88,7 +90,8 @@ def main(arguments: list[str]) -> int:
     set_up_logging()
     if options.classify and options.overlay:
         raise ValueError("--overlay belongs to label maps; leave it out of --classify")
-    files = find_pictures(options.images)
+    output = Path(options.output)
+    found = find_pictures(options.images, output)
     if not Path(options.checkpoint).exists():
         raise ValueError(
             f"there is no checkpoint {options.checkpoint}; give a work directory or "
@@ -98,53 +101,61 @@ def main(arguments: list[str]) -> int:
     start_devices()
     keep_compiled_programs()
     give_memory_back()
-    stages = (_classifying if options.classify else _labelling)(options, files)
-    output = Path(options.output)
+    stages = (_classifying if options.classify else _labelling)(options, found.pictures)
     output.mkdir(parents=True, exist_ok=True)
+    files.remove_unfinished(output, alone=False)
     failed = []
-    for outcome in _overlapping(files, stages, clock):
+    for outcome in _overlapping(found.pictures, stages, clock):
         if isinstance(outcome, Failure):
             failed.append(outcome.sentence)
         elif outcome:
             print("\n".join(outcome))
     if clock.seconds:
         logging.info("%s", clock.sentence("first picture"))
-    done = len(files) - len(failed)
-    print(f"{done} of {len(files)} pictures {stages.verb} in {output}")
+    total = len(found.pictures)
+    print(f"{total - len(failed)} of {total} pictures {stages.verb} in {output}")
+    if found.left_out:
+        print(found.sentence())
     for sentence in failed:
         print(f"error: {sentence}", file=sys.stderr)
     return 2 if failed else 0
 
 
 def _overlapping(
-    files: Sequence[Path], stages: Stages, clock: StartClock
+    pictures: Sequence[Picture], stages: Stages, clock: StartClock
 ) -> Iterator[list[str] | Failure]:
     """What came of each picture, in order, under a progress bar.
 
     The next pictures are read, and the last ones written, while the device computes.
     """
 
-    def read(file: Path) -> tuple[Path, np.ndarray]:
-        return file, read_color(file, where=str(file), rotate=True)
+    def read(picture: Picture) -> tuple[Picture, np.ndarray]:
+        where = str(picture.file)
+        height, width = _size(picture)
+        refuse_more(BYTES_A_PIXEL * height * width, "it")
+        image = read_color(
+            picture.file, where=where, rotate=True, formats=PICTURE_FORMATS
+        )
+        return picture, image
 
     begin = clock.first_call(stages.begin)
 
-    def queue(picture: tuple[Path, np.ndarray]) -> tuple[Path, np.ndarray, Any]:
-        return *picture, begin(*picture)
+    def queue(read: tuple[Picture, np.ndarray]) -> tuple[Picture, np.ndarray, Any]:
+        return *read, begin(*read)
 
-    def finish(begun: tuple[Path, np.ndarray, Any]) -> list[str]:
+    def finish(begun: tuple[Picture, np.ndarray, Any]) -> list[str]:
         lines = stages.finish(*begun)
         clock.result()
         return lines
 
-    images = in_threads(_attempt(read), files, threads=READERS, ahead=READ_AHEAD)
+    images = in_threads(_attempt(read), pictures, threads=READERS, ahead=READ_AHEAD)
     queued = map(_attempt(queue), images)
     done = in_threads(_attempt(finish), queued, threads=1, ahead=WRITE_BEHIND)
     console = terminal.console(stderr=True)
     with contextlib.closing(images), contextlib.closing(done):
         yield from track(
             done,
-            total=len(files),
+            total=len(pictures),
             description="predicting",
             console=console,
             disable=not console.is_terminal,
@@ -159,16 +170,28 @@ def _attempt(stage: Callable[[Any], Any]) -> Callable[[Any], Any]:
             return given
         try:
             return stage(given)
-        except (ValueError, OSError) as error:
-            return Failure(error_sentence(error))
+        except Exception as error:
+            picture = given if isinstance(given, Picture) else given[0]
+            return Failure(_sentence(picture.file, error))
 
     return attempted
 
 
-def _labelling(options: argparse.Namespace, files: Sequence[Path]) -> Stages:
+def _sentence(file: Path, error: Exception) -> str:
+    """What went wrong with a picture; a defect of the package shows its traceback."""
+    text = error_sentence(error)
+    if "RESOURCE_EXHAUSTED" in text or str(error) == "":
+        text = "there is too little memory for it; make it smaller or cut it into tiles"
+    elif not isinstance(error, (ValueError, OSError, MemoryError)):
+        logging.error("%s", file, exc_info=error)
+        text = f"{type(error).__name__}: {text}"
+    return text if str(file) in text else f"{file}: {text}"
+
+
+def _labelling(options: argparse.Namespace, pictures: Sequence[Picture]) -> Stages:
     from fcn_jax.segment import Segmentation, Segmenter
 
-    segmenter = Segmenter.load(options.checkpoint, _canvases(files))
+    segmenter = Segmenter.load(options.checkpoint, _canvases(pictures))
     if segmenter.inputs != ("color",):
         raise ValueError(
             f"this network reads {segmenter.inputs}; the command line gives colour "
@@ -181,15 +204,15 @@ def _labelling(options: argparse.Namespace, files: Sequence[Path]) -> Stages:
         for own in ("", *others)
         for end in ("", "_overlay")[: 1 + options.overlay]
     ]
-    refuse_overwriting(files, output, ends)
+    refuse_overwriting(pictures, output, ends)
 
-    def begin(file: Path, image: np.ndarray) -> Segmentation:
-        segmenter.refuse_small(image.shape[:2], str(file))
+    def begin(picture: Picture, image: np.ndarray) -> Segmentation:
+        segmenter.refuse_small(image.shape[:2], str(picture.file))
         return segmenter.begin(image, scores=options.scores)
 
-    def finish(file: Path, image: np.ndarray, found: Segmentation) -> list[str]:
+    def finish(picture: Picture, image: np.ndarray, found: Segmentation) -> list[str]:
         for index, (name, labels) in enumerate(found.labels().items()):
-            stem = file.stem if index == 0 else f"{file.stem}_{name}"
+            stem = picture.stem if index == 0 else f"{picture.stem}_{name}"
             classes = segmenter.outputs[name]
             write_label_map(output / f"{stem}.png", labels, classes)
             if options.overlay:
@@ -197,39 +220,46 @@ def _labelling(options: argparse.Namespace, files: Sequence[Path]) -> Stages:
         if options.scores:
             scores = found.scores()
             for name, values in scores.items():
-                stem = file.stem if len(scores) == 1 else f"{file.stem}_{name}"
+                stem = picture.stem if len(scores) == 1 else f"{picture.stem}_{name}"
                 write_scores(output / f"{stem}.npy", values)
         return []
 
     return Stages(begin, finish, "labelled")
 
 
-def _canvases(files: Sequence[Path]) -> tuple[Canvas, ...]:
+def _canvases(pictures: Sequence[Picture]) -> tuple[Canvas, ...]:
     """Canvases for the pictures whose headers can be read."""
     sizes = []
-    for file in files:
+    for picture in pictures:
         with contextlib.suppress(ValueError, OSError):  # told when it is read whole
-            sizes.append(image_size(file, where=str(file)))
+            sizes.append(_size(picture))
     return picture_canvases(np.array(sizes)) if sizes else ()
 
 
-def _classifying(options: argparse.Namespace, files: Sequence[Path]) -> Stages:
+def _size(picture: Picture) -> tuple[int, int]:
+    """Height and width of a picture turned upright."""
+    return image_size(
+        picture.file, where=str(picture.file), rotate=True, formats=PICTURE_FORMATS
+    )
+
+
+def _classifying(options: argparse.Namespace, pictures: Sequence[Picture]) -> Stages:
     from fcn_jax.classify import Classifier, write_classes
 
     classifier = Classifier.load(options.checkpoint)
     output = Path(options.output)
-    refuse_overwriting(files, output, ["_heat.png"])
+    refuse_overwriting(pictures, output, ["_heat.png"])
 
-    def begin(file: Path, image: np.ndarray) -> Any:
-        classifier.refuse_small(image, str(file))
+    def begin(picture: Picture, image: np.ndarray) -> Any:
+        classifier.refuse_small(image, str(picture.file))
         return classifier.begin(image)
 
-    def finish(file: Path, image: np.ndarray, found: Any) -> list[str]:
+    def finish(picture: Picture, image: np.ndarray, found: Any) -> list[str]:
         scores = np.asarray(found, np.float32)
-        lines = write_classes(classifier, image, scores, output, file.stem)
+        lines = write_classes(classifier, image, scores, output, str(picture.stem))
         if options.scores:
-            write_scores(output / f"{file.stem}.npy", scores)
-        return [f"{file}:", *lines]
+            write_scores(output / f"{picture.stem}.npy", scores)
+        return [f"{picture.file}:", *lines]
 
     return Stages(begin, finish, "classified")
 
@@ -255,7 +285,10 @@ def _parser() -> Parser:
         "--scores", action="store_true", help="also write <stem>.npy, [H, W, K] float32"
     )
     parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="files, folders or globs"
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="files, folders (with those in them) or globs",
     )
     return parser
 

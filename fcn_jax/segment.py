@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -11,11 +10,11 @@ import numpy as np
 from absl import logging
 
 from fcn_jax import assembly, checkpoint, restored
-from fcn_jax.compilation import compiler_options
 from fcn_jax.data.buckets import Canvas, rounded_up
 from fcn_jax.pictures import checked_input
 from fcn_jax.preprocessing import preprocess
 from fcn_jax.program import no_program, run
+from fcn_jax.programs import Programs
 from fcn_jax.restored import Trained
 
 Picture = np.ndarray | Mapping[str, np.ndarray]
@@ -58,9 +57,10 @@ class Segmentation:
 class Segmenter:
     """A trained or converted network that labels pictures of any size.
 
-    A picture is padded to a canvas, and each canvas is compiled once; the network's
-    masks make the result that of the picture alone. A picture that fills its canvas
-    needs no masks, which is a program of its own, and faster.
+    A picture is padded to a canvas, and each canvas is compiled once, as long as few
+    others come between, see `programs.MOST`; the network's masks make the result that of
+    the picture alone. A picture that fills its canvas needs no masks, which is a program
+    of its own, and faster.
 
     Attributes:
         outputs: classes of each output.
@@ -79,22 +79,18 @@ class Segmenter:
         self._params = jax.device_put(params)
         model, dtype = trained.model, trained.dtype
 
-        options = compiler_options(jax.default_backend())
-
-        @partial(jax.jit, compiler_options=options)
         def forward(params: Any, inputs: Any, sizes: Any) -> Any:
             ready = preprocess(inputs, trained.records, dtype)
             maps: Any = model.apply({"params": params}, ready, train=False, sizes=sizes)
             return {name: feature_map.values for name, feature_map in maps.items()}
 
-        @jax.jit
         def classify(scores: Any) -> Any:
             return jax.tree.map(
                 lambda values: jnp.argmax(values, axis=-1).astype(jnp.uint8), scores
             )
 
         # Two programs: in one, XLA might compute the scores twice and not alike.
-        self._forward, self._classify = forward, classify
+        self._forward, self._classify = Programs(forward), Programs(classify)
 
     @classmethod
     def load(
@@ -141,6 +137,9 @@ class Segmenter:
         Args:
             image: the picture.
             scores: whether they are kept, and not only the labels.
+
+        Raises:
+            MemoryError: for a picture that needs more than is free.
         """
         inputs = self._checked(image)
         height, width = next(iter(inputs.values())).shape[:2]

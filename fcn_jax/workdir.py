@@ -95,15 +95,16 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
       ValueError: it is missing or not a JSON object.
     """
     file = pathlib.Path(path, CONFIG)
+    remedy = "restore it, or start a new run with another --workdir"
     try:
         config = plain_json.parse(file.read_bytes(), str(file))
-        if not isinstance(config, dict):
-            raise ValueError(f"{file} is {shown(config)}, expected an object")
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{program.error_sentence(error)}; restore it, or start a new run with"
-            " another --workdir"
-        ) from error
+    except OSError as error:
+        said = program.error_sentence(error)
+        raise ValueError(f"{file} cannot be read ({said}); {remedy}") from error
+    except ValueError as error:
+        raise ValueError(f"{error}; {remedy}") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{file} is {shown(config)}, expected an object; {remedy}")
     return config
 
 

@@ -14,6 +14,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import jax
 import pytest
+from absl import logging
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -23,6 +24,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 def _own_cache(tmp_path_factory):
     """What programs keep between runs is not kept in the home directory of the user."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _own_verbosity():
+    """A program that a test calls sets up the log of this process."""
+    verbosity = logging.get_verbosity()
+    yield
+    logging.set_verbosity(verbosity)
 
 
 @pytest.fixture(autouse=True, scope="module")

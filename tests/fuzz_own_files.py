@@ -35,6 +35,7 @@ from fcn_jax.runlog import RunLog
 from fcn_jax.workdir import check_resume, run_configuration, store_config
 
 LONGEST_SENTENCE = 1500
+TOLD = 1000  # executions between lines of progress
 TEXTS = {  # what `json.dumps` cannot write
     "@deep": "[" * 3000 + "]" * 3000,
     "@levels": '{"a":' * 40 + "1" + "}" * 40,
@@ -147,7 +148,7 @@ def read_metrics(directory: Path, content: bytes) -> None:
     console = rich.console.Console(quiet=True)
     with RunLog(directory, start_step=3, total_steps=9, console=console) as log:
         log.evaluation(4, "val", {"mean_iu": 0.5})
-    rows = (directory / "metrics.jsonl").read_bytes().splitlines()
+    rows = (directory / "metrics.jsonl").read_bytes().split(b"\n")[:-1]
     assert all(int(json.loads(row)["step"]) <= 4 for row in rows)
     assert rows
     shutil.rmtree(directory / "tensorboard")
@@ -253,7 +254,9 @@ def fuzz(reader: str, executions: int, seed: int = 0) -> dict[str, int]:
         mock.patch.object(assembly, "abstract", remembering(assembly.abstract)),
     ):
         seeds = make_seeds(Path(folder))
-        for _ in range(executions):
+        for index in range(executions):
+            if index and index % TOLD == 0:
+                print(reader, index, counts, file=sys.stderr, flush=True)
             content = content_of(reader, rng, seeds)
             try:
                 read(Path(folder), content)

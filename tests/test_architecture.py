@@ -23,7 +23,7 @@ FLOORS = (
             "plain_json",
             "checkpoint_record",
         ),
-        *("stop", "lock", "terminal"),
+        *("stop", "lock", "terminal", "memory", "programs"),
     ),
     (
         *("layers", "losses", "metrics", "sharding", "preprocessing", "report"),
@@ -37,8 +37,11 @@ FLOORS = (
     ("command_line", "run_name", "scores_file"),
     ("models.classifier",),
     ("models.fcn", "models.build"),
-    ("data", "state", "convert.nets", "padding"),
-    ("assembly", "sanity", "pictures", "convert.conversion"),
+    ("data", "state", "padding"),
+    (
+        *("assembly", "sanity", "picture_folders", "pictures"),
+        *("convert.nets", "convert.exported", "convert.conversion"),
+    ),
     ("progress", "labelled", "same_data"),
     ("start", "restored", "update", "first_updates", "follower"),
     ("evaluate", "classify", "segment", "convert.target", "convert.export"),

@@ -18,7 +18,7 @@ from fcn_jax import assembly, predict, restored, segment
 from fcn_jax import config as configuration
 from fcn_jax.checkpoint import CheckpointStore
 from fcn_jax.data.labels import VOC, Classes
-from fcn_jax.pictures import find_pictures
+from fcn_jax.picture_folders import find_pictures
 from fcn_jax.predict import Segmenter
 from fcn_jax.preprocessing import preprocess
 from fcn_jax.state import flat_arrays
@@ -344,7 +344,7 @@ def test_pictures_of_equal_names_are_refused(trained, tmp_path):
     """Oracle: two files would write one label map."""
     Image.fromarray(_image(20, 20)).save(tmp_path / "a.png")
     Image.fromarray(_image(20, 20)).save(tmp_path / "a.jpg")
-    assert len(find_pictures([str(tmp_path)])) == 2
+    assert len(find_pictures([str(tmp_path)], tmp_path / "out").pictures) == 2
     result = _predict(
         f"--checkpoint={trained[0]}", f"--output={tmp_path / 'out'}", tmp_path
     )

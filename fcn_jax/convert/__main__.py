@@ -38,10 +38,10 @@ def _convert(arguments: list[str]) -> int:
     if options.list:
         manifest.print_list(manifest.default_manifest(), terminal.console())
         return 0
-    if options.target is None or not options.net:
+    if options.target is None:
         raise ValueError(
-            "SOURCE, TARGET and --net=NAME are needed; `python -m fcn_jax.convert "
-            "--help` shows the usage, --list the known files"
+            "SOURCE, TARGET and --net=NAME are needed, --net but for a file of export; "
+            "`python -m fcn_jax.convert --help` shows the usage, --list the known files"
         )
     _refuse_missing(options.source)
     # Imported late, so that --help, --list and a mistake answer at once: jax takes a
@@ -61,6 +61,7 @@ def _convert(arguments: list[str]) -> int:
         classes=(
             read_class_list(Path(options.classes)).classes if options.classes else None
         ),
+        rename=[_rule(text) for text in options.rename],
     )
     print("\n".join(report.lines()))
     print(f"{len(report.copied)} arrays written to {options.target}")
@@ -104,6 +105,16 @@ def _export(arguments: list[str]) -> int:
     return 0
 
 
+def _rule(text: str) -> tuple[str, str]:
+    """PATTERN=REPLACEMENT."""
+    pattern, equals, replacement = text.partition("=")
+    if not equals or not pattern or not replacement:
+        raise ValueError(
+            f"--rename={text} is no PATTERN=REPLACEMENT, as in --rename='encoder.*=*'"
+        )
+    return pattern, replacement
+
+
 def _refuse_missing(path: str) -> None:
     if not os.path.exists(path):
         raise ValueError(f"there is no {path}; check the path")
@@ -116,9 +127,22 @@ def _parser() -> Parser:
     parser.add_argument(
         "target", metavar="TARGET", nargs="?", help="directory to make, a checkpoint"
     )
-    parser.add_argument("--net", default="", help="vgg16, voc-fcn8s, ...; see --list")
     parser.add_argument(
-        "--origin", default="", help="whose names and layout; else recognised"
+        "--net",
+        default="",
+        help="vgg16, voc-fcn8s, ...; see --list; a file of export needs none",
+    )
+    parser.add_argument(
+        "--origin",
+        default="",
+        help="whose names, layout and colours; else recognised where that can be",
+    )
+    parser.add_argument(
+        "--rename",
+        action="append",
+        default=[],
+        metavar="PATTERN=REPLACEMENT",
+        help="new names of arrays, * for any text, as 'encoder.*=*'; may be repeated",
     )
     parser.add_argument(
         "--allow",
@@ -127,7 +151,7 @@ def _parser() -> Parser:
         help="layers that may be missing, layers or arrays that may be left over",
     )
     parser.add_argument(
-        "--width", type=float, default=1.0, help="factor on the channels (default 1)"
+        "--width", type=float, help="factor on the channels (default 1)"
     )
     parser.add_argument(
         "--classes", default="", metavar="FILE", help="class names, one a line"

@@ -3,13 +3,13 @@
 import zipfile
 from pathlib import Path
 
-from fcn_jax.convert.foreign import WeightFileError
+from fcn_jax.convert.foreign import MOST_ARRAYS, WeightFileError, described
 
 _STORED_OR_DEFLATED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 1  # bit of flag_bits
 
 # Trained float32 values hardly compress; zeros that a net has not yet learnt do.
-MOST_EXPANSION = 100
+MOST_EXPANSION = 20
 ALWAYS_ALLOWED = 2**24  # bytes
 
 
@@ -22,7 +22,7 @@ def check_expansion(path: Path, declared: int, size: int) -> None:
         size: bytes of the file.
 
     Raises:
-        WeightFileError: if the arrays are over 100 times as large, beyond 16 MiB.
+        WeightFileError: if the arrays are over 20 times as large, beyond 16 MiB.
     """
     if declared > MOST_EXPANSION * size + ALWAYS_ALLOWED:
         raise WeightFileError(
@@ -45,6 +45,11 @@ def list_members(path: Path) -> dict[str, zipfile.ZipInfo]:
     except Exception as error:
         raise damaged(path, error) from None
     members = {info.filename: info for info in infos}
+    if len(infos) > 2 * MOST_ARRAYS:
+        raise WeightFileError(
+            f"{path}: has {len(infos)} files, more than a net has arrays; give its "
+            "weights alone"
+        )
     if len(members) < len(infos):
         raise WeightFileError(f"{path}: two files of the archive have the same name")
     for name, info in members.items():
@@ -65,24 +70,33 @@ def list_members(path: Path) -> dict[str, zipfile.ZipInfo]:
     return members
 
 
-def read_member(path: Path, name: str) -> bytes:
-    """A file of the archive, its checksum compared.
+class Members:
+    """The files of an archive, opened once: its list may be longer than its files."""
 
-    Raises:
-        WeightFileError: if it is damaged.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(name)
-    except Exception as error:
-        raise damaged(path, error, name) from None
+    def __init__(self, path: Path):
+        """Of an archive that `list_members` has accepted."""
+        self._path = path
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except Exception as error:
+            raise damaged(path, error) from None
+
+    def read(self, name: str) -> bytes:
+        """A file of the archive, its checksum compared.
+
+        Raises:
+            WeightFileError: if it is damaged.
+        """
+        try:
+            return self._archive.read(name)
+        except Exception as error:
+            raise damaged(self._path, error, name) from None
 
 
 def damaged(path: Path, error: Exception, name: str = "") -> WeightFileError:
     """The sentence for what a library makes of damaged data."""
     where = f"{path}, {name!r}" if name else str(path)
-    reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     return WeightFileError(
-        f"{where}: cannot be read ({reason}); the file is damaged or cut off, get it "
+        f"{where}: cannot be read ({described(error)}); the file is damaged or cut off, get it "
         "again"
     )

@@ -13,14 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fcn_jax.convert.foreign import Foreign
+from fcn_jax.convert.foreign import MOST_AXES, Foreign, WeightFileError
+from fcn_jax.convert.kinds import message_kind
 from fcn_jax.convert.wire import BYTES, FIXED32, FIXED64, VARINT, Field, Wire
 
 # What a net may have before it is an attack on memory; each several times the largest
 # net known. Offsets of values take no memory to speak of and have no limit.
 MAX_BLOBS = 2**16
 MAX_NAME = 1024  # bytes
-MAX_AXES = 32  # kMaxBlobAxes of caffe/blob.hpp
+MAX_AXES = MOST_AXES  # kMaxBlobAxes of caffe/blob.hpp is 32, too
 
 # Types of V1LayerParameter.LayerType, 0 to 39, in the words that replaced them
 # (UpgradeV1LayerType, caffe/util/upgrade_proto.cpp).
@@ -86,6 +87,8 @@ _GENERATIONS = {  # by the field of NetParameter
 _V0_LAYER = 1  # of V1LayerParameter: the net of 2013; today's layers have names there
 _LEGACY_AXES = (1, 2, 3, 4)  # of BlobProto: num, channels, height, width
 _DATA, _SHAPE, _DOUBLE_DATA = 5, 7, 8  # of BlobProto
+_RAW_TYPE, _RAW_DATA = 10, 12  # of NVIDIA's BlobProto
+_RAW_TYPES = {0: "<f8", 1: "<f4", 2: "<f2"}  # its enum Type: DOUBLE, FLOAT, FLOAT16
 _DIM = 1  # of BlobShape
 
 
@@ -102,7 +105,8 @@ def read_caffemodel(path: Path) -> Foreign:
     The arrays map the file, which must stay as it is while they are in use. Layers
     without blobs are left out. A blob has its legacy shape [num, channels, height,
     width] if any of these is stored, else that of its BlobShape, as in Blob::FromProto
-    (caffe/blob.cpp); its dtype is float32, or float64 where it has double_data.
+    (caffe/blob.cpp); its dtype is float32, or float64 where it has double_data. NVIDIA's
+    Caffe writes raw_data, the float16 among which become float32.
 
     Args:
         path: an existing file that is not empty.
@@ -128,6 +132,16 @@ def parse_caffemodel(path: Path, data: bytes | mmap.mmap) -> Foreign:
             or with that of another, a blob whose values do not fill its shape, and a
             net without blobs.
     """
+    try:
+        return _parsed(path, data)
+    except WeightFileError:
+        kind = message_kind(Wire(path, data))
+        if kind:
+            raise WeightFileError(f"{path}, byte 0: is {kind}") from None
+        raise
+
+
+def _parsed(path: Path, data: bytes | mmap.mmap) -> Foreign:
     wire, title, generation = Wire(path, data), "", None
     arrays: dict[str, np.ndarray] = {}
     kinds: dict[str, str] = {}
@@ -216,6 +230,7 @@ def _add(
 def _blob(wire: Wire, message: Field, where: str) -> np.ndarray:
     """The array of a BlobProto: read-only, float32 or float64."""
     data, double_data = _Values(wire, "<f4"), _Values(wire, "<f8")
+    raw, raw_type = None, None
     legacy, shape = dict.fromkeys(_LEGACY_AXES, 0), []
     has_legacy = False
     for field in wire.fields(message.start, message.end, where):
@@ -223,6 +238,12 @@ def _blob(wire: Wire, message: Field, where: str) -> np.ndarray:
             data.add(field, where)
         elif field.number == _DOUBLE_DATA:
             double_data.add(field, where)
+        elif field.number == _RAW_TYPE:
+            _expect(wire, field, (VARINT,), where)
+            raw_type = field.value
+        elif field.number == _RAW_DATA:
+            _expect(wire, field, (BYTES,), where)
+            raw = field
         elif field.number == _SHAPE:
             _expect(wire, field, (BYTES,), where)
             shape += _dims(wire, field, where)
@@ -235,7 +256,28 @@ def _blob(wire: Wire, message: Field, where: str) -> np.ndarray:
     if has_legacy:
         shape = list(legacy.values())
     values = double_data.array() if len(double_data) else data.array()
+    if raw is not None:
+        values = _raw_values(wire, raw, raw_type, where)
     return _shaped(wire, message, where, values, shape)
+
+
+def _raw_values(wire: Wire, raw: Field, kind: int | None, where: str) -> np.ndarray:
+    """The values of raw_data; those of 16 bits in 32."""
+    if kind not in _RAW_TYPES:
+        raise wire.refusal(
+            raw.at,
+            where,
+            f"its raw_data are of the type {kind}, not of 0, 1 or 2 (floats of 64, 32 "
+            "and 16 bits), so they are no trained weights",
+        )
+    values = _Values(wire, _RAW_TYPES[kind])
+    values.add(raw, where)
+    array = values.array()
+    if array.dtype.itemsize > 2:
+        return array
+    array = array.astype(np.float32)
+    array.flags.writeable = False
+    return array
 
 
 def _shaped(

@@ -88,7 +88,7 @@ def convert(
     values, copied, misfits = _transform(foreign, origin, shapes, blobs, sources)
     _refuse(foreign, [*misfits, *problems])
     checked = _fold_scales(foreign, net, values, copied, scales)
-    learned = _check_upsampling(foreign, values, copied, blobs, checked, missing)
+    learned = _check_upsampling(foreign, net, values, copied, blobs, checked, missing)
     params = {
         path: _float32(foreign, sources[path], value) for path, value in values.items()
     }
@@ -205,6 +205,7 @@ def _fold_scales(
 
 def _check_upsampling(
     foreign: Foreign,
+    net: Net,
     values: dict[str, np.ndarray],
     copied: Mapping[str, Copied],
     blobs: Mapping[str, Blob],
@@ -214,7 +215,12 @@ def _check_upsampling(
     """Drop upsampling kernels that are the fixed ones; keep all if one is not."""
     own = [path for path in values if blobs[path].role == "upsampling"]
     bilinear = {path: kernels.is_bilinear(values[path]) for path in own}
-    learned = not all(bilinear.values())
+    learned = net.upsampling == "learned" or not all(bilinear.values())
+    if learned and net.upsampling == "fixed":
+        raise WeightFileError(
+            f"{foreign.path}: some deconvolutions are not bilinear, and the file says "
+            "that its upsampling is fixed; export the net again"
+        )
     if learned and any(blobs[path].role == "upsampling" for path in missing):
         raise WeightFileError(
             f"{foreign.path}: some deconvolutions are learned and others are missing; a "

@@ -21,9 +21,10 @@ from fcn_jax import assembly, restored
 from fcn_jax.checkpoint import Checkpoint, load
 from fcn_jax.config import Config, from_dict
 from fcn_jax.convert.caffe_names import Blob, blob_of
+from fcn_jax.convert.exported import fixed_factors
+from fcn_jax.convert.torch import METADATA
 from fcn_jax.files import whole_file
 from fcn_jax.layers.upsample import bilinear_kernel
-from fcn_jax.models.build import AT_ONCE_SCALES, SCORED
 from fcn_jax.paths import flatten
 from fcn_jax.preprocessing import Preprocessing
 from fcn_jax.program import no_program, remedy, run
@@ -40,8 +41,8 @@ def export_checkpoint(checkpoint: str | os.PathLike, file: str | os.PathLike) ->
     Args:
         checkpoint: a work directory or a directory of checkpoints; of a work directory
             the best counts.
-        file: NAME.safetensors, with metadata, or NAME.pth, an OrderedDict of tensors
-            alone; must not exist.
+        file: NAME.safetensors or NAME.pth, an OrderedDict of tensors; both with
+            metadata, from which conversion makes the same net again. Must not exist.
 
     Returns:
         What was written, and what the program that loads it must do, in two lines.
@@ -104,9 +105,15 @@ def _torch_writer() -> Write:
             "writing .pth needs torch; pip install torch, or give NAME.safetensors"
         ) from None
 
-    def write(path: Path, tensors: Mapping[str, np.ndarray], _: object) -> None:
-        shared = {name: torch.from_numpy(array) for name, array in tensors.items()}
-        torch.save(OrderedDict(shared), path)
+    def write(
+        path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]
+    ) -> None:
+        state = OrderedDict(
+            (n, torch.from_numpy(array)) for n, array in tensors.items()
+        )
+        # An attribute, which torch.save keeps and load_state_dict does not look at.
+        setattr(state, METADATA, dict(metadata))
+        torch.save(state, path)
 
     return write
 
@@ -169,7 +176,7 @@ def _metadata(config: Config, own: Trained, source: str, step: int) -> dict[str,
     maps = assembly.score_maps(own.model, own.records)
     configuration = config.model.to_dict() | {
         "dropout_rate": trunk.dropout_rate,
-        "factors": _factors(config),
+        "factors": fixed_factors(config),
         "crops": {name: found.geometry.crops for name, found in maps.items()},
         "dtype": own.dtype,
     }
@@ -219,18 +226,9 @@ def _input(config: Config, own: Trained, pad: int) -> str:
     return f"{'; '.join(parts)}, then zero padding {pad} in {first}"
 
 
-def _factors(config: Config) -> dict[str, float]:
-    """Fixed factor of each endpoint that is scored at once."""
-    if not config.model.at_once:
-        return {}
-    count = {16: 2, 8: 3}[config.model.stride]
-    endpoints = SCORED[config.model.backbone][1:count]
-    return dict(zip(endpoints, AT_ONCE_SCALES[1:count], strict=True))
-
-
 def _at_once(config: Config) -> str:
     """Where the factors of an at-once net are."""
-    factors = _factors(config)
+    factors = fixed_factors(config)
     if not factors:
         return "no factors"
     rows = " and ".join(f"{name} by {factor:g}" for name, factor in factors.items())

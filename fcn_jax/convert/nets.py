@@ -7,12 +7,13 @@ Four ImageNet classifiers, and the fifteen nets of the reference repository
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
+from fcn_jax import assembly
 from fcn_jax.config import ILSVRC_MEAN, Config, base
 from fcn_jax.data import labels
 from fcn_jax.data.labels import Classes
-from fcn_jax.models.build import build_classifier, build_fcn
+from fcn_jax.models.build import build_classifier
 from fcn_jax.models.fcn import FCN
 from fcn_jax.preprocessing import Preprocessing
 
@@ -29,6 +30,10 @@ class Net:
         at_once: whether the skips have fixed factors.
         order: AlexNet's order of pooling and normalisation.
         streams: input names of each trunk.
+        settings: of `config.model` what else is not the default; "width" is the factor
+            on the trunk's channels.
+        upsampling: "fixed" or "learned" where it is known; "" lets the kernels tell.
+        dtype: of the arithmetic.
     """
 
     backbone: str
@@ -40,23 +45,27 @@ class Net:
     streams: Mapping[str, tuple[str, ...]] = field(
         default_factory=lambda: {"trunk": ("color",)}
     )
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    upsampling: Literal["", "fixed", "learned"] = ""
+    dtype: str = "float32"
 
     @property
     def classifier(self) -> bool:
         """Whether it is an ImageNet classifier."""
         return not self.outputs
 
-    def configuration(self, *, width: float, upsampling: str) -> Config:
+    def configuration(self, *, upsampling: str) -> Config:
         """The configuration that a checkpoint of this net records."""
         config = base().unlock()
+        config.dtype = self.dtype
         config.model.update(
             {
                 "backbone": self.backbone,
                 "stride": self.stride,
-                "width": width,
                 "at_once": self.at_once,
                 "order": self.order,
                 "upsampling": upsampling,
+                **self.settings,
             }
         )
         config.model.streams = type(config.model)(dict(self.streams))
@@ -65,27 +74,20 @@ class Net:
         )
         return config.lock()
 
-    def build(self, *, width: float, classes: Mapping[str, int]) -> FCN:
+    def build(self, classes: Mapping[str, int]) -> FCN:
         """The network, with every upsampling kernel a parameter.
 
         Args:
-            width: factor on the trunk's channels; 1 as published.
             classes: number of classes of each output; of a classifier its only one.
         """
-        arguments: dict[str, Any] = {
-            "backbone": self.backbone,
-            "width": width,
-            "order": self.order,
-        }
-        if self.classifier:
-            return build_classifier(classes=next(iter(classes.values())), **arguments)
-        return build_fcn(
-            outputs=classes,
-            stride=self.stride,  # pyright: ignore[reportArgumentType]
-            streams=self.streams,
-            at_once=self.at_once,
-            upsampling="learned",
-            **arguments,
+        config = self.configuration(upsampling="learned")
+        if not self.classifier:
+            return assembly.network(config, classes)
+        return build_classifier(
+            backbone=config.model.backbone,
+            classes=next(iter(classes.values())),
+            width=config.model.width,
+            order=config.model.order,
         )
 
 

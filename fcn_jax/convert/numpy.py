@@ -9,15 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from fcn_jax.convert.archive import list_members, read_member
-from fcn_jax.convert.foreign import Foreign, WeightFileError
+from fcn_jax.convert.archive import Members, list_members
+from fcn_jax.convert.foreign import (
+    MOST_ARRAYS,
+    MOST_AXES,
+    MOST_NAME_CHARACTERS,
+    Foreign,
+    WeightFileError,
+)
 from fcn_jax.convert.pickles import Stateful, read_pickle
 
 MAGIC = b"\x93NUMPY"
 _LONGEST_HEADER = 10_000  # numpy's own limit, before anything is evaluated
 _OBJECTS = ("O", "O4", "O8")  # pointers of 32 or 64 bits
-_MOST_AXES = 32
+_MOST_SHARING = 4  # times the file that its arrays may take
 _DEEPEST = 4  # dictionaries in dictionaries
+_LONGEST_CODE = 16  # of a type, "f4"
 _HEADER = re.compile(
     rb"\{\s*'descr':\s*'([^']*)',\s*'fortran_order':\s*(True|False),"
     rb"\s*'shape':\s*\(((?:\d{1,19}L?\s*(?:,\s*|(?=\))))*)\),?\s*\}\s*"
@@ -44,6 +51,10 @@ class _Header:
         self.order = "F" if match[2] == b"True" else "C"
         sizes = match[3].replace(b"L", b"").split(b",")
         self.shape = [int(size) for size in sizes if size.strip()]
+        if len(self.shape) > MOST_AXES:
+            raise WeightFileError(
+                f"{where}: has {len(self.shape)} axes; arrays of up to {MOST_AXES} axes are read"
+            )
 
 
 def read_npz(path: Path) -> Foreign:
@@ -54,9 +65,11 @@ def read_npz(path: Path) -> Foreign:
             that the values do not fill, and archives that claim far more than they hold.
     """
     arrays = {}
-    for name in list_members(path):
+    names = list_members(path)
+    members = Members(path)
+    for name in names:
         where = f"{path}, {name!r}"
-        data = read_member(path, name)
+        data = members.read(name)
         header = _Header(data, where)
         arrays[name.removesuffix(".npy")] = _array(
             where, header.type, header.shape, header.order, data, header.start
@@ -93,40 +106,58 @@ def read_npy(path: Path) -> Foreign:
             "by the names of layers; save it as {'conv1_1': [weight, bias], ...}"
         )
     arrays: dict[str, np.ndarray] = {}
-    for name, array in _leaves(path, content, "", _DEEPEST):
+    made: dict[int, np.ndarray] = {}  # one for all the names of a pickled array
+    characters, left = 0, _MOST_SHARING * len(data)
+    for name, item in _leaves(content, "", _DEEPEST):
+        characters += len(name)
+        if len(arrays) >= MOST_ARRAYS or characters > MOST_NAME_CHARACTERS:
+            raise WeightFileError(
+                f"{path}: has over {MOST_ARRAYS} arrays, or names of over "
+                f"{MOST_NAME_CHARACTERS} characters; no net has"
+            )
         if name in arrays:
             raise WeightFileError(f"{path}, {name!r}: two arrays have this name")
-        arrays[name] = array
+        if id(item) not in made:
+            made[id(item)] = array = _number_array(path, name, item, left)
+            left -= array.nbytes
+        arrays[name] = made[id(item)]
     if not arrays:
         raise WeightFileError(f"{path}: holds no weights; its dictionary is empty")
     return Foreign(path, "npy", arrays)
 
 
 def _leaves(
-    path: Path, tree: Mapping[Any, Any], prefix: str, depth: int
-) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, array) of a dictionary of arrays, lists of arrays and dictionaries."""
+    tree: Mapping[Any, Any], prefix: str, depth: int
+) -> Iterator[tuple[str, Any]]:
+    """(name, value) of a dictionary of values, lists of values and dictionaries."""
     for key, value in tree.items():
         name = f"{prefix}{key}"
         value = _unwrapped(value)
         if isinstance(value, dict) and depth > 1:
-            yield from _leaves(path, value, f"{name}/", depth - 1)
+            yield from _leaves(value, f"{name}/", depth - 1)
         elif isinstance(value, (list, tuple)):
             for index, item in enumerate(value):
-                yield f"{name}[{index}]", _number_array(path, f"{name}[{index}]", item)
+                yield f"{name}[{index}]", item
         else:
-            yield name, _number_array(path, name, value)
+            yield name, value
 
 
-def _number_array(path: Path, name: str, value: Any) -> np.ndarray:
+def _number_array(path: Path, name: str, value: Any, most: int) -> np.ndarray:
+    """The array of a pickled one, of at most so many bytes."""
+    where = f"{path}, {name!r}"
     if not isinstance(value, _PickledArray) or not isinstance(value.data, str | bytes):
         kind = f"a {type(value).__name__}"
         if isinstance(value, _PickledArray):
             kind = "an array without values"
         raise WeightFileError(
-            f"{path}, {name!r}: is {kind}, not an array of numbers; leave it out"
+            f"{where}: is {kind}, not an array of numbers; leave it out"
         )
-    where, data = f"{path}, {name!r}", value.data
+    data = value.data
+    if len(data) > most:
+        raise WeightFileError(
+            f"{where}: the arrays claim over {_MOST_SHARING} times the bytes of the "
+            "file, one text many times over; save a copy of each array"
+        )
     try:
         data = data.encode("latin-1") if isinstance(data, str) else data
     except UnicodeEncodeError:
@@ -153,10 +184,10 @@ def _array(
             f"{where}: has the type {dtype[:40]!r}; only floats and integers are read, "
             "pickled objects never"
         )
-    if len(shape) > _MOST_AXES or any(size < 1 for size in shape):
+    if len(shape) > MOST_AXES or any(size < 1 for size in shape):
         raise WeightFileError(
-            f"{where}: has the shape {shape[:_MOST_AXES]}; sizes from 1 on and up to "
-            f"{_MOST_AXES} axes are read"
+            f"{where}: has the shape {shape[:MOST_AXES]}; sizes from 1 on and up to "
+            f"{MOST_AXES} axes are read"
         )
     expected = math.prod(shape) * np.dtype(dtype).itemsize
     if expected != len(data) - start:
@@ -170,11 +201,18 @@ def _array(
 class _PickledType(Stateful):
     """Stands for numpy.dtype: a type code and, from its state, a byte order."""
 
-    def __init__(self, code: str, *_: Any):
+    def __init__(self, code: Any, *_: Any):
+        if not isinstance(code, str) or len(code) > _LONGEST_CODE:
+            raise TypeError("the code of a type is no text")
         self._code, self._order = code, ""
 
     def set_state(self, state: Any) -> None:
-        self._order = state[1]
+        if not isinstance(state, tuple) or len(state) < 2:
+            raise TypeError("the state of a type is no tuple")
+        order = state[1]
+        if not isinstance(order, str) or len(order) > 1:
+            raise TypeError("the byte order of a type is no character")
+        self._order = order
 
     def __str__(self) -> str:
         return self._order.strip("|=") + self._code
@@ -190,11 +228,17 @@ class _PickledArray(Stateful):
     data: bytes | str | list[Any] | None = None
 
     def set_state(self, state: Any) -> None:
+        if not isinstance(state, tuple) or len(state) != 5:
+            raise TypeError("the state of an array is no tuple of five")
         _, shape, dtype, fortran, data = state
-        self.dtype, self.shape = str(dtype), list(shape)
-        self.order = "F" if fortran else "C"
+        if not isinstance(dtype, _PickledType):
+            raise TypeError("the type of an array is none")
+        if not isinstance(shape, tuple) or len(shape) > MOST_AXES:
+            raise TypeError(f"a shape is no tuple of up to {MOST_AXES} axes")
         if not all(isinstance(size, int) for size in shape):
             raise TypeError("a shape is not of numbers")
+        self.dtype, self.shape = str(dtype), list(shape)
+        self.order = "F" if fortran else "C"
         if not isinstance(data, list if self.dtype in _OBJECTS else (bytes, str)):
             raise TypeError("an array has neither bytes nor a list")
         if isinstance(data, list) and len(data) != math.prod(self.shape):
@@ -208,11 +252,16 @@ def _scalar(dtype: Any, data: Any) -> _PickledArray:
     return made
 
 
-def _encode(text: str, encoding: str) -> bytes:
-    """Bytes as protocol 2 of Python 3 spells them: _codecs.encode(text, "latin1")."""
+def _encode(text: Any, encoding: Any) -> str:
+    """Bytes as protocol 2 of Python 3 spells them: _codecs.encode(text, "latin1").
+
+    They stay text until an array is made of them: one text may stand for many.
+    """
+    if not isinstance(text, str) or not isinstance(encoding, str):
+        raise TypeError("what is encoded is no text")
     if encoding != "latin1":
-        raise ValueError(f"the encoding {encoding!r} is not latin1")
-    return text.encode("latin-1")
+        raise ValueError(f"the encoding {encoding[:40]!r} is not latin1")
+    return text
 
 
 def _no_maker(*_: Any) -> None:

@@ -6,7 +6,7 @@ units, the first convolution expects.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -44,6 +44,14 @@ class Origin:
     extras: tuple[str, ...] = ()
     note: str = ""
 
+    def reads(self) -> str:
+        """What the first convolution expects, in words."""
+        order = {"BGR": "blue, green, red", "RGB": "red, green, blue"}[self.colors]
+        if self.deviation == (1.0, 1.0, 1.0):
+            return f"{order} in 0..255"
+        parts = ", ".join(f"{part / 255:.3g}" for part in self.deviation)
+        return f"{order} in 0..1, over the deviations {parts}"
+
 
 VGG_CONVOLUTIONS = tuple(
     f"conv{stage}_{layer}"
@@ -54,6 +62,13 @@ _FEATURES = dict(
     zip(VGG_CONVOLUTIONS, (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28), strict=True)
 )
 _INDEX = {"weight": 0, "bias": 1, "upsampling": 0}
+_KERAS_NUMBERED = {
+    **{
+        layer: f"conv2d_{number}" if number else "conv2d"
+        for number, layer in enumerate(VGG_CONVOLUTIONS)
+    },
+    **{"fc6": "dense", "fc7": "dense_1", "fc8": "dense_2"},
+}
 
 
 def _caffe(layer: str, role: str) -> tuple[str, ...]:
@@ -72,6 +87,15 @@ def _sequential(classifier: tuple[int, int, int]) -> Keys:
     return keys
 
 
+def _torchvision(layer: str, role: str) -> tuple[str, ...]:
+    """Torchvision's numbers, timm's names, and Caffe's layer names."""
+    timm = {"fc6": "pre_logits.fc1", "fc7": "pre_logits.fc2", "fc8": "head.fc"}
+    if layer not in _FEATURES and layer not in timm:
+        return ()
+    named = (f"{timm.get(layer, layer)}.{role}", f"{layer}.{role}")
+    return (*_sequential((0, 3, 6))(layer, role), *named)
+
+
 def _features(layer: str, role: str) -> tuple[str, ...]:
     """The trunk alone: what its files have as classifier is not usable."""
     return _sequential((0, 3, 6))(layer, role) if layer.startswith("conv") else ()
@@ -88,6 +112,8 @@ def _keras(layer: str, role: str) -> tuple[str, ...]:
         f"{name}/{name}_{short}:0",
         f"{name}/{name}/{long}:0",
         f"{name}/{long}:0",
+        f"{name}/{_INDEX[role]}",
+        f"{_KERAS_NUMBERED.get(layer, layer)}/{_INDEX[role]}",
     )
 
 
@@ -107,7 +133,7 @@ ORIGINS: Mapping[str, Origin] = MappingProxyType(
             note="Caffe's own weights",
         ),
         "torchvision": Origin(
-            _sequential((0, 3, 6)),
+            _torchvision,
             colors="RGB",
             mean=(123.675, 116.28, 103.53),
             deviation=(0.229 * 255, 0.224 * 255, 0.225 * 255),
@@ -138,34 +164,60 @@ ORIGINS: Mapping[str, Origin] = MappingProxyType(
 )
 
 
-def detect(foreign: Foreign) -> str:
+_TORCH = ("torchvision", "torchvision-features", "jcjohnson", "wkentaro")
+"""Origins of .pth, .safetensors and .npz files."""
+
+
+def detect(foreign: Foreign, net: str) -> str:
     """The origin that a file's format and names tell.
 
-    Files of torchvision, of its "features" and of wkentaro's VGG16 have equal names:
-    the first is assumed, and the other two are named by their checksum, by their file
-    name, or by the user.
+    Args:
+        foreign: the file.
+        net: what it is to become, a name of `nets.NETS`.
 
     Raises:
-        WeightFileError: if no origin has such names, or a known net that is not one
-            of the papers' has.
+        WeightFileError: if no origin has such names, if several have them, or if it is
+            a known net that is not one of the papers'.
     """
-    names = foreign.arrays.keys()
     refuse_other_nets(foreign)
+    found = _candidates(foreign)
+    names = list(foreign.arrays)
+    if not found:
+        raise WeightFileError(
+            f"{foreign.path} has the arrays {', '.join(map(repr, names[:4]))}, ...: of "
+            f"no origin that can be converted; --origin takes {', '.join(ORIGINS)}, "
+            "--rename=PATTERN=REPLACEMENT gives arrays other names, and "
+            "third_party_weights/README.md lists the files"
+        )
+    fitting = [own for own in found if {net, "*"} & set(ORIGINS[own].nets)] or found
+    if len(fitting) > 1:
+        described = "; ".join(
+            f"--origin={own}: {ORIGINS[own].reads()}" for own in fitting
+        )
+        raise WeightFileError(
+            f"{foreign.path} has names that {len(fitting)} origins share, so they do not "
+            f"tell what its first layer reads; say whose numbers it has ({described})"
+        )
+    return fitting[0]
+
+
+def _candidates(foreign: Foreign) -> list[str]:
+    """The origins that name a file's layers so."""
+    names = foreign.arrays.keys()
     if foreign.format.startswith("caffemodel"):
-        return "caffe"
+        return ["caffe"]
     if foreign.format == "keras":
-        return "keras" if any(n.startswith("fc1/") for n in names) else "keras-notop"
+        top = any(key in names for key in ORIGINS["keras"].keys("fc6", "weight"))
+        return ["keras" if top else "keras-notop"]
     if foreign.format == "npy":
-        return "tensorflow-vgg"
-    if "features.0.weight" in names:
-        return "jcjohnson" if "classifier.1.weight" in names else "torchvision"
-    if {"conv1_1.weight", "conv1_1/W"} & names:
-        return "wkentaro"
-    raise WeightFileError(
-        f"{foreign.path} has the arrays {', '.join(list(names)[:4])}, ...: of no origin "
-        f"that can be converted; --origin takes {', '.join(ORIGINS)}, and "
-        "third_party_weights/README.md lists the files"
+        return ["tensorflow-vgg"]
+    trunk, top = (
+        {own for own in _TORCH if names & set(ORIGINS[own].keys(layer, "weight"))}
+        for layer in ("conv1_1", "fc6")
     )
+    if "classifier.0.weight" in names:
+        top.add("torchvision-features")  # whose classifier is not usable
+    return [own for own in _TORCH if own in trunk and (own in top or not top)]
 
 
 def refuse_other_nets(foreign: Foreign) -> None:
@@ -179,9 +231,38 @@ def refuse_other_nets(foreign: Foreign) -> None:
             "of 5x5 branches and no LRN): take Caffe's weights, "
             "see third_party_weights/README.md"
         )
+    which = _other_vgg(names)
+    if which:
+        raise WeightFileError(
+            f"{foreign.path} is {which}, which has other layers than the papers' VGG16, "
+            "whatever is allowed to be left over; take a VGG16, see "
+            "third_party_weights/README.md"
+        )
     if "features.0.weight" in names and "features.28.weight" not in names:
         raise WeightFileError(
             f"{foreign.path} is a torch net other than VGG16, as torchvision's AlexNet "
             "(one tower, other channels and paddings, no LRN, no groups: not the "
             "papers' AlexNet); take Caffe's weights, see third_party_weights/README.md"
         )
+
+
+_OTHER_VGGS = {  # numbers of the convolutions in torchvision's `features`
+    "VGG11": {0, 3, 6, 8, 11, 13, 16, 18},
+    "VGG13": {0, 2, 5, 7, 10, 12, 15, 17, 20, 22},
+    "VGG19": {0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34},
+}
+_OF_VGG19 = re.compile(r"conv[345]_4(\[\d\]|[./].*)|block[345]_conv4/.*|conv2d_15/\d")
+
+
+def _other_vgg(names: Iterable[str]) -> str:
+    """The VGG net that is not VGG16 to which such names belong; "" if none."""
+    numbers = {
+        int(found[1])
+        for name in names
+        if (found := re.fullmatch(r"features\.(\d{1,3})\.weight", name))
+    }
+    if numbers - {*_FEATURES.values()}:
+        fitting = [net for net, own in _OTHER_VGGS.items() if numbers <= own]
+        if fitting:
+            return fitting[0]
+    return "VGG19" if any(_OF_VGG19.fullmatch(name) for name in names) else ""

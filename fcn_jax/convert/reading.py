@@ -1,28 +1,16 @@
 """A weight file of any format, told by what is in it and not by its name."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
-from fcn_jax.convert import keras, numpy, torch
+from fcn_jax.convert import hdf5, keras, numpy, torch
 from fcn_jax.convert.archive import list_members
 from fcn_jax.convert.caffe import read_caffemodel
 from fcn_jax.convert.foreign import Foreign, WeightFileError
+from fcn_jax.convert.kinds import HEAD, refuse_other_kinds
 from fcn_jax.locations import located
 
-_HEAD = 4096  # bytes; what is looked at
-_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|\?xml|!--|\w+[\s>])", re.I)
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
-_LFS = b"version https://git-lfs"
-_FORMATS = (
-    (b"\x1f\x8b", "a gzip archive; unpack it and give the weight file in it"),
-    (b"BZh", "a bzip2 archive; unpack it and give the weight file in it"),
-    (b"\xfd7zXZ\x00", "an xz archive; unpack it and give the weight file in it"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it and give the weight file in it"),
-    (b"Rar!", "a rar archive; unpack it and give the weight file in it"),
-)
 _LONGEST_HEADER = 2**40  # of safetensors; eight bytes of text are above
-_TAR = (257, b"ustar")
 
 
 def open_weights(path: str | Path) -> Foreign:
@@ -54,7 +42,7 @@ def _read_head(path: Path) -> bytes:
         kind = "a directory" if path.is_dir() else "no regular file"
         raise WeightFileError(f"{path}: is {kind}; give a weight file")
     with path.open("rb") as file:
-        head = file.read(_HEAD)
+        head = file.read(HEAD)
     if not head:
         raise WeightFileError(f"{path}: is empty; get it again")
     return head
@@ -62,8 +50,8 @@ def _read_head(path: Path) -> bytes:
 
 def _reader(path: Path, head: bytes) -> Callable[[Path], Foreign]:
     """The reader for a file with these first bytes."""
-    if head.startswith(keras.MAGIC):
-        return keras.read_keras
+    if head.startswith(hdf5.MAGIC):
+        return keras.read_hdf5_weights
     if head.startswith(numpy.MAGIC):
         return numpy.read_npy
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
@@ -72,40 +60,8 @@ def _reader(path: Path, head: bytes) -> Callable[[Path], Foreign]:
         return torch.read_torch
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < _LONGEST_HEADER:
         return torch.read_safetensors
-    problem = _foreign_problem(head)
-    if problem:
-        raise WeightFileError(f"{path}: is {problem}")
+    refuse_other_kinds(path, head)
     return read_caffemodel
-
-
-def _foreign_problem(head: bytes) -> str:
-    """What a file that is no weight file is, and the remedy; "" if unknown."""
-    if head.startswith(_LFS):
-        return (
-            "a Git LFS pointer, not the weights that it points to; fetch them with "
-            "`git lfs pull`"
-        )
-    if _PAGE.match(head):
-        return (
-            "a web page or XML, not weights, as servers send it for an error or a "
-            "confirmation; download it again and compare its size"
-        )
-    for magic, what in _FORMATS:
-        if head.startswith(magic):
-            return what
-    if head[_TAR[0] :].startswith(_TAR[1]):
-        return "a tar archive; unpack it and give the weight file in it"
-    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        return (
-            "a bare pickle, which may run code and is not read; save the arrays with "
-            "numpy.savez or torch.save of model.state_dict()"
-        )
-    if not _CONTROL.search(head):
-        return (
-            "text, not weights, perhaps a net's definition; give the file with its "
-            "trained values"
-        )
-    return ""
 
 
 def _archive_reader(path: Path) -> Callable[[Path], Foreign]:
@@ -115,9 +71,12 @@ def _archive_reader(path: Path) -> Callable[[Path], Foreign]:
         return torch.read_torch
     if names and all(name.endswith(".npy") for name in names):
         return numpy.read_npz
-    if "model.weights.h5" in names:
+    if keras.MEMBER in names:
+        return keras.read_keras_archive
+    if any(name.endswith(".mlmodel") for name in names):
         raise WeightFileError(
-            f"{path}: is an archive of Keras 3; unpack it and give its model.weights.h5"
+            f"{path}: is a net of Core ML; load it with coremltools and save its arrays "
+            "with numpy.savez, named as Caffe's layers"
         )
     raise WeightFileError(
         f"{path}: is a zip archive with {', '.join(repr(n) for n in names[:3]) or 'no'} "

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fcn_jax.convert.foreign import printable
+
 
 @dataclass(frozen=True)
 class Copied:
@@ -43,6 +45,7 @@ class Report:
         unused: arrays without a place, with the reason that this is no error.
         missing: parameters that the file does not have; the checkpoint is partial
             if there are any.
+        warnings: what speaks against the file without being an error.
     """
 
     file: str
@@ -58,6 +61,7 @@ class Report:
     checked: Mapping[str, str]
     unused: Mapping[str, str]
     missing: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON stores it."""
@@ -86,7 +90,8 @@ class Report:
             lines.append(
                 "the checkpoint is partial: it initialises, and scores nothing"
             )
-        return lines
+        lines += [f"warning: {self.file}: {sentence}" for sentence in self.warnings]
+        return [printable(line) for line in lines]
 
 
 def _dims(shape: tuple[int, ...]) -> str:

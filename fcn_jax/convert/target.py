@@ -1,7 +1,7 @@
 """From a weight file to a checkpoint directory, whole or not at all."""
 
 import difflib
-import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,17 +13,26 @@ from fcn_jax.checkpoint import CheckpointStore
 from fcn_jax.config import to_dict
 from fcn_jax.convert import manifest
 from fcn_jax.convert.conversion import Conversion, convert
+from fcn_jax.convert.exported import (
+    ORIGIN,
+    Exported,
+    read_exported,
+    refuse_contradictions,
+)
+from fcn_jax.convert.first_layer import contradiction, unusual_size
 from fcn_jax.convert.foreign import Foreign, WeightFileError
 from fcn_jax.convert.nets import NETS, Net
 from fcn_jax.convert.origins import ORIGINS, Origin, detect, refuse_other_nets
 from fcn_jax.convert.reading import open_weights
+from fcn_jax.convert.rename import renamed
 from fcn_jax.convert.report import Report
+from fcn_jax.convert.surgery import Rules
 from fcn_jax.data.imagenet import imagenet_classes
 from fcn_jax.data.labels import Classes
 from fcn_jax.files import whole_directory
+from fcn_jax.locations import located
 from fcn_jax.models.classifier import OUTPUT, OWN_SIZE
 from fcn_jax.paths import flatten
-from fcn_jax.preprocessing import Preprocessing
 from fcn_jax.restored import CLASSIFIER
 from fcn_jax.state import parameter_shapes
 
@@ -33,33 +42,40 @@ PROBE = max(OWN_SIZE.values())
 TITLES = {"AlexNet": "alexnet", "CaffeNet": "caffenet"}
 """What the two nets of equal shapes call themselves in their files."""
 
-NAME = "name"
-"""What --allow takes for a file whose name is another net's."""
+NAME, INPUT = "name", "input"
+"""What --allow takes for a file whose name is another net's, and for one whose first
+layer contradicts its origin."""
 
 
 def convert_file(
     source: str | os.PathLike,
     target: str | os.PathLike,
     *,
-    net: str,
+    net: str = "",
     origin: str = "",
     allow: Sequence[str] = (),
-    width: float = 1.0,
+    width: float | None = None,
     classes: Classes | None = None,
+    rename: Rules = (),
 ) -> Report:
     """Read a foreign weight file and write it as a checkpoint.
 
     Args:
         source: the file.
         target: directory to make; must not exist, or be empty.
-        net: a name of `nets.NETS`.
+        net: a name of `nets.NETS`; "" for a file of this package's export, which says
+            what it is.
         origin: a name of `origins.ORIGINS`; "" recognises it by checksum, file name or
-            the names in the file.
-        allow: layers that may be missing, layers or arrays that may be left over; and
-            "name" for a file whose name, or title, is another net's.
-        width: factor on the trunk's channels, for narrower nets than published.
+            the names in the file where no two origins share them.
+        allow: layers that may be missing, layers or arrays that may be left over;
+            "name" for a file whose name, or title, is another net's; and "input" for
+            one whose first layer contradicts its origin.
+        width: factor on the trunk's channels, for narrower nets than published; None is
+            1, or what an exported file says.
         classes: of the first output, or names of a classifier's, where they are not
-            the published ones.
+            the published ones or those of an exported file.
+        rename: (pattern, replacement) for the names of the arrays, as
+            `surgery.new_names` has them.
 
     Returns:
         The report, which the checkpoint holds too.
@@ -68,27 +84,26 @@ def convert_file(
         ValueError: for a file, a name or a combination that cannot be converted;
             nothing is left in `target` then.
     """
-    path, directory = Path(source), Path(target).absolute()
-    chosen = named_net(net)
+    path, directory = Path(located(source)), Path(located(target)).absolute()
+    if net:
+        named_net(net)
     refuse_occupied(directory)
-    foreign = open_weights(path)
+    foreign = renamed(open_weights(path), rename)
+    exported = read_exported(foreign)
+    chosen = _chosen(foreign, exported, net=net, width=width, classes=classes)
     verdict = manifest.check(path, net, manifest.default_manifest())
-    own = _origin(foreign, net, origin, verdict)
-    if verdict.status != "known" and NAME not in allow:
-        _check_name(foreign, net, verdict)
+    own = _origin(foreign, net, origin, verdict, exported)
+    warnings: tuple[str, ...] = ()
+    if exported is None:
+        warnings = _check_claims(foreign, chosen, net, own, verdict, allow)
+        chosen = _with_mean(chosen, ORIGINS[own])
     outputs = _outputs(chosen, classes)
-    model = chosen.build(width=width, classes=_counts(chosen, classes))
-    channels = {name: len(r.mean) for name, r in chosen.preprocessing.items()}
-    shapes = {
-        name: tuple(value.shape)
-        for name, value in flatten(parameter_shapes(model, channels, PROBE)).items()
-    }
     converted = convert(
         foreign,
         chosen,
         ORIGINS[own],
-        shapes,
-        allow=[part for part in allow if part != NAME],
+        _shapes(chosen, classes),
+        allow=[part for part in allow if part not in (NAME, INPUT)],
     )
     report = Report(
         file=path.name,
@@ -98,20 +113,67 @@ def convert_file(
         verdict=verdict.sentence,
         format=foreign.format,
         title=foreign.title,
-        net=net,
+        net=exported.description if exported else net,
         origin=own,
         copied=converted.copied,
         checked=converted.checked,
         unused=converted.unused,
         missing=converted.missing,
+        warnings=warnings,
     )
-    records = _preprocessing(foreign, chosen, ORIGINS[own])
-    record = _record(chosen, records, width, outputs, classes, converted, report)
+    record = _record(chosen, outputs, classes, converted, report)
     with whole_directory(directory) as unfinished:
         CheckpointStore(unfinished).save(
             0, params=converted.params, optimizer={}, record=record
         )
     return report
+
+
+def _chosen(
+    foreign: Foreign,
+    exported: Exported | None,
+    *,
+    net: str,
+    width: float | None,
+    classes: Classes | None,
+) -> Net:
+    """The net that a file becomes: as it says itself, or as told."""
+    if width is not None and not 0 < width < math.inf:
+        raise ValueError(f"--width={width:g} is no factor; give a number above 0")
+    if exported is not None:
+        refuse_contradictions(
+            exported, foreign.path, net=net, width=width, classes=classes
+        )
+        return exported.net
+    if not net:
+        raise WeightFileError(
+            f"{foreign.path} does not say which net it is, as files of export do; give "
+            f"--net=NAME, one of {', '.join(NETS)}"
+        )
+    return replace(NETS[net], settings={"width": 1.0 if width is None else width})
+
+
+def _check_claims(
+    foreign: Foreign,
+    chosen: Net,
+    net: str,
+    own: str,
+    verdict: manifest.Verdict,
+    allow: Sequence[str],
+) -> tuple[str, ...]:
+    """Refuses, or warns of, what contradicts the net and origin of a file."""
+    known = verdict.status == "known"
+    if not known and NAME not in allow:
+        _check_name(foreign, net, verdict)
+    return _check_input(foreign, chosen, own, strict=not known and INPUT not in allow)
+
+
+def _shapes(net: Net, classes: Classes | None) -> dict[str, tuple[int, ...]]:
+    """Shape of every parameter, upsampling kernels included."""
+    model = net.build(_counts(net, classes))
+    channels = {name: len(r.mean) for name, r in net.preprocessing.items()}
+    shapes = flatten(parameter_shapes(model, channels, PROBE))
+    return {name: tuple(value.shape) for name, value in shapes.items()}
 
 
 def named_net(name: str) -> Net:
@@ -138,8 +200,14 @@ def refuse_occupied(directory: Path) -> None:
         )
 
 
-def _origin(foreign: Foreign, net: str, given: str, verdict: manifest.Verdict) -> str:
-    """Whose file it is: as told, as the manifest knows, or as its names tell."""
+def _origin(
+    foreign: Foreign,
+    net: str,
+    given: str,
+    verdict: manifest.Verdict,
+    exported: Exported | None,
+) -> str:
+    """Whose file it is: as told, as it says, as the manifest knows, or by its names."""
     entry = verdict.entry
     if entry is not None and entry.refused:
         raise WeightFileError(f"{foreign.path} is {entry.file}: {entry.refused}")
@@ -149,8 +217,15 @@ def _origin(foreign: Foreign, net: str, given: str, verdict: manifest.Verdict) -
         raise ValueError(
             f"--origin={given} is not known; it must be one of {', '.join(ORIGINS)}"
         )
+    if exported is not None:
+        if given not in ("", ORIGIN):
+            raise ValueError(
+                f"{foreign.path} says of itself that it is {exported.description}, as "
+                f"export writes it; leave out --origin={given}"
+            )
+        return ORIGIN
     refuse_other_nets(foreign)
-    own = given or (detect(foreign) if entry is None else entry.origin)
+    own = given or (detect(foreign, net) if entry is None else entry.origin)
     allowed = ORIGINS[own].nets
     if net not in allowed and "*" not in allowed:
         raise WeightFileError(
@@ -158,6 +233,38 @@ def _origin(foreign: Foreign, net: str, given: str, verdict: manifest.Verdict) -
             f"be converted, not {net}; third_party_weights/README.md lists the files"
         )
     return own
+
+
+def _check_input(
+    foreign: Foreign, net: Net, own: str, *, strict: bool
+) -> tuple[str, ...]:
+    """Compares the first kernel of a VGG16 with what its origin reads.
+
+    Returns:
+        Warnings; where strict, a contradiction is an error instead.
+
+    Raises:
+        WeightFileError: names the contradiction.
+    """
+    origin = ORIGINS[own]
+    keys = origin.keys("conv1_1", "weight")
+    kernel = next((foreign.arrays[k] for k in keys if k in foreign.arrays), None)
+    color = net.backbone == "vgg16" and "color" in net.preprocessing
+    if kernel is None or not color or kernel.ndim != 4 or kernel.dtype.kind != "f":
+        return ()
+    if origin.layout == "HWIO":
+        kernel = kernel.transpose(3, 2, 0, 1)
+    if kernel.shape[1:] != (3, 3, 3) or not np.isfinite(kernel).all():
+        return ()
+    found = contradiction(kernel, origin)
+    if found and strict:
+        raise WeightFileError(
+            f"{foreign.path} {found}, and {own} reads {origin.reads()}; give the "
+            f"--origin whose numbers it has, or --allow={INPUT} if the net was trained "
+            "on with such images"
+        )
+    size = unusual_size(kernel, origin)
+    return tuple(sentence for sentence in (found, size) if sentence)
 
 
 def _check_name(foreign: Foreign, net: str, verdict: manifest.Verdict) -> None:
@@ -192,41 +299,16 @@ def _counts(net: Net, classes: Classes | None) -> dict[str, int]:
     return {name: len(own) for name, own in _outputs(net, classes).items()}
 
 
-def _preprocessing(
-    foreign: Foreign, net: Net, origin: Origin
-) -> dict[str, Preprocessing]:
-    """What the net's inputs need: as published, or as the file itself says.
-
-    A file of this package's export has the means with which the net was trained.
-    """
-    records = dict(net.preprocessing)
-    if origin.mean is not None:
-        records["color"] = replace(
-            records["color"], mean=origin.mean, origin=origin.note
-        )
-    try:
-        stated = json.loads(foreign.metadata.get("preprocessing", "{}"))
-        for name in records.keys() & stated.keys():
-            mean = tuple(float(value) for value in stated[name]["mean"])
-            if stated[name]["order"] == "BGR":
-                mean = mean[::-1]
-            if len(mean) != len(records[name].mean) or not np.isfinite(mean).all():
-                raise ValueError(f"{mean} is no mean of {name}")
-            records[name] = replace(
-                records[name], mean=mean, origin=f"metadata of {foreign.path.name}"
-            )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise WeightFileError(
-            f"{foreign.path}: the preprocessing in its metadata cannot be read "
-            f"({error}); export the net again, or take the entry out"
-        ) from error
-    return records
+def _with_mean(net: Net, origin: Origin) -> Net:
+    """The net with its origin's mean of colours, where that has its own."""
+    if origin.mean is None:
+        return net
+    color = replace(net.preprocessing["color"], mean=origin.mean, origin=origin.note)
+    return replace(net, preprocessing={**net.preprocessing, "color": color})
 
 
 def _record(
     net: Net,
-    records: Mapping[str, Preprocessing],
-    width: float,
     outputs: Mapping[str, Classes],
     classes: Classes | None,
     converted: Conversion,
@@ -234,9 +316,8 @@ def _record(
 ) -> dict[str, object]:
     """What a checkpoint tells of its net; see `train.py` for that of a run."""
     upsampling = "learned" if converted.learned_upsampling else "fixed"
-    config = replace(net, preprocessing=records).configuration(
-        width=width, upsampling=upsampling
-    )
+    config = net.configuration(upsampling=upsampling)
+    records = net.preprocessing
     record: dict[str, object] = {
         "network": CLASSIFIER if net.classifier else "fcn",
         "config": to_dict(config),

@@ -9,8 +9,6 @@ torch/serialization.py: `_save`, a zip since torch 1.6, and `_legacy_save`.
 
 import mmap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any
 from zipfile import ZipInfo
@@ -18,93 +16,37 @@ from zipfile import ZipInfo
 import ml_dtypes
 import numpy as np
 
-from fcn_jax.convert.archive import damaged, list_members, read_member
-from fcn_jax.convert.foreign import Foreign, WeightFileError
+from fcn_jax.convert.archive import Members, damaged, list_members
+from fcn_jax.convert.foreign import MOST_ARRAYS, Foreign, WeightFileError
 from fcn_jax.convert.pickles import read_pickle
+from fcn_jax.convert.tensors import MAKERS, Dictionary, Storage, Tensor, reference
+from fcn_jax.convert.wrappers import has_first_layer, unwrapped
 
 LEGACY_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 """The pickle of torch.serialization.MAGIC_NUMBER, with which the old layout begins."""
 
-_TYPES: dict[str, Any] = {
-    "torch.DoubleStorage": "<f8",
-    "torch.FloatStorage": "<f4",
-    "torch.HalfStorage": "<f2",
-    "torch.BFloat16Storage": ml_dtypes.bfloat16,
-    "torch.LongStorage": "<i8",
-    "torch.IntStorage": "<i4",
-    "torch.ShortStorage": "<i2",
-    "torch.CharStorage": "i1",
-    "torch.ByteStorage": "u1",
-    "torch.BoolStorage": "?",
-}
+METADATA = "fcn_jax"
+"""Attribute of a state dictionary with what an exported net says of itself."""
+
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
-_MOST_AXES = 32
+_DEEPEST = 3  # dictionaries in dictionaries
 _MOST_SHARING = 4  # times the file that its arrays may take; tied weights take two
-
-
-@dataclass(frozen=True)
-class _Storage:
-    """Values that tensors are views of: their key in the file, type and number."""
-
-    key: str
-    dtype: np.dtype
-    count: int
-
-
-@dataclass(frozen=True)
-class _Tensor:
-    """A view of a storage, in its elements."""
-
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-    def __post_init__(self):
-        numbers = (self.offset, *self.shape, *self.strides)
-        if not all(isinstance(number, int) and number >= 0 for number in numbers):
-            raise ValueError("a shape, offset or stride is negative or no number")
-        if len(self.shape) > _MOST_AXES or not self.size:
-            raise ValueError("a tensor has no values or too many axes")
-        steps = zip(self.shape, self.strides, strict=True)
-        last = self.offset + sum((size - 1) * stride for size, stride in steps)
-        if last >= self.storage.count or self.size > self.storage.count:
-            raise ValueError("a tensor reaches beyond its storage")
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return prod(self.shape)
-
-    def of(self, values: np.ndarray) -> np.ndarray:
-        """The read-only array in its storage's values; 16-bit floats as float32."""
-        dtype = self.storage.dtype
-        array = np.lib.stride_tricks.as_strided(
-            values[self.offset :],
-            self.shape,
-            [stride * dtype.itemsize for stride in self.strides],
-            writeable=False,
-        )
-        if dtype in (np.float16, ml_dtypes.bfloat16):
-            array = array.astype(np.float32)
-            array.flags.writeable = False
-        return array
 
 
 def read_torch(path: Path) -> Foreign:
     """The tensors of a .pth or .pt file that holds a state dictionary.
 
-    The dictionary may stand under "state_dict", "model_state_dict" or "model" of
-    another, beside an optimiser's state or an epoch; a prefix "module." that all names
-    have is dropped.
+    The dictionary may stand under "state_dict", "model_state_dict", "model" or, where
+    one alone has the first layer of a net, any key of another, beside an optimiser's state, settings or
+    scores; prefixes of wrappers are dropped from its names (`wrappers.unwrapped`).
 
     Args:
         path: a zip archive with a data.pkl, or a file of torch before 1.6.
 
     Raises:
-        WeightFileError: for a pickle with anything but dictionaries, lists, numbers,
-            text and dense tensors, a state dictionary with an entry that is no tensor,
-            a tensor that reaches beyond its storage, and damaged data.
+        WeightFileError: for a pickle with anything but plain values and dense tensors,
+            a state dictionary with an entry that is no tensor, a tensor that reaches
+            beyond its storage, and damaged data.
     """
     with path.open("rb") as file:
         legacy = file.read(len(LEGACY_MAGIC)) == LEGACY_MAGIC
@@ -117,14 +59,15 @@ def read_torch(path: Path) -> Foreign:
             f"{path.stat().st_size}, one storage many times over; save the state "
             "dictionary again with a copy of each tensor"
         )
-    prefix = "module." if all(name.startswith("module.") for name in tensors) else ""
-    storages = {tensor.storage for tensor in tensors.values()}
+    names = unwrapped(tensors)
+    storages = {tensor.storage for tensor in tensors.values() if tensor.size}
     values = {storage: load(storage) for storage in storages}
+    nothing = np.zeros(0)
     arrays = {
-        name.removeprefix(prefix): tensor.of(values[tensor.storage])
+        names[name]: tensor.of(values.get(tensor.storage, nothing))
         for name, tensor in tensors.items()
     }
-    return Foreign(path, "pytorch", arrays)
+    return Foreign(path, "pytorch", arrays, metadata=_own_metadata(tensors))
 
 
 def read_safetensors(path: Path) -> Foreign:
@@ -157,31 +100,72 @@ def read_safetensors(path: Path) -> Foreign:
         array.flags.writeable = False
     if not arrays:
         raise WeightFileError(f"{path}: holds no weights; it has no tensors")
+    names = unwrapped(arrays)
+    arrays = {names[name]: array for name, array in arrays.items()}
     return Foreign(path, "safetensors", arrays, metadata=metadata)
 
 
-def _state_dictionary(path: Path, content: Any) -> Mapping[str, _Tensor]:
+def _state_dictionary(path: Path, content: Any) -> dict[str, Tensor]:
     """The dictionary of tensors by name in what a file holds."""
-    for wrapper in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
+    for _ in range(_DEEPEST):
+        inner = _wrapped(content)
+        if inner is None:
             break
+        content = inner
     if not isinstance(content, dict) or not content:
+        kind = _kind(content)
         raise WeightFileError(
-            f"{path}: holds no state dictionary but a {type(content).__name__}"
-            f"{' without entries' if content == {} else ''}; save model.state_dict()"
+            f"{path}: holds no state dictionary but a {kind}"
+            f"{' without entries' if isinstance(content, dict) else ''}; save "
+            "model.state_dict()"
         )
+    if len(content) > MOST_ARRAYS:
+        raise WeightFileError(f"{path}: has over {MOST_ARRAYS} tensors; no net has")
     for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, _Tensor):
+        if not isinstance(name, str) or not isinstance(value, Tensor):
             raise WeightFileError(
-                f"{path}, entry {name!r}: is a {type(value).__name__.lstrip('_')}, not "
+                f"{path}, entry {name!r}: is a {_kind(value)}, not "
                 "a dense tensor with a name; save model.state_dict() alone or under "
                 f"{' or '.join(repr(wrapper) for wrapper in _WRAPPERS)}"
             )
     return content
 
 
-Loader = Callable[[_Storage], np.ndarray]
+def _wrapped(content: Any) -> dict[Any, Any] | None:
+    """The dictionary in another that is, or has, the state dictionary."""
+    if not isinstance(content, dict):
+        return None
+    for wrapper in _WRAPPERS:
+        if isinstance(content.get(wrapper), dict):
+            return content[wrapper]
+    inner = [
+        value
+        for value in content.values()
+        if isinstance(value, dict)
+        and all(isinstance(name, str) for name in value)
+        and has_first_layer(value)
+    ]
+    return inner[0] if len(inner) == 1 else None
+
+
+def _kind(value: Any) -> str:
+    return "dict" if isinstance(value, dict) else type(value).__name__.lstrip("_")
+
+
+def _own_metadata(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """What an exported net says of itself, {} for a file of others."""
+    attributes = tensors.attributes if isinstance(tensors, Dictionary) else {}
+    found = attributes.get(METADATA)
+    if not isinstance(found, dict):
+        return {}
+    return {
+        key: value
+        for key, value in found.items()
+        if isinstance(key, str) and isinstance(value, str)
+    }
+
+
+Loader = Callable[[Storage], np.ndarray]
 
 
 def _read_archive(path: Path) -> tuple[Any, Loader]:
@@ -191,13 +175,14 @@ def _read_archive(path: Path) -> tuple[Any, Loader]:
     if len(pickles) != 1:
         raise WeightFileError(f"{path}: has {len(pickles)} data.pkl; torch writes one")
     root = pickles[0].removesuffix("data.pkl")
-    _check_archive(path, members, root)
+    archive = Members(path)
+    _check_archive(path, members, root, archive)
 
-    def load(storage: _Storage) -> np.ndarray:
+    def load(storage: Storage) -> np.ndarray:
         name = f"{root}data/{storage.key}"
         if name not in members:
             raise WeightFileError(f"{path}: has no {name!r}, which a tensor needs")
-        data = read_member(path, name)
+        data = archive.read(name)
         if len(data) != storage.count * storage.dtype.itemsize:
             raise WeightFileError(
                 f"{path}, {name!r}: has {len(data)} bytes and its tensor's storage "
@@ -205,16 +190,18 @@ def _read_archive(path: Path) -> tuple[Any, Loader]:
             )
         return np.frombuffer(data, storage.dtype)
 
-    pickle = read_member(path, pickles[0])
+    pickle = archive.read(pickles[0])
     if not pickle:
         raise WeightFileError(f"{path}, {pickles[0]!r}: is empty; get the file again")
     with mmap.mmap(-1, len(pickle)) as data:
         data.write(pickle)
         data.seek(0)
-        return read_pickle(data, f"{path}, {pickles[0]!r}", _MAKERS, _reference), load
+        return read_pickle(data, f"{path}, {pickles[0]!r}", MAKERS, reference), load
 
 
-def _check_archive(path: Path, members: Mapping[str, ZipInfo], root: str) -> None:
+def _check_archive(
+    path: Path, members: Mapping[str, ZipInfo], root: str, archive: Members
+) -> None:
     """Refuses what torch.save does not write."""
     for name, info in members.items():
         if info.compress_type:
@@ -223,7 +210,7 @@ def _check_archive(path: Path, members: Mapping[str, ZipInfo], root: str) -> Non
                 "the state dictionary again"
             )
     if f"{root}byteorder" in members:
-        order = read_member(path, f"{root}byteorder")
+        order = archive.read(f"{root}byteorder")
         if order != b"little":
             raise WeightFileError(
                 f"{path}: has the byte order {order[:10]!r}; save it on a "
@@ -243,21 +230,22 @@ def _read_legacy(path: Path) -> tuple[Any, Loader]:
     _, version, system = (read_pickle(data, where, {}) for _ in range(3))
     little = isinstance(system, dict) and system.get("little_endian") is True
     if version != 1001 or not little:
+        said = version if isinstance(version, int) else "unknown"
         raise WeightFileError(
-            f"{path}: is of version {version!r} or a big-endian machine; save it again "
+            f"{path}: is of version {said} or a big-endian machine; save it again "
             "with a newer torch"
         )
-    storages: dict[str, _Storage] = {}
+    storages: dict[str, Storage] = {}
 
-    def reference(identity: Any) -> _Storage:
-        storage = _reference(identity)
+    def known(identity: Any) -> Storage:
+        storage = reference(identity)
         return storages.setdefault(storage.key, storage)
 
-    content = read_pickle(data, where, _MAKERS, reference)
+    content = read_pickle(data, where, MAKERS, known)
     keys = read_pickle(data, where, {})
     found = _legacy_storages(path, data, keys, storages)
 
-    def load(storage: _Storage) -> np.ndarray:
+    def load(storage: Storage) -> np.ndarray:
         if storage.key not in found:
             raise WeightFileError(
                 f"{path}: has no storage {storage.key!r}; get it again"
@@ -268,7 +256,7 @@ def _read_legacy(path: Path) -> tuple[Any, Loader]:
 
 
 def _legacy_storages(
-    path: Path, data: mmap.mmap, keys: Any, storages: Mapping[str, _Storage]
+    path: Path, data: mmap.mmap, keys: Any, storages: Mapping[str, Storage]
 ) -> dict[str, np.ndarray]:
     """Values by key, from the position of `data` on; they map the file."""
     found = {}
@@ -290,41 +278,3 @@ def _legacy_storages(
         found[key] = np.frombuffer(data, storage.dtype, count, at)
         data.seek(end)
     return found
-
-
-def _reference(identity: Any) -> _Storage:
-    """The storage of a persistent id ("storage", type, key, device, count[, view])."""
-    kind, dtype, key, _, count, *view = identity
-    if kind != "storage" or any(part is not None for part in view):
-        raise ValueError("a reference is to no storage or to a view of one")
-    if not isinstance(key, str) or not isinstance(count, int) or count < 0:
-        raise ValueError("a storage has no key or no count")
-    return _Storage(key, np.dtype(_TYPES[dtype]), count)
-
-
-def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
-    """torch._utils._rebuild_tensor_v2; what follows is no part of the values."""
-    if not isinstance(storage, _Storage):
-        raise TypeError("a tensor has no storage")
-    return _Tensor(storage, offset, tuple(shape), tuple(strides))
-
-
-def _dictionary(pairs: Any = ()) -> dict[Any, Any]:
-    """collections.OrderedDict, which Python 2 pickles as a list of pairs."""
-    if not all(isinstance(key, str) for key, _ in pairs):
-        raise TypeError("the name of an entry is no text")
-    return dict(pairs)
-
-
-def _storage_type(*_: Any) -> None:
-    raise TypeError("a type of storage is called")
-
-
-_MAKERS = {
-    **dict.fromkeys(_TYPES, _storage_type),
-    "collections.OrderedDict": _dictionary,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
-    "torch.Size": tuple,
-}

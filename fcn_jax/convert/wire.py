@@ -9,7 +9,7 @@ https://protobuf.dev/programming-guides/encoding/
 
 import mmap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,9 @@ from fcn_jax.convert.foreign import WeightFileError
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _WIDTHS = {FIXED64: 8, FIXED32: 4}
+MOST_FIELDS = 200_000
+"""Of a file that is walked; a net of a thousand layers has some ten thousand."""
+
 _VARINT_BYTES = 10  # of 7 bits each: 64 bits
 _LARGEST_NUMBER = 2**29 - 1
 
@@ -48,10 +51,12 @@ class Wire:
     Attributes:
         path: the file, for messages.
         data: all of it.
+        left: fields that may still be walked, one number.
     """
 
     path: Path
     data: bytes | mmap.mmap
+    left: list[int] = field(default_factory=lambda: [MOST_FIELDS])
 
     def fields(self, start: int, end: int, where: str) -> Iterator[Field]:
         """The fields of the message in bytes `start` to `end`.
@@ -71,6 +76,9 @@ class Wire:
             start = field.end
 
     def _field(self, at: int, end: int, where: str) -> Field:
+        self.left[0] -= 1
+        if self.left[0] < 0:
+            raise self.damage(at, where, f"the file has over {MOST_FIELDS} fields")
         tag, start = self.varint(at, end, where)
         number, wire = tag >> 3, tag & 7
         if not 1 <= number <= _LARGEST_NUMBER:

@@ -78,9 +78,10 @@ def tally(
     """
     pixels, ignored = {}, {}
     for key, classes in outputs.items():
-        table = np.array([own[key] for own in counts], np.int64).reshape(-1, 256)
-        pixels[key] = table.sum(axis=0)[: len(classes)]
-        ignored[key] = int(table[:, IGNORE].sum())
+        table = np.zeros(256, np.int64)
+        for own in counts:
+            table += own[key]
+        pixels[key], ignored[key] = table[: len(classes)], int(table[IGNORE])
     return Census(outputs, len(counts), total, pixels, ignored)
 
 

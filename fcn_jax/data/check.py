@@ -96,11 +96,13 @@ def check_folder(folder: str | Path, report: Progress | None = None) -> Report:
     read = list(scan(lambda stem: _read(layout, stem), stems, report))
     pairs = dict(zip(stems, read, strict=True))
     readable = [layout.labels[s] for s in stems if pairs[s].pixels is not None]
-    counts = [pair.pixels for pair in read if pair.pixels is not None]
-    table = np.array(counts, np.int64).reshape(-1, 256)
-    pixels, images = table.sum(axis=0), np.count_nonzero(table, axis=0)
+    pixels, images = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    for pair in read:
+        if pair.pixels is not None:
+            pixels += pair.pixels
+            images += pair.pixels > 0
     found = _censuses(layout, pairs)
-    sizes = Counter(pair.size for pair in read if pair.size is not None)
+    sizes = {stem: pair.size for stem, pair in pairs.items() if pair.size is not None}
     problems = (
         *layout.problems,
         *_split_problems(layout),
@@ -116,7 +118,7 @@ def check_folder(folder: str | Path, report: Progress | None = None) -> Report:
         classes=layout.classes.classes if layout.classes else None,
         pairs=len(stems),
         splits={split: len(own) for split, own in layout.splits.items()},
-        sizes=sizes,
+        sizes=Counter(sizes.values()),
         pixels={int(i): int(pixels[i]) for i in np.flatnonzero(pixels)},
         images={int(i): int(images[i]) for i in np.flatnonzero(images)},
     )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.labels import Color
+from fcn_jax.data.text_lines import has_unseen
 
 LONGEST_LINE = 500  # characters
 
@@ -52,7 +53,7 @@ def _check_form(name: str, line: str, number: int, *, bare: bool) -> None:
             f"{start}, which names no class; each line must be {_FORM}, since the number "
             "of a line is its class id"
         )
-    if not name.isprintable():
+    if has_unseen(name):
         raise DataError(f"{start}, which has characters that cannot be shown; type it")
     if name.startswith("#"):
         raise DataError(f"{start}; comments are not read, so remove it")

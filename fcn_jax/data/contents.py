@@ -24,7 +24,7 @@ Stamp = tuple[int, int, int, int]
 _SETTLED_NS = 2 * 10**9
 _BLOCK = 2**20
 _KEPT_FOLDERS = 64
-_SLOW_SECONDS = 5
+_LARGE = 2**31  # bytes, of which it is worth saying that they are read
 
 
 def digests(folder: Path, paths: Sequence[Path]) -> list[str]:
@@ -37,35 +37,44 @@ def digests(folder: Path, paths: Sequence[Path]) -> list[str]:
     Raises:
       OSError: a file cannot be read.
     """
-    start = time.monotonic()
     store = _store(folder)
     known = _load(store)
     names = [path.relative_to(folder).as_posix() for path in paths]
-    found = list(scan(lambda name: _digest(folder / name, known.get(name)), names))
-    seconds = time.monotonic() - start
-    if seconds > _SLOW_SECONDS:
-        logging.info("digests of %d files were taken in %.0f s", len(paths), seconds)
-    settled = {
-        name: [*stamp, own]
-        for name, (stamp, own) in zip(names, found, strict=True)
-        if _is_settled(stamp)
+    # Taken before contents are read: what changes later has another one.
+    stamps = dict(
+        zip(names, scan(lambda name: _stamp(folder / name), names), strict=True)
+    )
+    old = {
+        name: entry[4]
+        for name, stamp in stamps.items()
+        if (entry := known.get(name)) is not None and tuple(entry[:4]) == stamp
     }
-    if any(known.get(name) != entry for name, entry in settled.items()):
+    new = [name for name in stamps if name not in old]
+    size = sum(stamps[name][0] for name in new)
+    if size > _LARGE:
+        logging.info(
+            "reading %d files (%.1f GB) of %s once, for the digest of their contents",
+            *(len(new), size / 1e9, folder),
+        )
+    found = dict(zip(new, scan(lambda name: _digest(folder / name), new), strict=True))
+    settled = {
+        name: [*stamps[name], own]
+        for name, own in found.items()
+        if _is_settled(stamps[name])
+    }
+    if settled:
         there = {name: own for name, own in known.items() if (folder / name).exists()}
         _save(store, {**there, **settled})
-    return [own for _, own in found]
+    taken = old | found
+    return [taken[name] for name in names]
 
 
-def _digest(path: Path, entry: list | None) -> tuple[Stamp, str]:
-    """The stamp of a file before it is read, and its digest."""
-    stamp = _stamp(path)
-    if entry is not None and tuple(entry[:4]) == stamp:
-        return stamp, entry[4]
+def _digest(path: Path) -> str:
     total = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
             total.update(block)
-    return stamp, total.hexdigest()
+    return total.hexdigest()
 
 
 def _stamp(path: Path) -> Stamp:

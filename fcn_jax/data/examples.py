@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fcn_jax.data.labels import IGNORE, Classes
+from fcn_jax.data.labels import IGNORE, Classes, id_counts
 
 
 class DataError(ValueError):
@@ -84,6 +84,10 @@ def outside_ids(labels: np.ndarray, count: int) -> dict[int, int]:
       labels: `[H, W]` integers.
       count: number of classes.
     """
+    if labels.dtype == np.uint8:  # in little memory, for labels of many pixels
+        counts = id_counts(labels)
+        counts[[*range(count), IGNORE]] = 0
+        return {int(i): int(counts[i]) for i in np.flatnonzero(counts)}
     outside = labels[(labels < 0) | ((labels >= count) & (labels != IGNORE))]
     ids, pixels = np.unique(outside, return_counts=True)
     return {int(i): int(n) for i, n in zip(ids, pixels, strict=True)}

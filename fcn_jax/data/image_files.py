@@ -55,7 +55,8 @@ class Decoded:
     Attributes:
       image: decoded; its file is closed.
       depth: bits of a channel, as stored.
-      orientation: 1 as stored; 2 to 8 as the tag tells, see `upright`.
+      orientation: of the pixels that are here: 1, or 2 to 8 as the tag tells, see
+        `upright`.
       transparency: of a PNG, see `png.Header`.
     """
 
@@ -88,14 +89,19 @@ def decode(
     """
     with _damage_named(where, source), _stream(source) as stream:
         kind = _format(stream, formats, where)
-        image, _ = _opened(stream, kind, where, max_pixels, pixels=False)
-        _refuse_unfolding(image, stream.seek(0, 2), result_bytes, where)
+        size = stream.seek(0, 2)
+        if size > MAX_BYTES:
+            raise DataError(f"{where}: {size} bytes, more than the {MAX_BYTES} allowed")
+        # What a PNG may inflate to is known from its header, which is read alone first.
+        is_png = kind == "PNG"
+        image, turned = _opened(stream, kind, where, max_pixels, pixels=not is_png)
+        _refuse_unfolding(image, size, result_bytes, where)
         depth, transparency = _depth(image, where), b""
-        if kind == "PNG":
+        if is_png:
             stream.seek(0)
             header = png.read_header(stream)
             depth, transparency = header.depth, header.transparency
-        image, turned = _opened(stream, kind, where, max_pixels, pixels=True)
+            image, turned = _opened(stream, kind, where, max_pixels, pixels=True)
         image.load()
     return Decoded(image, depth, turned, transparency)
 
@@ -173,7 +179,8 @@ def _opened(
         _refuse_several(image, found.several, where)
         _refuse_scans(image, found.content, where)
     exif, xmp = image.info.get("exif", found.exif), image.info.get("xmp", found.xmp)
-    return image, _orientation(image, exif, xmp)
+    # Pillow turns a TIFF upright itself, and tells its size so.
+    return image, UPRIGHT if kind == "TIFF" else orientation(exif, xmp)
 
 
 @contextlib.contextmanager
@@ -241,7 +248,8 @@ def _refuse_unfolding(
     image: Image.Image, size: int, result_bytes: int, where: str
 ) -> None:
     taken = image.width * image.height * (_bytes_a_pixel(image) + result_bytes)
-    if taken > max(SMALL, LARGEST_RATIO * size) or size > MAX_BYTES:
+    taken += 8 * image.height  # Pillow keeps where each row begins
+    if taken > max(SMALL, LARGEST_RATIO * size):
         raise DataError(
             f"{where}: its {size} bytes unfold to {image.width}x{image.height} pixels, "
             f"{taken / 1e6:.0f} MB in memory, as those of files do that are made to "
@@ -300,11 +308,3 @@ def _depth(image: Image.Image, where: str) -> int:
         )
     bits: tuple[int, ...] = tags.get(ExifTags.Base.BitsPerSample, (8,))
     return max(bits)
-
-
-def _orientation(image: Image.Image, exif: bytes, xmp: bytes) -> int:
-    tags: Any = getattr(image, "tag_v2", {})  # a TIFF's own directory
-    found = tags.get(ExifTags.Base.Orientation)
-    if found is None:
-        return orientation(exif, xmp)
-    return found if isinstance(found, int) and 2 <= found <= 8 else UPRIGHT

@@ -13,6 +13,7 @@ from fcn_jax.data.labels import IGNORE
 from fcn_jax.data.scan import scan
 
 _BY_VALUE = ("grey", "grey with alpha")
+_COLORED = LabelEncoding("palette or color", 8, ())
 
 
 def read_ids(path: Path, *, where: str, classes: ClassList | None) -> np.ndarray:
@@ -52,19 +53,24 @@ def encoding_problems(labels: Sequence[Path], classes: ClassList | None) -> list
     """Labels whose values need not mean what those of the others mean.
 
     Where classes have colours, these count in palette and RGB labels, and only values
-    of grey ones are compared; labels that cannot be read at all are left to reading.
+    of grey ones are compared (which lie beside none, if a table of values is for them);
+    labels that cannot be read at all are left to reading.
 
     Args:
       labels: those that are used.
       classes: what values and colours mean.
     """
     by_color = bool(classes and classes.colors)
+    by_value = classes is not None and classes.values is not None
     kinds: dict[LabelEncoding, list[Path]] = {}
     for path, own in zip(labels, scan(_encoding, labels), strict=True):
-        if own is None or own.kind.startswith("color"):
+        if own is None or (own.kind.startswith("color") and not by_color):
             continue
-        if by_color and own.kind == "palette":
-            continue
+        if by_color and own.kind not in _BY_VALUE:
+            if not by_value:
+                continue
+            # An even picture that was saved anew as grey would be read by its values.
+            own = _COLORED
         kinds.setdefault(own, []).append(path)
     if len(kinds) < 2:
         return []

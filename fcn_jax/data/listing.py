@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from fcn_jax.data.examples import DataError
+from fcn_jax.data.text_lines import has_unseen
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".jfif", ".png")
 LABEL_ENDINGS = (".png",)
@@ -99,10 +100,10 @@ def list_files(folder: Path, name: str, endings: tuple[str, ...]) -> Listing:
         ending = path.suffix.lower()
         if is_hidden(entry.name):
             continue
-        if not _is_text(entry.name):
+        if has_unseen(entry.name):
             problems.append(
-                f"{name}/ has a file whose name is not UTF-8, {os.fsencode(entry.name)!r}; "
-                "rename it"
+                f"{name}/ has a file whose name is not UTF-8 or cannot be shown, "
+                f"{os.fsencode(entry.name)!r}; rename it"
             )
         elif entry.is_dir():
             problems += _nested(path, name)
@@ -190,14 +191,6 @@ def _offer(folder: Path, name: str) -> str:
 def _has_pictures(directory: Path) -> bool:
     with os.scandir(directory) as entries:
         return any(Path(entry.name).suffix.lower() in _PICTURES for entry in entries)
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _without_marks(stem: str) -> str:

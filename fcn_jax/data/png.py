@@ -23,6 +23,11 @@ _DEPTHS = {  # bits of a channel that each may have (section 11.2.2)
     GREY_ALPHA: (8, 16),
     COLOR_ALPHA: (8, 16),
 }
+_CHANNELS = {GREY: 1, COLOR: 3, PALETTE: 1, GREY_ALPHA: 2, COLOR_ALPHA: 4}
+_PASSES = (  # of an interlaced image: left, top, step across, step down (section 8.2)
+    *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
+    *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
+)
 _BLOCK = 2**20  # bytes read at once of what is not kept
 _PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
@@ -102,6 +107,7 @@ def strip(stream: BinaryIO, *, pixels: bool) -> Stripped:
     """
     kinds = _PIXELS if pixels else _PIXELS[:3]
     parts, texts, exif, frames = [SIGNATURE], {}, b"", 1
+    data_of_pixels = []
     for kind, data in chunks(
         stream, keep=(*kinds, b"eXIf", b"acTL", *_TEXT), compare_all=pixels
     ):
@@ -116,10 +122,39 @@ def strip(stream: BinaryIO, *, pixels: bool) -> Stripped:
             exif = data
         elif kind == b"acTL":
             frames = int.from_bytes(data[:4], "big")
-        if kind == b"IDAT" and not pixels:
-            break
+        if kind == b"IDAT":
+            data_of_pixels.append(data)
+            if not pixels:
+                break
+    if pixels:
+        _refuse_missing_pixels(parts[3], data_of_pixels)
     exif = exif or _of_hexadecimal(texts.get(_EXIF, b""))
-    return Stripped(io.BytesIO(b"".join(parts)), exif, texts.get(_XMP, b""), frames > 1)
+    content = io.BytesIO(b"".join(parts))
+    return Stripped(content, exif, texts.get(_XMP, b""), frames > 1)
+
+
+def _refuse_missing_pixels(header: bytes, data: list[bytes]) -> None:
+    """Refuse a stream that ends between two rows, where Pillow leaves the others black.
+
+    Args:
+      header: the data of the header chunk.
+      data: of the chunks of pixels.
+    """
+    width, height, depth, color_type = struct.unpack(">IIBB", header[:10])
+    bits = depth * _CHANNELS.get(color_type, 1)
+    passes = _PASSES if header[12] else ((0, 0, 1, 1),)
+    needed = 0
+    for left, top, across, down in passes:
+        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            needed += rows * (1 + -(-columns * bits // 8))
+    inflater, found = zlib.decompressobj(), 0
+    for part in data:
+        while part and found < needed:
+            found += len(inflater.decompress(part, _BLOCK))
+            part = inflater.unconsumed_tail
+    if found < needed:
+        raise PngError(f"its pixels end after {found} of {needed} bytes")
 
 
 def chunks(

@@ -16,7 +16,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.text_lines import read_lines
+from fcn_jax.data.text_lines import has_unseen, read_lines
 
 PICTURE_ENDING = re.compile(
     r"\.(jpe?g|jpe|jfif|png|tiff?|bmp|webp|gif|p[pgbn]m|npy|mat)$", re.IGNORECASE
@@ -54,7 +54,7 @@ def read_stems(
     for number, line in lines:
         try:
             stem, flag = named_stem(line, known)
-            if not stem.isprintable():
+            if has_unseen(stem):
                 raise DataError("which has characters that cannot be shown; type it")
         except DataError as error:
             problems.append(f"{file} line {number} is {line[:80]!r}, {error}")
@@ -90,7 +90,7 @@ def named_stem(line: str, known: Collection[str]) -> tuple[str, str | None]:
     if exact in known:
         return exact, None
     fields = fields_of(line)
-    if len(fields) == 2 and fields[1] in _FLAGS and "," not in line:
+    if len(fields) == 2 and fields[1] in _FLAGS and not re.search("[,;\t]", line):
         return known_stem(fields[0], known) or _stem(fields[0]), fields[1]
     found = [known_stem(field, known) for field in fields]
     named = list(dict.fromkeys(stem for stem in found if stem is not None))
@@ -143,4 +143,4 @@ def known_stem(text: str, known: Collection[str]) -> str | None:
 def _stem(text: str) -> str:
     """The stem that a text names where no file has it."""
     name = unicodedata.normalize("NFC", _bare(text)).replace("\\", "/")
-    return PICTURE_ENDING.sub("", name.rsplit("/", 1)[-1]) or text
+    return PICTURE_ENDING.sub("", name.rsplit("/", 1)[-1]) or name or text

@@ -11,14 +11,17 @@ from pathlib import Path
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.listing import is_hidden
 from fcn_jax.data.split_lines import read_stems
-from fcn_jax.data.stray_lists import foreign_problems, stray_problems
+from fcn_jax.data.stray_lists import (
+    LIST_ENDINGS,
+    NEVER_LISTS,
+    foreign_problems,
+    stray_problems,
+)
 
 PLACES = ("splits", "ImageSets/Segmentation", "ImageSets", ".")
-ENDINGS = ("", ".txt", ".lst", ".list", ".csv", ".tsv")
 COMMON_NAMES = ("train", "val", "test", "trainval", "valid", "validation", "dev")
 
-_NO_LISTS = ("classes", "labels", "labelmap", "class_names", "class_dict", "readme")
-_NO_LISTS += ("license", "licence", "copying", "requirements")
+_LISTS_OF_CLASSES = ("labels", "labelmap", "class_names", "class_dict")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,10 +50,7 @@ def read_splits(
       The lists, none where there are none; and a sentence for each that is not read,
       each line that names no image, and each two lists of one split.
     """
-    place, paths = next(
-        ((place, found) for place in PLACES if (found := _lists_in(root, place))),
-        (None, []),
-    )
+    paths = next((found for own in PLACES if (found := _lists_in(root, own))), [])
     splits: dict[str, SplitList] = {}
     problems = []
     for path in paths:
@@ -69,8 +69,8 @@ def read_splits(
                 "keep one of them"
             )
     files = {own.file: frozenset(own.stems) for own in splits.values()}
-    for own in PLACES[:-1]:
-        problems += foreign_problems(root, own, (*ENDINGS[1:],), _NO_LISTS)
+    for place in PLACES[:-1]:
+        problems += foreign_problems(root, place)
     problems += stray_problems(root, paths, files, known)
     first = [name for name in COMMON_NAMES if name in splits]
     return {name: splits[name] for name in (*first, *splits)}, problems
@@ -78,7 +78,7 @@ def read_splits(
 
 def _split_name(path: Path) -> str:
     """The name of a file without its ending, TRAIN as train."""
-    name = path.stem if path.suffix.lower() in ENDINGS else path.name
+    name = path.stem if path.suffix.lower() in LIST_ENDINGS else path.name
     return name.lower() if name.lower() in COMMON_NAMES else name
 
 
@@ -100,6 +100,6 @@ def _lists_in(root: Path, place: str) -> list[Path]:
 def _may_be_list(path: Path) -> bool:
     return (
         not is_hidden(path.name)
-        and path.suffix.lower() in ENDINGS
-        and path.stem.lower() not in _NO_LISTS
+        and path.suffix.lower() in LIST_ENDINGS
+        and path.stem.lower() not in (*NEVER_LISTS, *_LISTS_OF_CLASSES)
     )

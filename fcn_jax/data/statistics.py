@@ -88,6 +88,7 @@ class Statistics:
     Attributes:
         fingerprint: of the split, see `Source`.
         read: number of images that were read.
+        names: of all images of the split.
         sizes: `[n, 2]` (height, width) of all images of the split.
         inputs: by input key; of "depth" (millimetres) "ln(depth)" as well, which is
             what a network is given.
@@ -96,6 +97,7 @@ class Statistics:
 
     fingerprint: str
     read: int
+    names: tuple[str, ...]
     sizes: np.ndarray
     inputs: Mapping[str, Channels]
     outputs: Mapping[str, ClassCounts]
@@ -148,6 +150,7 @@ def measure(
     return Statistics(
         fingerprint=source.fingerprint,
         read=len(indices),
+        names=tuple(source.name(index) for index in range(len(source))),
         sizes=source.sizes(),
         inputs=_all_channels(levels),
         outputs={

@@ -1,6 +1,5 @@
 """The numbers of a split as text, for a terminal."""
 
-from collections import Counter
 from collections.abc import Mapping
 
 from rich.console import Console
@@ -39,7 +38,12 @@ def print_statistics(
     for key, counts in statistics.outputs.items():
         console.print(_class_table(key, counts))
     found = {split: statistics.census}
-    sizes = Counter((int(height), int(width)) for height, width in statistics.sizes)
+    sizes = {
+        name: (int(height), int(width))
+        for name, (height, width) in zip(
+            statistics.names, statistics.sizes, strict=True
+        )
+    }
     for note in (*absence_notes(found), *padding_notes(sizes)):
         print(f"note: {note}", file=console.file)
     for problem in (*useless_problems(found), *absence_problems(found)):

@@ -15,17 +15,18 @@ from fcn_jax.data.examples import DataError
 from fcn_jax.data.listing import is_hidden
 from fcn_jax.data.split_lines import fields_of, known_stem, named_stem
 
-LINES = ("", ".txt", ".lst", ".list", ".csv", ".tsv")
+LIST_ENDINGS = ("", ".txt", ".lst", ".list", ".csv", ".tsv")
 STRUCTURED = (".json", ".yaml", ".yml")
 
-_NO_LISTS = ("classes", "readme", "license", "licence", "copying", "requirements")
+NEVER_LISTS = ("classes", "readme", "license", "licence", "copying", "requirements")
 _WORDS = re.compile(
     r"train|training|val|valid|validation|test|testing|dev|hold_?out|splits?|fold[0-9]*",
     re.IGNORECASE,
 )
 _DEPTH = 2  # directories below the folder that are searched
 _FILES = 1000  # of a directory
-_BYTES = 2**22
+_JUDGED = 2**14  # bytes of a file
+_LOOKED_THROUGH = 2**22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,21 +79,19 @@ def stray_problems(
     return problems
 
 
-def foreign_problems(
-    root: Path, place: str, endings: tuple[str, ...], allowed: Collection[str]
-) -> list[str]:
+def foreign_problems(root: Path, place: str) -> list[str]:
     """A sentence for each visible file of a directory of lists that cannot be one."""
     directory = root / place
     if not directory.is_dir():
         return []
     return [
         f"{place}/{path.name} is not read, since its ending is none of "
-        f"{', '.join(endings)}; convert it to stems, one a line, or move it away"
+        f"{', '.join(LIST_ENDINGS[1:])}; convert it to stems, one a line, or move it away"
         for path in sorted(directory.iterdir())
         if path.is_file()
         and not is_hidden(path.name)
-        and path.suffix.lower() not in ("", *endings)
-        and path.stem.lower() not in allowed
+        and path.suffix.lower() not in LIST_ENDINGS
+        and path.stem.lower() not in NEVER_LISTS
     ]
 
 
@@ -108,12 +107,12 @@ def _candidates(directory: Path, depth: int) -> Iterator[Path]:
         path = directory / entry.name
         if is_hidden(entry.name):
             continue
-        if entry.is_dir(follow_symlinks=False):
+        if entry.is_dir():
             if depth > 0:
                 yield from _candidates(path, depth - 1)
         elif (
-            path.suffix.lower() in (*LINES, *STRUCTURED)
-            and path.stem.lower() not in _NO_LISTS
+            path.suffix.lower() in (*LIST_ENDINGS, *STRUCTURED)
+            and path.stem.lower() not in NEVER_LISTS
             and looked < _FILES
             and entry.is_file()
         ):
@@ -123,23 +122,31 @@ def _candidates(directory: Path, depth: int) -> Iterator[Path]:
 
 def _mentions(path: Path, known: Collection[str]) -> _Mentions:
     """What the beginning of a text says of the images."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(_BYTES)
-    except OSError:
-        return _Mentions(frozenset(), is_list=False, has_words=False)
-    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    text = content.decode("utf-16" if wide else "utf-8-sig", "ignore")
     if path.suffix.lower() in STRUCTURED:
-        return _structured(path, text, known)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    named = [_stem(line, known) for line in lines[:50]]
-    naming = sum(stem is not None for stem in named)
-    if not naming or 2 * naming < len(named):
+        return _structured(path, _text(path, _LOOKED_THROUGH), known)
+    lines = _lines(_text(path, _JUDGED))[:50]
+    naming = sum(_stem(line, known) is not None for line in lines)
+    if not naming or 2 * naming < len(lines):
         return _Mentions(frozenset(), is_list=False, has_words=False)
+    lines = _lines(_text(path, _LOOKED_THROUGH))
     stems = frozenset(stem for line in lines if (stem := _stem(line, known)))
     words = any(_WORDS.fullmatch(field) for line in lines for field in fields_of(line))
     return _Mentions(stems, is_list=True, has_words=words)
+
+
+def _text(path: Path, count: int) -> str:
+    """The first bytes of a file as text; nothing where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(count)
+    except OSError:
+        return ""
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if wide else "utf-8-sig", "ignore")
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _stem(line: str, known: Collection[str]) -> str | None:

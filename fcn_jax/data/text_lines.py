@@ -17,6 +17,15 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
+_UNSEEN = re.compile(
+    "[\\x00-\\x1f\\x7f-\\x9f\\u200b\\u2028-\\u202e\\u2060-\\u2069\\ufeff\\ud800-\\udfff]"
+)
+
+
+def has_unseen(text: str) -> bool:
+    """Whether a text has characters that move, hide or break what is shown of it."""
+    return _UNSEEN.search(text) is not None
+
 
 def read_lines(path: Path) -> list[str]:
     """Stripped lines of a file in UTF-8, or in UTF-16 or 32 that is marked as such.

@@ -1,16 +1,10 @@
 """Damages .caffemodel files at random and looks at what the reader makes of them.
 
-    python -m tests.convert.fuzz_caffe --executions=200000
-
 Everything must be refused with a WeightFileError of one line, or give arrays that the
-bytes can hold. A finding is printed with its bytes and ends the run with status 1.
+bytes can hold. `fuzz.py` runs it.
 """
 
-import argparse
 import random
-import resource
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -175,30 +169,3 @@ def check(data: bytes) -> Foreign | None:
         assert name.rpartition("[")[0] in found.kinds
         array.tobytes()  # touches every value
     return found
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--executions", type=int, default=200_000)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    rng, valid = random.Random(options.seed), seeds()
-    read, slowest, findings, begin = 0, 0.0, 0, time.perf_counter()
-    for index in range(options.executions):
-        data, start = case(rng, valid), time.perf_counter()
-        try:
-            read += check(data) is not None
-        except Exception as error:
-            findings += 1
-            print(f"finding at {index}: {type(error).__name__}: {error}: {data!r}")
-        slowest = max(slowest, time.perf_counter() - start)
-    print(
-        f"{options.executions} executions in {time.perf_counter() - begin:.1f} s, "
-        f"{read} read, {findings} findings, slowest {1000 * slowest:.1f} ms, at most "
-        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB"
-    )
-    return findings > 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -306,3 +306,48 @@ def test_memory_does_not_follow_the_number_of_pieces():
     tracemalloc.stop()
     assert (array == 2.5).all()
     assert peak < 4 * 200_000
+
+
+RAW = {  # enum Type of NVIDIA's caffe.proto
+    0: np.float64,
+    1: np.float32,
+    2: np.float16,
+}
+
+
+@pytest.mark.parametrize("v1", [False, True])
+@pytest.mark.parametrize("kind", RAW)
+def test_raw_data_of_nvidias_caffe(tmp_path, kind, v1):
+    """Oracle: NumPy's values; those of 16 bits come in 32, exactly."""
+    values = np.linspace(-3, 3, 24).astype(RAW[kind]).reshape(2, 3, 2, 2)
+    raw = writer.number_field(10, kind) + writer.bytes_field(12, values.tobytes())
+    other = writer.number_field(11, kind) + writer.bytes_field(13, bytes(48))
+    blob = writer.bytes_field(7, writer.shape(values.shape)) + raw + other
+    make, number = (writer.v1_layer, 4) if v1 else (writer.layer, "Convolution")
+    data = writer.net(
+        [make("conv1", number, [blob, writer.blob(np.ones(2, "f4"))])], v1=v1
+    )
+    (tmp_path / "a").write_bytes(data)
+    found = open_weights(tmp_path / "a").arrays
+    np.testing.assert_array_equal(found["conv1[0]"], values)
+    assert found["conv1[0]"].dtype == (np.float64 if kind == 0 else np.float32)
+    assert not found["conv1[0]"].flags.writeable
+    np.testing.assert_array_equal(found["conv1[1]"], [1, 1])
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (writer.number_field(10, 3) + writer.bytes_field(12, bytes(8)), "type 3, not"),
+        (writer.bytes_field(12, bytes(8)), "of the type None, not"),
+        (writer.number_field(10, 2) + writer.bytes_field(12, bytes(3)), "no multiple"),
+        (writer.number_field(10, 1) + writer.bytes_field(12, bytes(8)), "has 2 values"),
+    ],
+)
+def test_raw_data_that_are_no_floats_are_refused(tmp_path, fields, words):
+    """Oracle: the types and sizes that raw_data of a weight have."""
+    blob = writer.bytes_field(7, writer.shape((3,))) + fields
+    data = writer.net([writer.layer("conv1", "Convolution", [blob])])
+    (tmp_path / "a").write_bytes(data)
+    with pytest.raises(WeightFileError, match=f"layer 'conv1', blob 0: .*{words}"):
+        open_weights(tmp_path / "a")

@@ -109,11 +109,36 @@ def test_wrong_nets_and_wrong_usage_are_refused(vgg16, tmp_path, convert):
         (("x.caffemodel", "out", "--net=voc-fcn8s", NARROW), ("score_fr", "fc8[0]")),
         (("x.caffemodel", "out", "--net=vgg16", NARROW, "--allow=fc9"), ("fc9",)),
         (("x.caffemodel", "out", "--net=vgg16", "--origin=kaffe"), ("torchvision",)),
-        (("x.caffemodel", "out"), ("--net",)),
+        (("x.caffemodel", "out"), ("does not say which net it is", "--net=NAME")),
+        (("x.caffemodel",), ("TARGET", "--net")),
+        (("x.caffemodel", "out", "--net=vgg16", "--width=inf"), ("--width=inf is no",)),
+        (
+            ("x.caffemodel", "out", "--net=vgg16", NARROW, "--rename=conv1_1"),
+            ("--rename=conv1_1 is no PATTERN=REPLACEMENT",),
+        ),
+        (
+            ("x.caffemodel", "out", "--net=vgg16", NARROW, "--rename=x.*=*"),
+            ("x.caffemodel: the renaming rules", "apply to no parameter"),
+        ),
         (("y.caffemodel", "out", "--net=vgg16"), ("y.caffemodel",)),
         (("x.caffemodel", "x.caffemodel", "--net=vgg16"), ("not empty",)),
     ):
         _refused(convert(*arguments), tmp_path, *parts)
+
+
+def test_arrays_are_found_under_other_names(vgg16, tmp_path, convert):
+    """Oracle: the parameters of the same file under its own names."""
+    (tmp_path / "x.caffemodel").write_bytes(vgg16)
+    changed = vgg16.replace(b"conv1_1", b"first_1").replace(b"fc8", b"top")
+    assert len(changed) == len(vgg16)
+    (tmp_path / "y.caffemodel").write_bytes(changed)
+    rules = ("--rename=first_1*=conv1_1*", "--rename=top*=fc8*")
+    assert convert("x.caffemodel", "a", "--net=vgg16", NARROW).returncode == 0
+    result = convert("y.caffemodel", "b", "--net=vgg16", NARROW, *rules)
+    assert result.returncode == 0, result.stderr
+    first, second = (checkpoint.load(tmp_path / name).params for name in "ab")
+    assert first.keys() == second.keys()
+    assert all(np.array_equal(first[path], second[path]) for path in first)
 
 
 def test_values_that_are_not_finite_are_refused(tmp_path, convert):

@@ -1,14 +1,39 @@
 """The reader of Keras' .h5 files, and what it does not follow or unpack."""
 
+import io
+import json
 import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
 
+from fcn_jax.convert import hdf5, hdf5_child
 from fcn_jax.convert.foreign import WeightFileError
+from fcn_jax.convert.origins import ORIGINS
 from fcn_jax.convert.reading import open_weights
 
 h5py = pytest.importorskip("h5py", reason="writes and reads HDF5 files")
+
+
+@pytest.fixture
+def child():
+    """Asks for the process that reads HDF5 files."""
+
+
+@pytest.fixture(autouse=True)
+def reader(request, monkeypatch):
+    """Reads in this process where a test does not ask for the child: half a second."""
+    if "child" in request.fixturenames:
+        return
+
+    def run_child(path, file, unpacked):
+        answer = json.dumps(hdf5_child.describe(file, unpacked)).encode()
+        unpacked.flush()
+        return 0, answer
+
+    monkeypatch.setattr(hdf5, "run_child", run_child)
+    monkeypatch.setattr(hdf5_child, "limit", lambda *_: None)
 
 
 def values(*shape, dtype=np.float32):
@@ -33,6 +58,7 @@ def check(path, names):
         assert not array.flags.writeable
 
 
+@pytest.mark.usefixtures("child")
 def test_weights_of_keras_applications(path):
     """Oracle: the arrays written, in the layout of vgg16_weights_tf_dim_ordering."""
     with h5py.File(path, "w") as file:
@@ -192,17 +218,20 @@ def test_refuses(path, monkeypatch, change):
     assert peak < 2**22
 
 
-def test_refuses_more_objects_than_layers_have(path, monkeypatch):
+def test_refuses_more_objects_than_layers_have(path):
     """Oracle: eleven datasets where ten objects are allowed."""
-    monkeypatch.setattr("fcn_jax.convert.keras._MOST_OBJECTS", 10)
     with h5py.File(path, "w") as file:
         for index in range(10):
             file[f"a{index}"] = BIAS
-    assert len(open_weights(path).arrays) == 10
+    with path.open("rb") as file:
+        assert len(hdf5_child.describe(file, io.BytesIO(), 10)["datasets"]) == 10
     with h5py.File(path, "a") as file:
         file["b"] = BIAS
-    with pytest.raises(WeightFileError, match="'b': over 16 groups deep or 10 objects"):
-        open_weights(path)
+    with path.open("rb") as file:
+        answer = hdf5_child.describe(file, io.BytesIO(), 10)
+    assert answer == {
+        "error": "'b': over 16 groups deep or 10 objects; no file of a net's layers"
+    }
 
 
 def test_refuses_a_file_without_datasets(path):
@@ -229,3 +258,84 @@ def test_zeros_that_compress_well_are_read(path):
         file.create_dataset("a", data=np.zeros((1000, 1000), "f4"), compression="gzip")
     assert path.stat().st_size < 40_000
     assert not open_weights(path).arrays["a"].any()
+
+
+LAYERS = ("block1_conv1", "block1_conv2")
+
+
+def write_keras_3(file, titles=True):
+    """As Keras 3.15 writes a model's weights, beside what it writes of others."""
+    for number, title in enumerate(LAYERS):
+        layer = f"layers/conv2d_{number}" if number else "layers/conv2d"
+        group = file.create_group(f"{layer}/vars")
+        group.attrs["name"] = title if titles else layer.removeprefix("layers/")
+        group["0"], group["1"] = KERNEL + number, BIAS + number
+    file.create_group("layers/flatten/vars").attrs["name"] = "flatten"
+    file.create_group("vars").attrs["name"] = "vgg16"
+    file["optimizer/vars/0"] = values(7)
+
+
+@pytest.mark.usefixtures("child")
+@pytest.mark.parametrize("titles", [True, False])
+@pytest.mark.parametrize("archive", [True, False])
+def test_weights_of_keras_3(path, tmp_path, archive, titles):
+    """Oracle: the arrays written, by the layers' own names or their classes'."""
+    with h5py.File(path, "w") as file:
+        write_keras_3(file, titles)
+    if archive:
+        with zipfile.ZipFile(tmp_path / "a.keras", "w") as whole:
+            whole.writestr("metadata.json", "{}")
+            whole.write(path, "model.weights.h5")
+        path = tmp_path / "a.keras"
+    found = open_weights(path)
+    assert found.format == "keras"
+    first, second = LAYERS if titles else ("conv2d", "conv2d_1")
+    assert set(found.arrays) == {f"{n}/{i}" for n in (first, second) for i in (0, 1)}
+    for number, name in enumerate((first, second)):
+        np.testing.assert_array_equal(found.arrays[f"{name}/0"], KERNEL + number)
+        np.testing.assert_array_equal(found.arrays[f"{name}/1"], BIAS + number)
+        keys = ORIGINS["keras"].keys(f"conv1_{number + 1}", "weight")
+        assert f"{name}/0" in keys
+
+
+def test_layers_of_inner_models_with_equal_names_keep_their_paths(path):
+    """Oracle: two layers called conv2d, one of them in an inner model."""
+    with h5py.File(path, "w") as file:
+        for place in ("layers/conv2d", "layers/functional/layers/conv2d"):
+            file.create_group(f"{place}/vars")["0"] = KERNEL
+        file.create_group("vars")
+    assert set(open_weights(path).arrays) == {
+        "conv2d/vars/0",
+        "functional/layers/conv2d/vars/0",
+    }
+
+
+@pytest.mark.usefixtures("child")
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_a_snapshot_of_caffe(path, compression):
+    """Oracle: the blobs written, as Net::ToHDF5 does; GoogLeNet's names have a slash."""
+    with h5py.File(path, "w") as file:
+        for name in ("conv1_1", "inception_3a/1x1", "relu"):
+            file.create_group(f"data/{name}")
+        for name in ("conv1_1", "inception_3a/1x1"):
+            group = file[f"data/{name}"]
+            group.create_dataset("0", data=KERNEL, compression=compression)
+            group["1"] = BIAS
+        file["diff/conv1_1/0"] = KERNEL * 0
+    found = open_weights(path)
+    assert found.format == "caffemodel (HDF5)"
+    assert set(found.kinds) == {"conv1_1", "inception_3a/1x1"}
+    for name in found.kinds:
+        np.testing.assert_array_equal(found.arrays[f"{name}[0]"], KERNEL)
+        np.testing.assert_array_equal(found.arrays[f"{name}[1]"], BIAS)
+    assert len(found.arrays) == 4
+
+
+def test_a_solver_state_of_caffe_is_named(path):
+    """Oracle: what SGDSolver::SnapshotSolverStateToHDF5 writes."""
+    with h5py.File(path, "w") as file:
+        file["iter"], file["current_step"] = 3, 1
+        file["learned_net"] = "a_iter_3.caffemodel.h5"
+        file["history/0"] = KERNEL
+    with pytest.raises(WeightFileError, match="is a solver state of Caffe.*give the"):
+        open_weights(path)

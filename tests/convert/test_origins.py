@@ -7,7 +7,12 @@ import pytest
 
 from fcn_jax.convert.foreign import Foreign, WeightFileError
 from fcn_jax.convert.manifest import ORIGINS as KNOWN
-from fcn_jax.convert.origins import ORIGINS, VGG_CONVOLUTIONS, detect
+from fcn_jax.convert.origins import (
+    ORIGINS,
+    VGG_CONVOLUTIONS,
+    detect,
+    refuse_other_nets,
+)
 
 FEATURES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 """Numbers of VGG16's convolutions in torchvision's `features`."""
@@ -37,24 +42,48 @@ def _vgg16(classifier: tuple[int, ...]) -> list[str]:
         ),
         (_foreign("block1_conv1/block1_conv1_W_1:0", format="keras"), "keras-notop"),
         (_foreign("conv1_1[0]", format="npy"), "tensorflow-vgg"),
-        (_foreign(*_vgg16((0, 3, 6))), "torchvision"),
-        (_foreign(*_vgg16((0, 3, 6)), format="safetensors"), "torchvision"),
         (_foreign(*_vgg16((1, 4, 6))), "jcjohnson"),
-        (_foreign("conv1_1.weight", "fc6.weight"), "wkentaro"),
+        (_foreign(*_vgg16(()), "pre_logits.fc1.weight"), "torchvision"),
         (_foreign("conv1_1/W", "conv1_1/b", format="npz"), "wkentaro"),
     ],
 )
 def test_an_origin_is_recognised(foreign, expected):
     """Oracle: the names in the published files of each origin."""
-    assert detect(foreign) == expected
+    assert detect(foreign, "vgg16") == expected
+
+
+@pytest.mark.parametrize("format", ["pytorch", "safetensors", "npz"])
+@pytest.mark.parametrize(
+    ("names", "origins"),
+    [
+        (_vgg16((0, 3, 6)), ("torchvision", "torchvision-features", "wkentaro")),
+        (
+            _vgg16(()),
+            ("torchvision", "torchvision-features", "jcjohnson", "wkentaro"),
+        ),
+        (["conv1_1.weight", "fc6.weight"], ("torchvision", "wkentaro")),
+    ],
+)
+def test_names_that_origins_share_need_one_to_be_named(names, origins, format):
+    """Oracle: whose published or ported files have such names, and what each reads."""
+    with pytest.raises(WeightFileError, match="origins share") as error:
+        detect(_foreign(*names, format=format), "vgg16")
+    for name in ORIGINS:
+        assert (f"--origin={name}: " in str(error.value)) == (name in origins)
+    assert "--origin=wkentaro: blue, green, red in 0..255" in str(error.value)
+
+
+def test_the_names_of_an_fcn_have_one_origin():
+    """Oracle: torchvision has published no FCN with Caffe's names of layers."""
+    assert detect(_foreign("conv1_1.weight", "fc6.weight"), "voc-fcn8s") == "wkentaro"
 
 
 def test_names_of_no_origin_are_refused():
     """Oracle: the sentence names the arrays, what --origin takes, and the file."""
     with pytest.raises(
-        WeightFileError, match="x.pth has the arrays layer1.weight"
+        WeightFileError, match="x.pth has the arrays 'layer1.weight'"
     ) as e:
-        detect(_foreign("layer1.weight", "layer2.weight"))
+        detect(_foreign("layer1.weight", "layer2.weight"), "vgg16")
     for name in ORIGINS:
         assert name in str(e.value)
 
@@ -82,7 +111,36 @@ ALEXNET = [f"features.{n}.weight" for n in (0, 3, 6, 8, 10)]
 def test_nets_that_only_share_a_name_are_refused(names, reason):
     """Oracle: arrays of torchvision's alexnet, googlenet, vgg16_bn and vgg13."""
     with pytest.raises(WeightFileError, match=f"^x.pth is {reason}.*README"):
-        detect(_foreign(*names))
+        detect(_foreign(*names), "vgg16")
+
+
+VGG19 = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
+
+
+@pytest.mark.parametrize(
+    ("net", "names", "format"),
+    [
+        ("VGG19", [f"features.{n}.weight" for n in VGG19], "pytorch"),
+        ("VGG19", [f"features.{n}.weight" for n in VGG19[:12]], "safetensors"),
+        ("VGG19", ["conv1_1[0]", "conv3_4[0]"], "caffemodel (V1)"),
+        ("VGG19", ["block1_conv1/block1_conv1_W_1:0", "block5_conv4/x:0"], "keras"),
+        ("VGG19", ["conv2d/0", "conv2d_15/0"], "keras"),
+        ("VGG19", ["conv1_1.weight", "conv4_4.weight"], "pytorch"),
+        ("VGG13", [f"features.{n}.weight" for n in (0, 2, 5, 7, 10, 15)], "pytorch"),
+        ("VGG11", [f"features.{n}.weight" for n in (0, 3, 6, 8, 11)], "pytorch"),
+    ],
+)
+def test_other_vgg_nets_are_named(net, names, format):
+    """Oracle: torchvision's configurations A, B and E, and Caffe's and Keras's names."""
+    foreign = _foreign(*names, format=format)
+    with pytest.raises(WeightFileError, match=f"^x.pth is {net}, .*allowed to be left"):
+        refuse_other_nets(foreign)
+
+
+def test_vgg16_is_no_other_vgg():
+    """Oracle: all its names are taken, those of a part of it too."""
+    for count in (26, 20, 2):
+        refuse_other_nets(_foreign(*_vgg16(())[:count], "features.28.weight"))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +185,8 @@ def test_every_convolution_has_its_own_array():
     """Oracle: thirteen convolutions, and the numbers above."""
     assert len(VGG_CONVOLUTIONS) == 13
     found = [ORIGINS["torchvision"].keys(x, "weight") for x in VGG_CONVOLUTIONS]
-    assert found == [(f"features.{n}.weight",) for n in FEATURES]
+    assert [keys[0] for keys in found] == [f"features.{n}.weight" for n in FEATURES]
+    assert len({key for keys in found for key in keys}) == 2 * 13
     assert ORIGINS["torchvision"].keys("score_fr", "weight") == ()
 
 

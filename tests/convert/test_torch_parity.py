@@ -91,8 +91,14 @@ def chainer_name(name: str) -> str:
 
 
 VGG = {
-    "torchvision": ((0, 3, 6), torchvision_input, 1.0, ".pth", ""),
-    "torchvision-safetensors": ((0, 3, 6), torchvision_input, 1.0, ".safetensors", ""),
+    "torchvision": ((0, 3, 6), torchvision_input, 1.0, ".pth", "torchvision"),
+    "torchvision-safetensors": (
+        (0, 3, 6),
+        torchvision_input,
+        1.0,
+        ".safetensors",
+        "torchvision",
+    ),
     "jcjohnson": ((1, 4, 6), JCJOHNSON, 60.0, ".pth", ""),
     "wkentaro": ((0, 3, 6), WKENTARO, 60.0, ".pth", "wkentaro"),
     "wkentaro-chainer": ((0, 3, 6), WKENTARO, 60.0, ".npz", ""),
@@ -175,9 +181,9 @@ ENDPOINTS = {
 def test_features_of_the_trunk_agree(tmp_path):
     """Oracle: the outputs of torch's numbered layers."""
     net = randomize(VGG16(len(CLASSES)), 4)
-    convert_file(
-        save(net, tmp_path / "net.pth"), tmp_path / "out", net="vgg16", **NARROW
-    )
+    file = save(net, tmp_path / "net.pth")
+    settings = {"net": "vgg16", "origin": "torchvision", **NARROW}
+    convert_file(file, tmp_path / "out", **settings)
     image = picture((224, 256))
     found = features(tmp_path / "out", image)
     for name, count in ENDPOINTS.items():
@@ -188,9 +194,9 @@ def test_features_of_the_trunk_agree(tmp_path):
 def test_a_wrong_layout_would_be_seen(tmp_path):
     """Oracle: the torch net; every mistake that fits in shape moves the scores."""
     net = randomize(VGG16(len(CLASSES)), 5)
-    convert_file(
-        save(net, tmp_path / "net.pth"), tmp_path / "out", net="vgg16", **NARROW
-    )
+    file = save(net, tmp_path / "net.pth")
+    settings = {"net": "vgg16", "origin": "torchvision", **NARROW}
+    convert_file(file, tmp_path / "out", **settings)
     image = picture((224, 224))
     expected = apply(net, torchvision_input(image))[None, None]
     assert error(features(tmp_path / "out", image)["scores"], expected) < 1e-4

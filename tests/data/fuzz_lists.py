@@ -18,6 +18,7 @@ from pathlib import Path
 from fcn_jax.data.class_list import read_class_list
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.split_lines import read_stems
+from fcn_jax.data.text_lines import has_unseen
 
 KNOWN = ("i1", "i2", "my picture", "a,b", "1", "caf\u00e9", "x.jpg")
 
@@ -121,7 +122,7 @@ def read_classes(path: Path) -> str:
     """Reads a list of classes; what is wrong with the result, "" where nothing is."""
     found = read_class_list(path)
     names, count = found.classes.names, len(found.classes)
-    if len(set(names)) != count or not all(name.isprintable() for name in names):
+    if len(set(names)) != count or any(has_unseen(name) for name in names):
         return f"names {names}"
     if found.colors is not None and found.colors[:count] != found.classes.palette:
         return f"colours {found.colors}"
@@ -138,7 +139,7 @@ def read_list(path: Path) -> str:
     if any("\n" in problem for problem in problems):
         return f"problems {problems}"
     if any(not stem or "\0" in stem for stem in stems):
-        return f"stems {stems}"
+        return f"stems {stems[:9]}"
     return ""
 
 

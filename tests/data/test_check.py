@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fcn_jax.data import check
 from fcn_jax.data.__main__ import main
 from fcn_jax.data.check import check_folder
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.folder import open_folder
+from fcn_jax.data.images import read_color
 from tests.data.defects import DEFECTS, NOT_SEEN_BY_OPENING, make_folder
 
 
@@ -110,6 +112,29 @@ def test_folders_too_small_are_problems(tmp_path, count, message):
     assert message in problems[0]
 
 
+def test_whatever_one_picture_does_the_others_are_read(tmp_path, monkeypatch):
+    """Oracle: an error that no reader promises, and a pipe that would never end."""
+
+    def read(content, *, where):
+        if "i3" in where:
+            raise MemoryError("no room")
+        return read_color(content, where=where)
+
+    monkeypatch.setattr(check, "read_color", read)
+    root = make_folder(tmp_path)
+    (root / "labels" / "i4.png").unlink()
+    os.mkfifo(root / "labels" / "i4.png")
+    report = check_folder(root)
+    assert report.problems == (
+        "labels/i4.png is no file, or a link to one that is not there; put the file in "
+        "its place",
+        "images/i3.png cannot be decoded (MemoryError: no room)",
+    )
+    assert sum(report.sizes.values()) == 8
+    with pytest.raises(DataError, match=r"labels/i4.png is no file"):
+        open_folder(root, "train")
+
+
 def repaint(root, stems, change):
     for stem in stems:
         path = root / "labels" / f"{stem}.png"
@@ -165,8 +190,10 @@ def test_one_large_image_among_small_ones_is_noted(tmp_path):
         Image.fromarray(pixels).save(root / name / "i0.png")
     (note,) = check_folder(root).notes
     share = 1 - (4 * 8 * 12 + 5 * 8 * 13 + 40 * 60) / (10 * 40 * 60)
-    assert note.startswith(f"{share:.0%} of the pixels of batches are padding, since ")
-    assert "8x13 (height x width) is usual" in note
+    assert note.startswith(
+        f"{share:.0%} of the pixels of batches are padding, since i0 is "
+    )
+    assert "40x60 (height x width) and 8x13 is usual" in note
 
 
 def test_stats_say_what_check_says(tmp_path, capsys):

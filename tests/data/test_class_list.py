@@ -35,14 +35,14 @@ PLAIN = {
     "numbers": ("0\n1\n2\n", ("0", "1", "2")),
     "brackets": ("background\n[square]\nsquare[/old]\n", None),
     "commas": ("wall\nbuilding, edifice\ntable (pool, billiard)\n", None),
-    "other letters": ("Straße\n道路\nпешеход\n", None),
+    "other letters": ("Straße\n道路\nпешеход\nمی\u200cشود\n", None),
     "windows": ("\ufeffground\r\ncat\r\n\r\n", ("ground", "cat")),
     "old mac": ("ground\rcat", ("ground", "cat")),
     "labelme": (
         "__ignore__\n_background_\nliving cell\n",
         ("_background_", "living cell"),
     ),
-    "a separator of lines in Unicode only": ("a\x85b\nc\n", ("a b", "c")),
+    "wide blanks": ("a\u3000b\nc\u00a0d\n", ("a b", "c d")),
 }
 
 

@@ -39,11 +39,9 @@ def count_reads(monkeypatch):
     """The files that are hashed from now on."""
     read, original = [], contents._digest
 
-    def digest(path, entry):
-        stamp = contents._stamp(path)
-        if entry is None or tuple(entry[:4]) != stamp:
-            read.append(path.name)
-        return original(path, entry)
+    def digest(path):
+        read.append(path.name)
+        return original(path)
 
     monkeypatch.setattr(contents, "_digest", digest)
     return read
@@ -142,6 +140,18 @@ def test_only_so_many_folders_are_kept(folder, monkeypatch):
     )
     assert b'"a"' not in newest.read_bytes()
     assert b'"b"' in newest.read_bytes()
+
+
+def test_much_to_read_is_said_once(folder, monkeypatch, caplog):
+    """Oracle: eleven bytes, then none."""
+    monkeypatch.setattr(contents, "_LARGE", 10)
+    with caplog.at_level("INFO", logger="absl"):
+        digests(folder, paths(folder))
+    assert "reading 3 files (0.0 GB) of" in caplog.text
+    caplog.clear()
+    with caplog.at_level("INFO", logger="absl"):
+        digests(folder, paths(folder))
+    assert not caplog.records
 
 
 def test_a_file_that_is_gone_is_an_error(folder):

@@ -266,6 +266,11 @@ def test_orientations(value):
         png_of(pixels, 2, after=chunk(b"eXIf", block)),
         encoded(pixels, "WEBP", lossless=True, exif=b"Exif\0\0" + block),
     ]
+    if isinstance(value, int):  # the tag belongs to the file itself
+        files.append(encoded(pixels, "TIFF", tiffinfo={274: value}))
+    if turned:
+        tags = {"tiffinfo": {274: value}, "compression": "tiff_lzw"}
+        files.append(encoded(pixels, "TIFF", **tags))
     for data in files:
         compare(predicted, data, PHOTO)
     for data in files[:2]:

@@ -207,3 +207,19 @@ def test_with_colours_grey_labels_still_have_to_agree(tmp_path):
     Image.fromarray(np.eye(8, 12) > 0).save(root / "labels" / "i4.png")
     with pytest.raises(DataError, match=r"labels/i4.png a 1-bit grey PNG, so equal"):
         open_folder(root, "train")
+
+
+@pytest.mark.parametrize(
+    "names", ["a 0 0 0\nb 128 0 0\nignore 0 128 0\n", "0: a 0 0 0\n1: b 128 0 0\n"]
+)
+def test_with_colours_and_values_grey_lies_beside_no_colour(tmp_path, names):
+    """Oracle: an even red label, saved anew, is grey 0 with no word of red."""
+    root = folder_of_palettes(tmp_path)
+    (root / "classes.txt").write_text(names)
+    open_folder(root, "train")
+    Image.fromarray(np.zeros((8, 13), np.uint8)).save(root / "labels" / "i3.png")
+    message = (
+        "i0.png is a 8-bit palette or color PNG and labels/i3.png a 8-bit grey PNG"
+    )
+    with pytest.raises(DataError, match=message):
+        open_folder(root, "train")

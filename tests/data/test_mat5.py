@@ -124,7 +124,13 @@ REFUSED = {
     "nothing": (write(b""), "is no MATLAB 5 file"),
     "no elements": (write(mat_file(b"")), "has no variable S; it has none"),
     "truncated": (truncated, "is truncated: "),
-    "bomb": (write(mat_file(squeezed(bytes(33 * 2**20)))), f"to more than {LIMIT}"),
+    "bomb": (
+        write(
+            mat_file(squeezed(array((1, 2**25), element(2, bytes(2**25), ">"))[128:]))
+        ),
+        f"to more than {LIMIT}",
+    ),
+    "axes": (write(array((1,) * 33, SIX)), "an array has 33 axes"),
     "no checksum": (
         write(mat_file(squeezed(array((2, 3), SIX)[128:], missing=4))),
         "a compressed variable does not end",

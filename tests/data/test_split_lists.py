@@ -1,5 +1,8 @@
 """Split lists: every common form, where they lie, and what must not be left unread."""
 
+import os
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -94,7 +97,15 @@ def test_capitals_of_common_names_do_not_count(tmp_path):
         ["my picture 1", "my picture 2", "1", "-1", "0"],
         ["a,b", "a", "b", "c;d", "e\t"],
         ["img.v1", "img.v2.png", "img.v2", "img", "x.jpg.png"],
-        ["Größe", "道 路", "naïve", "'quoted'", "image"],
+        [
+            "Größe",
+            "道 路",
+            "全角\u3000空白",
+            "می\u200cشود",
+            "naïve",
+            "'quoted'",
+            "image",
+        ],
     ],
 )
 def test_stems_win_over_every_other_reading(tmp_path, stems):
@@ -159,6 +170,11 @@ REFUSED = {
     "unmarked UTF-16": (
         put("splits/train.txt", "i5".encode("utf-16-le")),
         "no text, or",
+    ),
+    "an empty cell": (put("splits/train.txt", ";1\n"), "lists ';1', which has no file"),
+    "an empty name": (
+        put("splits/train.txt", "x/.png\n"),
+        "lists 'x/.png', which has no",
     ),
     "unseen characters": (put("splits/train.txt", "i5\x1b[2J\n"), "cannot be shown"),
     "a path that is not there": (
@@ -341,9 +357,15 @@ def test_a_missing_val_is_said_with_what_may_be_it(tmp_path, others, message):
     assert names(root, others[0]) == VAL[:1]
 
 
-def test_a_name_that_is_no_text_is_refused(tmp_path):
-    """Oracle: a file name in Latin-1, which no list in UTF-8 can name."""
+@pytest.mark.parametrize("name", ["caf\udce9.png", "a\nb.png", "\u202egnp.a.png"])
+def test_a_name_that_is_no_text_is_refused(tmp_path, name):
+    """Oracle: names in Latin-1, with a line break, and turned around when shown."""
     root = make_folder(tmp_path)
-    (root / "images" / "i4.png").rename(root / "images" / "caf\udce9.png")
-    with pytest.raises(DataError, match=r"is not UTF-8, b'caf\\xe9.png'; rename it"):
+    (root / "images" / "i4.png").rename(root / "images" / name)
+    shown = re.escape(repr(os.fsencode(name)))
+    with pytest.raises(
+        DataError, match=f"or cannot be shown, {shown}; rename"
+    ) as error:
         open_folder(root, "train")
+    assert "\n" not in str(error.value)
+    assert len(check_folder(root).problems) == 2  # this, and a line without its image

@@ -18,6 +18,10 @@ from fcn_jax.data.examples import DataError
 
 MAX_BYTES = 32 * 2**20  # of a file and of each variable; label maps have below 1 MiB
 MAX_FIELDS = 1000
+MAX_AXES = 32
+
+_NAME_BYTES = 4096
+"""Of an inflated variable, in which its name ends: flags, up to 32 sizes, the name."""
 
 _HEADER = 128
 _MATRIX, _COMPRESSED = 14, 15
@@ -106,18 +110,26 @@ def _variable(data: memoryview, order: str, name: str) -> memoryview:
     """Content of the matrix element of that name."""
     found = []
     for kind, content in _elements(data, order):
-        if kind == _COMPRESSED:
-            content = _inflated(content)
-            kind, content = next(_elements(content, order), (0, content))
+        beginning, packed = content, kind == _COMPRESSED
+        if packed:  # others than the one wanted are not inflated whole
+            kind, beginning = _beginning(content, order)
         if kind != _MATRIX:
             continue
-        own = _part(content, order, 2).tobytes().decode("latin-1")
+        own = _part(beginning, order, 2).tobytes().decode("latin-1")
+        if own == name and packed:
+            content = next(_elements(_inflated(content), order), (0, content[:0]))[1]
         if own == name:
             return content
         found.append(own)
         if len(found) > MAX_FIELDS:
             break
-    raise _Damaged(f"has no variable {name}; it has {', '.join(found[:8]) or 'none'}")
+    raise _Damaged(f"has no variable {name}; it has {_listed(found)}")
+
+
+def _listed(names: list[str]) -> str:
+    """The first names of a file, which may hold anything."""
+    shown = (name[:40] if name.isprintable() else ascii(name)[:40] for name in names)
+    return ", ".join(itertools.islice(shown, 8)) or "none"
 
 
 def _inflated(content: memoryview) -> memoryview:
@@ -128,6 +140,15 @@ def _inflated(content: memoryview) -> memoryview:
     if not inflater.eof:
         raise _Damaged("is truncated: a compressed variable does not end")
     return memoryview(data)
+
+
+def _beginning(content: memoryview, order: str) -> tuple[int, memoryview]:
+    """Kind of a compressed element, and what its name needs of its content."""
+    data = memoryview(zlib.decompressobj().decompress(content, _NAME_BYTES))
+    if len(data) < 8:
+        raise _Damaged("is truncated: a compressed variable does not end")
+    kind, _ = struct.unpack_from(f"{order}II", data)
+    return kind, data[8:]
 
 
 def _part(content: memoryview, order: str, index: int) -> memoryview:
@@ -144,7 +165,10 @@ def _flags(content: memoryview, order: str) -> int:
 
 
 def _shape(content: memoryview, order: str) -> tuple[int, ...]:
-    return tuple(np.frombuffer(_part(content, order, 1), f"{order}i4").tolist())
+    sizes = np.frombuffer(_part(content, order, 1), f"{order}i4")
+    if len(sizes) > MAX_AXES:
+        raise _Damaged(f"is damaged: an array has {len(sizes)} axes")
+    return tuple(sizes.tolist())
 
 
 def _field(content: memoryview, order: str, name: str, field: str) -> memoryview:
@@ -161,7 +185,7 @@ def _field(content: memoryview, order: str, name: str, field: str) -> memoryview
     names = [text[i : i + length].split(b"\0")[0] for i in range(0, len(text), length)]
     known = [own.decode("latin-1") for own in names]
     if field not in known:
-        raise _Damaged(f"has no field {field} in {name}; it has {', '.join(known[:8])}")
+        raise _Damaged(f"has no field {field} in {name}; it has {_listed(known)}")
     return _part(content, order, 5 + known.index(field))
 
 

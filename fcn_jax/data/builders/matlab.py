@@ -33,7 +33,7 @@ def label_png(
             f"{path}: {variable} is of the shape {ids.shape}; it must be (height, "
             f"width): {remedy}"
         )
-    values, places, pixels = np.unique(ids, return_inverse=True, return_counts=True)
+    values, pixels = np.unique(ids, return_counts=True)
     outside = {
         value: count
         for value, count in zip(values.tolist(), pixels.tolist(), strict=True)
@@ -46,5 +46,5 @@ def label_png(
         )
     own = np.array([table[value] for value in values.tolist()], np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(own[places.reshape(ids.shape)]).save(buffer, "PNG")
+    Image.fromarray(own[np.searchsorted(values, ids)]).save(buffer, "PNG")
     return buffer.getvalue()

@@ -5,7 +5,6 @@ ids that are not evaluated are ignored.
 """
 
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.importing.class_lists import Listed
 from fcn_jax.data.importing.export import Export
 from fcn_jax.data.importing.mask_trees import entries
 from fcn_jax.data.importing.options import Options
@@ -16,25 +15,25 @@ from fcn_jax.data.importing.value_table import from_ids
 from fcn_jax.data.scan import Progress
 
 CLASSES = (
-    Listed("road", (128, 64, 128), 7),
-    Listed("sidewalk", (244, 35, 232), 8),
-    Listed("building", (70, 70, 70), 11),
-    Listed("wall", (102, 102, 156), 12),
-    Listed("fence", (190, 153, 153), 13),
-    Listed("pole", (153, 153, 153), 17),
-    Listed("traffic light", (250, 170, 30), 19),
-    Listed("traffic sign", (220, 220, 0), 20),
-    Listed("vegetation", (107, 142, 35), 21),
-    Listed("terrain", (152, 251, 152), 22),
-    Listed("sky", (70, 130, 180), 23),
-    Listed("person", (220, 20, 60), 24),
-    Listed("rider", (255, 0, 0), 25),
-    Listed("car", (0, 0, 142), 26),
-    Listed("truck", (0, 0, 70), 27),
-    Listed("bus", (0, 60, 100), 28),
-    Listed("train", (0, 80, 100), 31),
-    Listed("motorcycle", (0, 0, 230), 32),
-    Listed("bicycle", (119, 11, 32), 33),
+    ("road", (128, 64, 128), 7),
+    ("sidewalk", (244, 35, 232), 8),
+    ("building", (70, 70, 70), 11),
+    ("wall", (102, 102, 156), 12),
+    ("fence", (190, 153, 153), 13),
+    ("pole", (153, 153, 153), 17),
+    ("traffic light", (250, 170, 30), 19),
+    ("traffic sign", (220, 220, 0), 20),
+    ("vegetation", (107, 142, 35), 21),
+    ("terrain", (152, 251, 152), 22),
+    ("sky", (70, 130, 180), 23),
+    ("person", (220, 20, 60), 24),
+    ("rider", (255, 0, 0), 25),
+    ("car", (0, 0, 142), 26),
+    ("truck", (0, 0, 70), 27),
+    ("bus", (0, 60, 100), 28),
+    ("train", (0, 80, 100), 31),
+    ("motorcycle", (0, 0, 230), 32),
+    ("bicycle", (119, 11, 32), 33),
 )
 _IMAGE = "_leftImg8bit"
 _LABEL = "_gtFine_labelIds"

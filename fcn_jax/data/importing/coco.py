@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.importing.export import Entry, Export
+from fcn_jax.data.importing.export import Entry, Export, class_name
 from fcn_jax.data.importing.json_file import field, read_json
-from fcn_jax.data.importing.options import Options
+from fcn_jax.data.importing.options import LATER, SMALLER, Options
 from fcn_jax.data.importing.rle import decode_runs, parse_runs
-from fcn_jax.data.importing.shape_classes import ShapeClasses, classes_of
+from fcn_jax.data.importing.shape_classes import (
+    ShapeClasses,
+    classes_of,
+    without_shapes,
+)
 from fcn_jax.data.importing.shapes import Point, checked_points, polygon
 from fcn_jax.data.importing.splits import SPLITS, folder_split
 from fcn_jax.data.importing.tree import Tree, named
@@ -53,7 +57,7 @@ def read_coco(tree: Tree, options: Options, report: Progress | None) -> Export:
     """Reads every JSON file of instances; its name or folder may tell a split.
 
     Regions of `iscrowd` are ignored, below all others; of overlapping ones the smaller is
-    on top.
+    on top, or with --overlap the later.
 
     Raises:
       DataError: for a damaged file, a picture that is not there, one that two files name,
@@ -79,6 +83,7 @@ def read_coco(tree: Tree, options: Options, report: Progress | None) -> Export:
     classes = classes_of(
         ordered, options, origins=origins, order="by category id", listed=None
     )
+    top = options.overlap or SMALLER
     listed = [entry for document in documents for entry in document.entries]
     _refuse_repeated([entry[0] for entry in listed])
     used = {entry[0] for entry in listed}
@@ -90,11 +95,11 @@ def read_coco(tree: Tree, options: Options, report: Progress | None) -> Export:
         entries=tuple(
             Entry(
                 name=picture,
-                picture=tree.path(picture),
+                picture=tree.path(picture).read_bytes,
                 where=where,
                 split=split,
                 size=size,
-                paint=functools.partial(_paint, objects, classes),
+                paint=functools.partial(_paint, objects, classes, top),
             )
             for picture, where, size, split, objects in listed
         ),
@@ -102,7 +107,8 @@ def read_coco(tree: Tree, options: Options, report: Progress | None) -> Export:
         ignored=(*classes.ignored, *(("iscrowd regions",) if crowds else ())),
         rules=(
             ("classes", classes.rule),
-            ("shapes", "pixels whose centres lie within; of two the smaller is on top"),
+            ("shapes", f"pixels whose centres lie within; of two the {top} is on top"),
+            *without_shapes([entry[0] for entry in listed if not entry[4]]),
         ),
         left_out=tuple(
             (what, why)
@@ -153,9 +159,8 @@ def _read(tree: Tree, file: PurePosixPath) -> _Document:
     categories: dict[int, str] = {}
     for category in field(record, "categories", list, where):
         key = field(category, "id", int, f"{where}, a category")
-        name = " ".join(
-            field(category, "name", str, f"{where}, category {key}").split()
-        )
+        place = f"{where}, category {key}"
+        name = class_name(field(category, "name", str, place), place)
         if categories.setdefault(key, name) != name:
             raise DataError(f"{where}: category {key} is given twice; keep one")
     objects, boxes = _objects(
@@ -188,7 +193,7 @@ def _near(tree: Tree, file: PurePosixPath, name: str) -> PurePosixPath:
     told = file.stem.partition("_")[2]
     base = file.parent.parent
     for folder in (base / told, base / "images" / told, base / "images"):
-        if told and folder / name.replace("\\", "/") in tree.files:
+        if told and tree.has(folder / name.replace("\\", "/")):
             return folder
     return file.parent
 
@@ -244,7 +249,7 @@ def _object(shape: Any, label: str, crowd: bool, where: str) -> _Object:
 
 
 def _paint(
-    objects: Sequence[_Object], classes: ShapeClasses, height: int, width: int
+    objects: Sequence[_Object], classes: ShapeClasses, top: str, height: int, width: int
 ) -> np.ndarray:
     ids = np.full((height, width), classes.empty, np.uint8)
     on_top = np.full(
@@ -256,7 +261,7 @@ def _paint(
             ids[covered] = IGNORE
             continue
         area = int(covered.sum())
-        covered &= area <= on_top
+        covered &= (top == LATER) | (area <= on_top)
         ids[covered], on_top[covered] = classes.ids[one.label], area
     return ids
 

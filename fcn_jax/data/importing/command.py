@@ -9,6 +9,8 @@ from fcn_jax.data.check import check_folder, print_report
 from fcn_jax.data.importing.importer import Bars, import_folder
 from fcn_jax.data.importing.options import (
     FORMATS,
+    LATER,
+    SMALLER,
     STORED,
     TURNED,
     Options,
@@ -93,6 +95,12 @@ def add_import(commands: "argparse._SubParsersAction[Parser]") -> None:
         choices=(TURNED, STORED),
         help="how pictures with a turn in their EXIF tag were annotated",
     )
+    command.add_argument(
+        "--overlap",
+        default="",
+        choices=(SMALLER, LATER),
+        help="which of two annotations of COCO is on top; the smaller if not given",
+    )
     for folder in ("images", "masks"):
         command.add_argument(
             f"--{folder}", default="", metavar="DIR", help=f"of {folder}, within SOURCE"
@@ -130,6 +138,7 @@ def run_import(arguments: argparse.Namespace, bars: Bars) -> bool:
         nearest=arguments.nearest,
         exif=arguments.exif,
         mask_column=arguments.mask_column,
+        overlap=arguments.overlap,
     )
     export, written = import_folder(source, target, options, bars)
     console = Console()

@@ -2,14 +2,33 @@
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import numpy as np
 
+from fcn_jax.data.examples import DataError
 from fcn_jax.data.labels import Color
 
 Paint = Callable[[int, int], np.ndarray]
 """Gives `[H, W] uint8` class ids, 255 for ignored, of a picture of H x W pixels."""
+
+
+LONGEST_NAME = 200
+
+
+def class_name(text: str, where: str) -> str:
+    """The name of a class, with single blanks.
+
+    Raises:
+      DataError: for one that is empty, too long, or has characters that cannot be shown.
+    """
+    name = " ".join(text.split())
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise DataError(
+            f"{where}: {text[:60]!r} is no name of a class; it must have 1..{LONGEST_NAME} "
+            "characters that can be shown"
+        )
+    return name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +37,7 @@ class Entry:
 
     Attributes:
       name: the picture's path in the export, or what stands for it.
-      picture: its file, or its bytes where the annotation holds it.
+      picture: reads the bytes of its file, or those that the annotation holds.
       where: names the annotation in messages.
       split: "train", "val", ...; empty where nothing says.
       size: (height, width) of what was annotated; None where the annotation does not say.
@@ -26,7 +45,7 @@ class Entry:
     """
 
     name: PurePosixPath
-    picture: Path | bytes
+    picture: Callable[[], bytes]
     where: str
     split: str
     size: tuple[int, int] | None

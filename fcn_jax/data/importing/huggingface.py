@@ -1,7 +1,6 @@
 """Hugging Face image folders: metadata.csv or metadata.jsonl names pictures and masks."""
 
 import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
@@ -12,10 +11,11 @@ from fcn_jax.data.importing.json_file import parse_json
 from fcn_jax.data.importing.mask_trees import entries, survey_all
 from fcn_jax.data.importing.options import Options
 from fcn_jax.data.importing.pairs import Pair
-from fcn_jax.data.importing.splits import folder_split, read_text
+from fcn_jax.data.importing.splits import folder_split
 from fcn_jax.data.importing.tree import PICTURES, Tree, named
 from fcn_jax.data.importing.value_table import table_of
 from fcn_jax.data.scan import Progress
+from fcn_jax.data.text_lines import read_lines
 
 TABLES = ("metadata.csv", "metadata.jsonl")
 _PICTURE_COLUMNS = ("file_name", "image_file_name", "image")
@@ -81,11 +81,10 @@ def read_huggingface(tree: Tree, options: Options, report: Progress | None) -> E
 
 
 def _rows(tree: Tree, table: PurePosixPath) -> list[Row]:
-    text = read_text(tree, table)
+    lines = [line for line in read_lines(tree.path(table)) if line]
     if table.suffix == ".csv":
-        rows: list[Row] = list(csv.DictReader(io.StringIO(text)))
+        rows: list[Row] = list(csv.DictReader(lines))
     else:
-        lines = [line for line in text.splitlines() if line.strip()]
         rows = [
             parse_json(line, f"{table} line {i}") for i, line in enumerate(lines, 1)
         ]

@@ -4,19 +4,24 @@ import base64
 import binascii
 import dataclasses
 import functools
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from fcn_jax.data.examples import DataError
+from fcn_jax.data.image_files import MAX_PIXELS, decode
 from fcn_jax.data.importing.class_lists import find_list
-from fcn_jax.data.importing.export import Entry, Export
+from fcn_jax.data.importing.export import Entry, Export, class_name
 from fcn_jax.data.importing.json_file import field, read_json
-from fcn_jax.data.importing.opening import opened
 from fcn_jax.data.importing.options import Options
-from fcn_jax.data.importing.shape_classes import ShapeClasses, classes_of
+from fcn_jax.data.importing.shape_classes import (
+    ShapeClasses,
+    classes_of,
+    without_shapes,
+)
 from fcn_jax.data.importing.shapes import Point, checked_points, draw
 from fcn_jax.data.importing.splits import folder_split
 from fcn_jax.data.importing.tree import Tree, named
@@ -47,9 +52,9 @@ class _Shape:
 @dataclasses.dataclass(frozen=True)
 class _Annotation:
     file: PurePosixPath
-    picture: Path | bytes
+    picture: Callable[[], bytes]
     name: PurePosixPath
-    size: tuple[int, int]
+    size: tuple[int, int] | None  # old versions do not say it
     shapes: tuple[_Shape, ...]
 
 
@@ -72,10 +77,13 @@ def read_labelme(tree: Tree, options: Options, report: Progress | None) -> Expor
     labels = sorted({shape.label for note in notes for shape in note.shapes})
     listed = find_list(tree, options.classes)
     classes = classes_of(labels, options, listed=listed, order="sorted by name")
-    used = {note.picture for note in notes if isinstance(note.picture, Path)}
-    left = [p for p in tree.pictures() if tree.path(p) not in used]
-    embedded = {note.name.stem for note in notes}
-    left = [file for file in left if file.stem not in embedded]
+    used = {note.name for note in notes}
+    with_json = {file.with_suffix("") for file in files}
+    left = [
+        file
+        for file in tree.pictures()
+        if file not in used and file.with_suffix("") not in with_json
+    ]
     return Export(
         format="labelme",
         entries=tuple(
@@ -94,6 +102,7 @@ def read_labelme(tree: Tree, options: Options, report: Progress | None) -> Expor
         rules=(
             ("classes", classes.rule),
             ("shapes", "drawn as labelme does, borders included, later ones on top"),
+            *without_shapes([note.file for note in notes if not note.shapes]),
         ),
         left_out=(
             *(
@@ -115,14 +124,13 @@ def _read(tree: Tree, file: PurePosixPath) -> _Annotation:
         )
     path = field(record, "imagePath", str, where)
     if record.get("imageData"):
-        picture: Path | bytes = _bytes(field(record, "imageData", str, where), where)
-        name = file.with_suffix(".png")
+        # Read again when it is written: all pictures together fill the memory.
+        picture, name = functools.partial(_embedded, tree, file), file
     else:
-        found = tree.find(path, near=file.parent, where=where)
-        picture, name = tree.path(found), found
-    if record.get("imageHeight") is None:  # of old versions
-        size = _size(picture, where)
-    else:
+        name = tree.find(path, near=file.parent, where=where)
+        picture = tree.path(name).read_bytes
+    size = None
+    if record.get("imageHeight") is not None:
         size = (
             field(record, "imageHeight", int, where),
             field(record, "imageWidth", int, where),
@@ -134,9 +142,10 @@ def _read(tree: Tree, file: PurePosixPath) -> _Annotation:
     return _Annotation(file, picture, name, size, tuple(shapes))
 
 
-def _size(picture: Path | bytes, where: str) -> tuple[int, int]:
-    with opened(picture, where) as image:
-        return image.height, image.width
+def _embedded(tree: Tree, file: PurePosixPath) -> bytes:
+    """The picture within a JSON file."""
+    record = read_json(tree.path(file), str(file))
+    return _bytes(field(record, "imageData", str, str(file)), str(file))
 
 
 def _bytes(text: str, where: str) -> bytes:
@@ -151,7 +160,7 @@ def _bytes(text: str, where: str) -> bytes:
 def _shape(record: Any, where: str) -> _Shape:
     label = field(record, "label", str, where)
     kind = record.get("shape_type") or "polygon"
-    if kind not in _POINTS:
+    if not isinstance(kind, str) or kind not in _POINTS:
         raise DataError(
             f"{where}: a shape of type {str(kind)[:40]!r}; read are {', '.join(_POINTS)}"
         )
@@ -165,7 +174,7 @@ def _shape(record: Any, where: str) -> _Shape:
     pixels = b""
     if kind == "mask":
         pixels = _bytes(field(record, "mask", str, where), where)
-    return _Shape(" ".join(label.split()), kind, tuple(points), pixels)
+    return _Shape(class_name(label, where), kind, tuple(points), pixels)
 
 
 def _paint(
@@ -184,8 +193,10 @@ def _paint(
 
 def _mask(shape: _Shape, where: str) -> tuple[tuple[int, int], np.ndarray]:
     """(x, y) of a mask and its `[H, W] bool`; its corners are its outermost pixels."""
-    with opened(shape.pixels, where) as image:
-        pixels = np.asarray(image.convert("L")) > 0
+    found = decode(
+        shape.pixels, ("PNG",), where=where, max_pixels=MAX_PIXELS, result_bytes=1
+    )
+    pixels = np.asarray(found.image.convert("L")) > 0
     (x0, y0), (x1, y1) = ((int(x), int(y)) for x, y in shape.points)
     if pixels.shape != (y1 - y0 + 1, x1 - x0 + 1):
         raise DataError(

@@ -35,7 +35,8 @@ def read_masks(tree: Tree, options: Options, report: Progress | None) -> Export:
         find_list(tree, options.classes),
         options,
     )
-    others = [file for file in tree.files if file not in tree.pictures()]
+    pictures = set(tree.pictures())
+    others = [file for file in tree.files if file not in pictures]
     rest = endings(f for f in others if f.suffix.lower() not in (".txt", ".csv"))
     left_out = ((rest, "neither pictures nor lists"),) if rest else ()
     return Export(
@@ -61,7 +62,7 @@ def entries(tree: Tree, pairs: Sequence[Pair], table: ValueTable) -> tuple[Entry
     return tuple(
         Entry(
             name=pair.image,
-            picture=tree.path(pair.image),
+            picture=tree.path(pair.image).read_bytes,
             where=str(pair.mask),
             split=pair.split,
             size=mask_size(tree.path(pair.mask), str(pair.mask)),

@@ -12,12 +12,15 @@ import numpy as np
 from PIL import Image
 
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.importing.opening import check_png, opened, orientation
+from fcn_jax.data.image_files import MAX_PIXELS, decode, size_of
+from fcn_jax.data.images import PICTURE_FORMATS
 from fcn_jax.data.labels import Color
+from fcn_jax.data.metadata import UPRIGHT
 
 COLOR = 2**24
 MAX_DISTINCT = 4096  # values of one mask; a photograph has more
 
+FORMATS = (*PICTURE_FORMATS, "GIF")
 LOSSY = ("JPEG", "WEBP")
 
 
@@ -103,41 +106,38 @@ def read_mask(path: Path, where: str) -> Mask:
       DataError: for a damaged file, wrong checksums, several frames, transparent pixels,
         fractions, or 16 bits a colour.
     """
-    check_png(path, where)
-    with opened(path, where) as image:
-        depth = _depth(path, image)
-        image.load()
-        if orientation(image) != 1:
-            raise DataError(
-                f"{where}: a mask with an EXIF rotation, which tools follow or not; turn "
-                "its pixels and remove the tag"
-            )
-        lossy = image.format in LOSSY
-        image = _opaque(image, where)
-        pixels = np.asarray(image)
-        if image.mode == "P":
-            return Mask(pixels.astype(np.int32), "palette", 8, _palette(image), lossy)
-        if image.mode == "RGB" and depth == 8:
-            wide = pixels.astype(np.int32)
-            codes = COLOR + (wide[..., 0] << 16) + (wide[..., 1] << 8) + wide[..., 2]
-            return Mask(codes, "colour", 8, None, lossy)
-        if image.mode in ("1", "L"):
-            bits = 1 if image.mode == "1" else depth
-            # Pillow stretches 2 and 4 bits over 0..255; a value is what was stored.
-            stretch = 1 if image.mode == "1" else 255 // (2**bits - 1)
-            return Mask(pixels.astype(np.int32) // stretch, "grey", bits, None, lossy)
-        if image.mode.startswith("I"):
-            return Mask(_wide(pixels, where), "grey", 16, None, lossy)
+    found = decode(path, FORMATS, where=where, max_pixels=MAX_PIXELS, result_bytes=1)
+    if found.orientation != UPRIGHT:
+        raise DataError(
+            f"{where}: a mask with an EXIF rotation, which tools follow or not; turn its "
+            "pixels and remove the tag"
+        )
+    lossy = found.image.format in LOSSY
+    image = _opaque(found.image, where)
+    pixels = np.asarray(image)
+    if image.mode == "P":
+        return Mask(pixels.astype(np.int32), "palette", 8, _palette(image), lossy)
+    if image.mode == "RGB" and found.depth == 8:
+        wide = pixels.astype(np.int32)
+        codes = COLOR + (wide[..., 0] << 16) + (wide[..., 1] << 8) + wide[..., 2]
+        return Mask(codes, "colour", 8, None, lossy)
+    if image.mode in ("1", "L"):
+        bits = 1 if image.mode == "1" else found.depth
+        # Pillow stretches 2 and 4 bits over 0..255; a value is what was stored.
+        stretch = 1 if image.mode == "1" else 255 // (2**bits - 1)
+        return Mask(pixels.astype(np.int32) // stretch, "grey", bits, None, lossy)
+    if image.mode.startswith("I"):
+        return Mask(_wide(pixels, where), "grey", 16, None, lossy)
     raise DataError(
-        f"{where}: a mask of mode {image.mode} with {depth} bits a channel; save it as "
+        f"{where}: a mask of mode {image.mode} with {found.depth} bits a channel; save it as "
         "grey, palette or RGB of 8 bits"
     )
 
 
 def mask_size(path: Path, where: str) -> tuple[int, int]:
     """(height, width), from the header."""
-    with opened(path, where) as image:
-        return image.height, image.width
+    height, width, _ = size_of(path, FORMATS, where=where, max_pixels=MAX_PIXELS)
+    return height, width
 
 
 def survey(path: Path, where: str) -> Survey:
@@ -169,14 +169,6 @@ def survey(path: Path, where: str) -> Survey:
         color_of=dict(zip(found, seen, strict=True)),
         lossy=mask.lossy,
     )
-
-
-def _depth(path: Path, image: Image.Image) -> int:
-    """Bits a channel: byte 24 of a PNG."""
-    if image.format != "PNG":
-        return 8
-    with path.open("rb") as stream:
-        return stream.read(25)[24]
 
 
 def _opaque(image: Image.Image, where: str) -> Image.Image:

@@ -4,11 +4,13 @@ import dataclasses
 import re
 
 from fcn_jax.data.examples import DataError
+from fcn_jax.data.importing.export import class_name
 from fcn_jax.data.importing.masks import COLOR, color_code
 from fcn_jax.data.labels import CAMVID, VOC
 
 FORMATS = ("masks", "cityscapes", "huggingface", "coco", "labelme", "cvat")
 TURNED, STORED = "turned", "stored"
+SMALLER, LATER = "smaller", "later"
 PRESETS = {"voc": VOC.names, "camvid": CAMVID.names}
 
 
@@ -28,6 +30,8 @@ class Options:
       nearest: whether other values of masks become the nearest one of a class.
       exif: whether annotations are of pictures "turned" by their EXIF tag or as "stored".
       mask_column: column of a Hugging Face table that names masks.
+      overlap: which of two overlapping annotations of COCO is on top, the "smaller" or
+        the "later"; the smaller where empty.
     """
 
     format: str = ""
@@ -41,6 +45,7 @@ class Options:
     nearest: bool = False
     exif: str = ""
     mask_column: str = ""
+    overlap: str = ""
 
 
 def parse_map(text: str) -> tuple[tuple[str, str], ...]:
@@ -57,7 +62,7 @@ def parse_map(text: str) -> tuple[tuple[str, str], ...]:
                 f"--map has {part!r}; write VALUE:CLASS pairs with commas between, as in "
                 "--map=0:background,255:object or --map=#000000:background,#ff0000:car"
             )
-        pairs.append((value.strip(), " ".join(name.split())))
+        pairs.append((value.strip(), class_name(name, "--map")))
     values = [value for value, _ in pairs]
     twice = sorted({value for value in values if values.count(value) > 1})
     if twice:
@@ -69,7 +74,7 @@ def parse_names(text: str) -> tuple[str, ...]:
     """Class names with commas between; `voc` and `camvid` stand for theirs."""
     if text in PRESETS:
         return tuple(PRESETS[text])
-    return tuple(" ".join(part.split()) for part in _parts(text))
+    return tuple(class_name(part, "--names") for part in _parts(text))
 
 
 def parse_ignore(text: str) -> tuple[str, ...]:

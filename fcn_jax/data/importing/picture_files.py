@@ -1,17 +1,23 @@
 """Pictures as they are written: the same bytes, or the same pixels as PNG."""
 
 import io
-from pathlib import Path
 
-from PIL import Image, ImageOps
+import numpy as np
+from PIL import Image
 
 from fcn_jax.data.examples import DataError
+from fcn_jax.data.image_files import MAX_PIXELS, decode, size_of, upright
 from fcn_jax.data.importing.export import Entry
-from fcn_jax.data.importing.opening import SIDEWAYS, UNTURNED, opened, orientation
+from fcn_jax.data.importing.masks import FORMATS
 from fcn_jax.data.importing.options import STORED, TURNED
+from fcn_jax.data.metadata import UPRIGHT
+from fcn_jax.data.png import SIGNATURE
 
 _ENDINGS = {"JPEG": ".jpg", "PNG": ".png"}
-_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
+_KEPT = {b"\xff\xd8\xff": "JPEG", SIGNATURE: "PNG"}
+_PNG_MODES = ("1", "L", "LA", "RGB", "RGBA")
+
+SIDEWAYS = range(5, 9)  # orientations that exchange height and width
 
 
 def written_picture(
@@ -36,37 +42,27 @@ def written_picture(
         annotated.
     """
     where = f"{entry.name} ({entry.where})"
-    content = (
-        entry.picture
-        if isinstance(entry.picture, bytes)
-        else _bytes(entry.picture, where)
+    content = entry.picture()
+    form = next(
+        (form for start, form in _KEPT.items() if content.startswith(start)), ""
     )
-    with opened(content, where) as image:
-        turn = orientation(image) != UNTURNED and _is_turned(
-            image, entry.size, turned, exif, where
+    height, width, tag = size_of(content, FORMATS, where=where, max_pixels=MAX_PIXELS)
+    turn = tag != UPRIGHT and _is_turned(
+        (height, width), tag, entry.size, turned, exif, where
+    )
+    size = (width, height) if turn and tag in SIDEWAYS else (height, width)
+    if entry.size is not None and size != entry.size:
+        raise DataError(
+            f"{where}: the picture is {size[0]}x{size[1]} pixels (height x width) and "
+            f"its annotation {entry.size[0]}x{entry.size[1]}; they are not of one "
+            "picture, or one was resized"
         )
-        size = (image.height, image.width)
-        if turn and orientation(image) in SIDEWAYS:
-            size = (image.width, image.height)
-        if entry.size is not None and size != entry.size:
-            raise DataError(
-                f"{where}: the picture is {size[0]}x{size[1]} pixels (height x width) and "
-                f"its annotation {entry.size[0]}x{entry.size[1]}; they are not of one "
-                "picture, or one was resized"
-            )
-        if orientation(image) == UNTURNED and image.format in _ENDINGS:
-            return content, _ending(entry, image.format), size, "copied byte for byte"
-        done = f"converted from {image.format} to PNG"
-        if orientation(image) != UNTURNED:
-            done = f"{'turned' if turn else 'not turned'} by the EXIF tag, as PNG"
-        return _png(image, turn, where), ".png", size, done
-
-
-def _bytes(path: Path, where: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"{where}: there is no file {path}") from error
+    if tag == UPRIGHT and form:
+        return content, _ending(entry, form), size, "copied byte for byte"
+    done = "converted to PNG"
+    if tag != UPRIGHT:
+        done = f"{'turned' if turn else 'not turned'} by the EXIF tag, as PNG"
+    return _png(content, turn, where), ".png", size, done
 
 
 def _ending(entry: Entry, form: str) -> str:
@@ -75,7 +71,8 @@ def _ending(entry: Entry, form: str) -> str:
 
 
 def _is_turned(
-    image: Image.Image,
+    stored: tuple[int, int],
+    tag: int,
     annotated: tuple[int, int] | None,
     turned: bool | None,
     exif: str,
@@ -84,35 +81,34 @@ def _is_turned(
     """Whether the annotation is of the picture as its EXIF tag turns it."""
     if exif:
         return exif == TURNED
-    sides = (image.height, image.width)
-    if orientation(image) in SIDEWAYS and sides[0] != sides[1]:
-        if annotated == sides:
+    if tag in SIDEWAYS and stored[0] != stored[1]:
+        if annotated == stored:
             return False
-        if annotated == sides[::-1]:
+        if annotated == stored[::-1]:
             return True
     if turned is None:
         raise DataError(
-            f"{where}: its EXIF tag turns the picture (orientation {orientation(image)}), "
-            "and nothing says whether it was annotated turned or as stored; give "
+            f"{where}: its EXIF tag turns the picture (orientation {tag}), and nothing "
+            "says whether it was annotated turned or as stored; give "
             f"--exif={TURNED} or --exif={STORED}"
         )
     return turned
 
 
-def _png(image: Image.Image, turn: bool, where: str) -> bytes:
+def _png(content: bytes, turn: bool, where: str) -> bytes:
     """The pixels of an image as PNG without a tag."""
-    if image.mode == "CMYK" and image.format == "JPEG":
-        raise DataError(f"{where}: CMYK and a turned picture; convert it to RGB")
-    if image.mode not in _PNG_MODES:
+    found = decode(content, FORMATS, where=where, max_pixels=MAX_PIXELS, result_bytes=4)
+    image = found.image
+    if image.mode == "P":
+        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    if image.mode not in _PNG_MODES or found.depth > 8:
         raise DataError(
-            f"{where}: colour mode {image.mode}, which has no equal of 8 bits a channel; "
-            "convert it, so that it is you who chooses how its values are scaled"
+            f"{where}: colour mode {image.mode} with {found.depth} bits a channel, which "
+            "has no equal as PNG of 8 bits; convert it, so that it is you who chooses how"
         )
-    image.load()
-    plain = ImageOps.exif_transpose(image) if turn else image
-    plain.info = {
-        key: plain.info[key] for key in ("transparency",) if key in plain.info
-    }
+    if image.mode == "1":
+        image = image.convert("L")
+    pixels = upright(np.asarray(image), found.orientation if turn else UPRIGHT)
     buffer = io.BytesIO()
-    plain.save(buffer, format="PNG", exif=b"")
+    Image.fromarray(pixels).save(buffer, format="PNG")
     return buffer.getvalue()

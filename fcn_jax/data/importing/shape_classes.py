@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.importing.class_lists import ClassList
+from fcn_jax.data.importing.class_lists import ClassList, is_ignored
 from fcn_jax.data.importing.export import Class
 from fcn_jax.data.importing.options import Options
+from fcn_jax.data.importing.tree import named
 from fcn_jax.data.labels import IGNORE, Color
 
 BACKGROUNDS = ("background", "_background_", "__background__")
@@ -56,11 +57,11 @@ def classes_of(
     Raises:
       DataError: for labels without a class.
     """
-    names = [name for name in found if name not in (listed.ignored if listed else ())]
+    names = [name for name in found if not is_ignored(name)]
     if options.names:
         names, order = list(options.names), "--names"
     elif listed is not None:
-        names, order = [entry.name for entry in listed.listed], f"of {listed.origin}"
+        names, order = list(listed.names), f"of {listed.origin}"
     of_label = {name: name for name in names}
     if options.map:
         of_label = dict(options.map)
@@ -68,7 +69,8 @@ def classes_of(
         names = list(options.names) or ordered
         order = "--names" if options.names else "--map, in its order"
     empty = next((name for name in names if name in BACKGROUNDS), "background")
-    dropped = {*options.ignore, *(listed.ignored if listed else ())}
+    ignored = {name for name in (*found, *of_label.values()) if is_ignored(name)}
+    dropped = {*options.ignore, *ignored}
     unknown = [name for name in found if name not in of_label and name not in dropped]
     if unknown:
         raise DataError(
@@ -105,6 +107,13 @@ def classes_of(
         ),
         rule=f"background first, then {order}",
     )
+
+
+def without_shapes(pictures: Sequence[object]) -> tuple[tuple[str, str], ...]:
+    """A row of the table for pictures on which nothing is drawn; none where all have."""
+    if not pictures:
+        return ()
+    return ((f"without shapes: {named(pictures)}", "background everywhere"),)
 
 
 def _id(name: str, kept: Sequence[str]) -> int:

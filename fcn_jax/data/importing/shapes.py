@@ -46,7 +46,7 @@ def checked_points(points: Sequence[Sequence[float]], where: str) -> list[Point]
             or not all(is_number(level) and abs(level) <= FAR for level in point)
         ):
             raise DataError(
-                f"{where}: the point {str(point)[:60]} is no pair of numbers of at most "
+                f"{where}: the point {repr(point)[:60]} is no pair of numbers of at most "
                 f"{FAR} pixels"
             )
         checked.append((float(point[0]), float(point[1])))

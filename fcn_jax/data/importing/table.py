@@ -13,7 +13,9 @@ from fcn_jax.data.labels import IGNORE
 
 def print_table(export: Export, written: Written, console: Console) -> None:
     """Prints what was read, how, and what was left out."""
-    table = Table("what", "how", show_lines=False)
+    table = Table()
+    for title in ("what", "how"):
+        table.add_column(title, overflow="fold")
     for what, how in rows(export, written):
         table.add_row(escape(what), escape(how))
     console.print(table)
@@ -21,9 +23,8 @@ def print_table(export: Export, written: Written, console: Console) -> None:
 
 def rows(export: Export, written: Written) -> list[tuple[str, str]]:
     """The rows of the table, (what, how)."""
-    count = sum(written.pictures.values())
     done = [f"{n} {how}" for how, n in sorted(written.pictures.items())]
-    found = [("format", export.format), ("pictures", f"{count}: {', '.join(done)}")]
+    found = [("format", export.format), ("pictures", ", ".join(done))]
     found += export.rules
     found += written.rules
     total = sum(written.pixels.values())

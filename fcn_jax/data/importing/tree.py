@@ -43,6 +43,10 @@ class Tree:
         for file in self.files:
             self._by_name.setdefault(file.name, []).append(file)
 
+    def has(self, file: PurePosixPath) -> bool:
+        """Whether there is such a file."""
+        return file in self._known
+
     def path(self, file: PurePosixPath) -> Path:
         """Where one of the files is."""
         return self.root / file
@@ -126,11 +130,14 @@ def _walk(root: Path) -> Iterable[PurePosixPath]:
                     f"{path} is a link that leads out of {root}; only files within are "
                     "read, so put the file itself there"
                 )
-        yield from (
-            at / name
-            for name in names
-            if not _hidden(name) and (Path(folder) / name).is_file()
-        )
+        for name in names:
+            if not name.isprintable():
+                raise DataError(
+                    f"{folder!r} has a file {name!r}, whose name is not UTF-8 or has "
+                    "characters that cannot be shown; rename it"
+                )
+            if not _hidden(name) and (Path(folder) / name).is_file():
+                yield at / name
 
 
 def _hidden(name: str) -> bool:

@@ -1,13 +1,12 @@
 """Which class each value or colour of masks is, or why nothing says so."""
 
 import dataclasses
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.importing.class_lists import ClassList, Listed
+from fcn_jax.data.importing.class_lists import ClassList, is_ignored
 from fcn_jax.data.importing.export import Class
 from fcn_jax.data.importing.masks import (
     COLOR,
@@ -18,10 +17,19 @@ from fcn_jax.data.importing.masks import (
     spoken,
 )
 from fcn_jax.data.importing.options import Options, value_code
-from fcn_jax.data.labels import IGNORE, VOID_COLOR
+from fcn_jax.data.importing.value_problems import (
+    COLORS,
+    VALUES,
+    VOID,
+    contradiction,
+    counts_of,
+    refuse_two_values,
+    undecided,
+    unknown_sentence,
+)
+from fcn_jax.data.labels import IGNORE, Color
 
-VALUES, COLORS = "values", "colours"
-_VOID = {VALUES: IGNORE, COLORS: color_code(VOID_COLOR)}
+IGNORED = "ignore"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,16 +103,17 @@ def table_of(
             "the nearest of these values"
         )
     by, entries, origin = _entries(surveys, listed, options)
-    if by == VALUES:
-        _refuse_contradictions(surveys)
-    counts = _counts(surveys, by)
+    problem = contradiction(surveys) if by == VALUES else ""
+    if problem:
+        raise DataError(problem)
+    counts = counts_of(surveys, by)
     ids, classes, ignored = _numbered(entries, by, options)
     ids |= dict.fromkeys(ignored, IGNORE)
     rules = [("classes", origin), ("masks", f"read by their {by}")]
-    if not options.map and _VOID[by] in counts and _VOID[by] not in ids:
-        _refuse_two_values(counts, by, entries)
-        ids[_VOID[by]] = IGNORE
-        rules.append(("void", f"{spoken(_VOID[by])}, as no class has it"))
+    if not options.map and VOID[by] in counts and VOID[by] not in ids:
+        refuse_two_values(counts, by, entries)
+        ids[VOID[by]] = IGNORE
+        rules.append(("void", f"{spoken(VOID[by])}, as no class has it"))
     unknown = {code: n for code, n in counts.items() if code not in ids}
     if options.nearest:
         near, total = sum(unknown.values()), counts.total()
@@ -115,7 +124,7 @@ def table_of(
             )
         )
     elif unknown:
-        raise DataError(_unknown_sentence(unknown, counts, surveys, by, entries))
+        raise DataError(unknown_sentence(unknown, counts, surveys, by, entries))
     return ValueTable(by, ids, classes, tuple(rules), options.nearest)
 
 
@@ -124,39 +133,46 @@ def _entries(
 ) -> tuple[str, list[tuple[int, str]], str]:
     """How masks are read, the class name of each value, and where that comes from."""
     if options.map:
-        return _mapped(options.map)
+        return _mapped(surveys, options)
     start = 1 if options.reduce_zero_label else 0
     zero = ", from 1, and 0 is ignored" if start else ", from 0"
     if options.names:
         return VALUES, list(enumerate(options.names, start)), f"--names{zero}"
     if listed is None:
-        raise DataError(_undecided(surveys))
-    entries = list(listed.listed)
-    if all(entry.value is not None for entry in entries):
-        valued = [(int(entry.value or 0), entry.name) for entry in entries]
+        raise DataError(undecided(surveys))
+    if listed.values is not None and not start:
+        by_id = sorted(listed.values.items(), key=lambda own: own[1])
+        valued = [(value, _name(listed, number)) for value, number in by_id]
+        valued = [own for own in valued if own != (IGNORE, IGNORED)]
         return VALUES, valued, f"values and names of {listed.origin}"
-    colored = [
-        (color_code(entry.color), entry.name) for entry in entries if entry.color
-    ]
-    if len(colored) == len(entries) and not start:
-        if _fits(surveys, colored):
+    if listed.colors is not None and not start:
+        colored = [
+            (color_code(color), name)
+            for name, color in zip(listed.names, listed.colors, strict=True)
+        ]
+        colored += [(color_code(color), IGNORED) for color in listed.void]
+        grey = all(one.kind == "grey" for one in surveys.values())
+        if not grey or _fits(surveys, colored):
             return COLORS, colored, f"colours and names of {listed.origin}"
-        if any(one.kind != "grey" for one in surveys.values()):
-            return COLORS, colored, f"colours and names of {listed.origin}"
-    named = [(i, entry.name) for i, entry in enumerate(entries, start)]
+    named = list(enumerate(listed.names, start))
     return VALUES, named, f"names of {listed.origin}{zero}"
 
 
+def _name(listed: ClassList, number: int) -> str:
+    return IGNORED if number == IGNORE else listed.names[number]
+
+
 def _fits(surveys: Mapping[str, Survey], colored: Sequence[tuple[int, str]]) -> bool:
-    known = {code for code, _ in colored} | {_VOID[COLORS]}
+    known = {code for code, _ in colored} | {VOID[COLORS]}
     return all(known >= set(one.colors) for one in surveys.values())
 
 
 def _mapped(
-    pairs: Sequence[tuple[str, str]],
+    surveys: Mapping[str, Survey], options: Options
 ) -> tuple[str, list[tuple[int, str]], str]:
+    """The entries of --map, as values, as colours, or as greys where these are meant."""
     entries = []
-    for text, name in pairs:
+    for text, name in options.map:
         code = value_code(text)
         if code is None:
             raise DataError(
@@ -169,7 +185,33 @@ def _mapped(
         raise DataError("--map mixes numbers and colours; give one kind")
     if all(colors):
         return COLORS, entries, "--map, in its order"
-    return VALUES, sorted(entries), "--map, in the order of the values"
+    entries.sort()
+    if _are_greys({code for code, _ in entries}, surveys, options):
+        greys = [(_as_grey(code), name) for code, name in entries]
+        return COLORS, greys, "--map, whose values are the greys that are seen"
+    return VALUES, entries, "--map, in the order of the values"
+
+
+def _are_greys(
+    mapped: set[int], surveys: Mapping[str, Survey], options: Options
+) -> bool:
+    """Whether masks have the mapped values as brightness alone, not as stored.
+
+    White is 255 in grey of 8 bits, 1 in grey of 1 bit, and any index of a palette.
+    """
+    ignored = {value_code(text) for text in options.ignore} - {None}
+    wanted = {*mapped, *ignored}
+    stored = contradiction(surveys) == "" and (
+        options.nearest
+        or all(wanted >= set(one.values or ()) for one in surveys.values())
+    )
+    greys = {_as_grey(value) for value in wanted if value is not None and value < 256}
+    seen = options.nearest or all(greys >= set(one.colors) for one in surveys.values())
+    return seen and not stored and max(mapped) < 256
+
+
+def _as_grey(code: int) -> int:
+    return COLOR + code * 0x010101 if code < 256 else code
 
 
 def _numbered(
@@ -177,9 +219,12 @@ def _numbered(
 ) -> tuple[dict[int, int], tuple[Class, ...], list[int]]:
     """Ids of values, the classes, and the values that are ignored."""
     word = "colour" if by == COLORS else "value"
-    dropped, ignored = set(), []
+    dropped = {name for _, name in entries if is_ignored(name)}
+    ignored = []
     for text in options.ignore:
         code = value_code(text)
+        if code is not None and by == COLORS:
+            code = _as_grey(code)
         if text in {name for _, name in entries}:
             dropped.add(text)
         elif code is not None and (code >= COLOR) == (by == COLORS):
@@ -217,61 +262,6 @@ def _ordered(found: Sequence[str], wanted: Sequence[str]) -> list[str]:
     return list(wanted)
 
 
-def _refuse_contradictions(surveys: Mapping[str, Survey]) -> None:
-    """Refuses files between which a value may have changed its meaning."""
-    homes: dict[object, str] = {}
-    shown: dict[int, tuple[int, str]] = {}
-    for name, one in surveys.items():
-        if one.values is None:
-            raise DataError(
-                f"{name} is in colours, and classes are given by values; give the colour "
-                "of each class, --map=#rrggbb:NAME,... or --classes=FILE with name r g b"
-            )
-        if one.kind == "palette":
-            for value, color in one.color_of.items():
-                before = shown.setdefault(value, (color, name))
-                if before[0] != color:
-                    raise DataError(
-                        f"{before[1]} and {name} have palettes that differ: index {value} "
-                        f"is {spoken(before[0])} in one and {spoken(color)} in the other; "
-                        "give --map=#rrggbb:NAME,... to read colours"
-                    )
-        if set(one.values) != {0}:
-            homes.setdefault((one.kind, min(one.bits, 8)), name)
-    if len(homes) > 1:
-        (first, one), (second, other), *_ = homes.items()
-        raise DataError(
-            f"{one} is {_encoding(first)} and {other} {_encoding(second)}, between which "
-            "programs change the values and not the picture; give --map=#rrggbb:NAME,... "
-            "to read what is seen"
-        )
-
-
-def _encoding(home: object) -> str:
-    kind, bits = home if isinstance(home, tuple) else ("", 0)
-    return f"{bits}-bit grey" if kind == "grey" else f"a {kind} image"
-
-
-def _refuse_two_values(
-    counts: Counter[int], by: str, entries: Sequence[tuple[int, str]]
-) -> None:
-    """Refuses 255 as void where it is what two classes are told apart by."""
-    if by == VALUES and len(counts) < 3 and len(entries) > 1:
-        value, name = next(iter(entries))
-        raise DataError(
-            f"the masks hold the values {_shares(counts, counts.total())}, and 255 stands "
-            f"for ignored pixels; if it is a class, give --map={value}:{name},"
-            f"255:{entries[-1][1]}, else --ignore=255"
-        )
-
-
-def _counts(surveys: Mapping[str, Survey], by: str) -> Counter[int]:
-    total: Counter[int] = Counter()
-    for one in surveys.values():
-        total.update(one.colors if by == COLORS else one.values or {})
-    return total
-
-
 def _nearest(code: int, known: np.ndarray) -> int:
     if code < COLOR:
         return int(np.abs(known - code).argmin())
@@ -280,76 +270,13 @@ def _nearest(code: int, known: np.ndarray) -> int:
     return int(((colors - wanted) ** 2).sum(axis=1).argmin())
 
 
-def _shares(counts: Counter[int], total: int, limit: int = 8) -> str:
-    some = sorted(counts.most_common(limit))
-    more = f" and {len(counts) - limit} more" if len(counts) > limit else ""
-    return ", ".join(f"{spoken(c)} ({n / total:.1%})" for c, n in some) + more
-
-
-def _undecided(surveys: Mapping[str, Survey]) -> str:
-    """What to decide about masks of which nothing says the classes."""
-    by = VALUES if all(one.values is not None for one in surveys.values()) else COLORS
-    counts = _counts(surveys, by)
-    codes = sorted(set(counts) - {_VOID[by]} if len(counts) > 2 else counts)
-    found = f"the masks hold the {by} {_shares(counts, counts.total())}, and nothing says what they are"
-    pairs = ",".join(f"{spoken(code)}:NAME{i}" for i, code in enumerate(codes[:6]))
-    pairs += ",..." if len(codes) > 6 else ""
-    if len(codes) == 2:
-        one, two = (spoken(code) for code in codes)
-        return (
-            f"{found}; give --map={one}:background,{two}:object, or the other way round"
-        )
-    if by == VALUES and codes == list(range(len(codes))):
-        names = ",".join(f"NAME{code}" for code in codes[:6])
-        more = ",..." if len(codes) > 6 else ""
-        return (
-            f"{found}; give --names={names}{more} in the order of the values, or "
-            "--classes=FILE with a name a line"
-        )
-    blurred = (
-        "; many values come of blurred edges, for which there is --nearest"
-        if len(codes) > 64
-        else ""
-    )
-    return f"{found}; give --map={pairs} or --classes=FILE{blurred}"
-
-
-def _unknown_sentence(
-    unknown: Mapping[int, int],
-    counts: Counter[int],
-    surveys: Mapping[str, Survey],
-    by: str,
-    entries: Sequence[tuple[int, str]],
-) -> str:
-    file = next(
-        name
-        for name, one in surveys.items()
-        if set(unknown) & set((one.colors if by == COLORS else one.values) or ())
-    )
-    present = sorted(set(counts) - {_VOID[by]})
-    remedy = "add them to --map or --classes, or give --ignore=" + ",".join(
-        spoken(code) for code in list(unknown)[:8]
-    )
-    if by == VALUES and len(present) == len(entries):
-        pairs = zip(present, (name for _, name in entries), strict=True)
-        remedy = "if the names are in the order of the values, give --map=" + ",".join(
-            f"{spoken(code)}:{name}" for code, name in pairs
-        )
-    return (
-        f"the masks hold {by} that no class has: "
-        f"{_shares(Counter(unknown), counts.total())}, first in {file}; {remedy}"
-    )
-
-
-def from_ids(listed: Sequence[Listed]) -> ValueTable:
+def from_ids(listed: Sequence[tuple[str, Color, int]]) -> ValueTable:
     """The table of a data set whose values are published; all others are ignored.
 
     Args:
-      listed: classes with their values, in the order of the ids.
+      listed: name, colour and value of the classes, in the order of the ids.
     """
-    by_value = {int(entry.value or 0): i for i, entry in enumerate(listed)}
+    by_value = {value: i for i, (_, _, value) in enumerate(listed)}
     ids = {value: by_value.get(value, IGNORE) for value in range(256)}
-    classes = tuple(
-        Class(entry.name, f"value {entry.value}", entry.color) for entry in listed
-    )
+    classes = tuple(Class(name, f"value {v}", color) for name, color, v in listed)
     return ValueTable(VALUES, ids, classes)

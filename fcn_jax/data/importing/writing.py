@@ -153,8 +153,10 @@ def _joined(name: PurePosixPath) -> str:
 
 def _classes(classes: Sequence[Class]) -> tuple[Classes, list[tuple[str, str]]]:
     """Classes with the colours of the source, where these tell all of them apart."""
-    names = tuple(one.name.replace(" ", "_") for one in classes)
-    given: list[Color] = [one.color for one in classes if one.color is not None]
+    names = tuple(one.name for one in classes)
+    black: list[Color | None] = [(0, 0, 0), *[None] * len(classes)]
+    given = [own for one, first in zip(classes, black, strict=False)
+             if (own := one.color or first) is not None]  # fmt: skip
     usable = len(given) == len(names) == len({*given, VOID_COLOR}) - 1
     colors = tuple(given) if usable else voc_palette(len(names))
     rules = [("colours", "of the source" if usable else "of the VOC palette")]

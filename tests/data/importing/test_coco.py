@@ -21,7 +21,7 @@ from tests.data.importing.exports import (
 SIZE = (20, 30)
 CATEGORIES = [
     {"id": 18, "name": "dog", "supercategory": "animal"},
-    {"id": 3, "name": "traffic_light", "supercategory": ""},
+    {"id": 3, "name": "traffic light", "supercategory": ""},
     {"id": 90, "name": "cat", "supercategory": "animal"},
 ]  # ids 2, 1 and 3 of the folder
 
@@ -99,9 +99,26 @@ def test_polygons(tmp_path):
     ids[2:10, 2:15] = ids[0:4, 20:30] = 2
     ids[3:6, 8:12] = 3
     same(labels(target), {"pic": ids})
-    assert names(target) == ["background", "traffic_light", "dog", "cat"]
+    assert names(target) == ["background", "traffic light", "dog", "cat"]
     assert table["class 2 dog"].startswith("category 18; ")
     assert "the smaller is on top" in table["shapes"]
+
+
+@pytest.mark.parametrize("overlap", ["", "smaller", "later"])
+def test_the_later_or_the_smaller_on_top(tmp_path, overlap):
+    source = tmp_path / "source"
+    small, large = (
+        annotation(90, [box(8, 3, 12, 6)]),
+        annotation(18, [box(2, 2, 15, 10)]),
+    )
+    write(source, [small, large])
+    target, table = imported(source, overlap=overlap)
+    ids = np.zeros(SIZE, np.uint8)
+    ids[2:10, 2:15] = 2
+    if overlap != "later":
+        ids[3:6, 8:12] = 3
+    same(labels(target), {"pic": ids})
+    assert f"the {overlap or 'smaller'} is on top" in table["shapes"]
 
 
 @pytest.mark.parametrize("form", [runs, compressed])

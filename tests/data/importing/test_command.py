@@ -39,10 +39,8 @@ def test_masks_become_a_folder_that_opens(tmp_path, capsys):
     ):
         assert text in output
     train = open_folder(target, "train")
-    assert (len(train), train.outputs["semantic"].names) == (
-        8,
-        ("background", "object"),
-    )
+    assert len(train) == 8
+    assert train.outputs["semantic"].names == ("background", "object")
     for index in range(8):
         example = train[index]
         np.testing.assert_array_equal(example.labels["semantic"], maps[example.name])

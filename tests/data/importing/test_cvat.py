@@ -89,6 +89,7 @@ def test_shapes_by_z_order(tmp_path):
     same(labels(target), {"pic": ids, "empty": 0 * ids})
     assert names(target) == ["background", "dog", "cat"]
     assert table["left out: 1 shapes polyline"] == "no areas"
+    assert table["without shapes: 1 (sub/empty.png)"] == "background everywhere"
     assert "z_order" in table["shapes"]
 
 
@@ -119,7 +120,7 @@ def test_a_label_background_and_colours(tmp_path):
     """A label background is id 0, wherever it stands; colours go with the names."""
     meta = META.replace(
         "</labels>",
-        "<label><name>background</name><color>#000000</color></label></labels>",
+        "<label><name>background</name><color>#808080</color></label></labels>",
     )
     source = tmp_path / "source"
     write(
@@ -131,7 +132,7 @@ def test_a_label_background_and_colours(tmp_path):
     ids[2:4, 2:4] = 0
     same(labels(target), {"pic": ids})
     assert (target / "classes.txt").read_text() == (
-        "background 0 0 0\ndog 250 50 83\ncat 51 221 255\n"
+        "background 128 128 128\ndog 250 50 83\ncat 51 221 255\n"
     )
     assert table["colours"] == "of the source"
 

@@ -56,12 +56,12 @@ SHAPES = [
 ]
 
 
-def wanted(dog, cat, ignore=255):
+def wanted(dog, cat):
     ids = np.zeros(SIZE, np.uint8)
     ids[2:9, 1:7] = dog
     ids[5:11, 4:13] = cat
     ids[1:4, 20:26] = ids[12:15, 20:26] = cat
-    ids[18:20, :] = ignore
+    ids[18:20, :] = 255
     return ids
 
 
@@ -81,7 +81,7 @@ def test_classes_of_labels_txt(tmp_path):
 def test_classes_without_a_list_are_sorted(tmp_path):
     source = tmp_path / "source"
     write(source, SHAPES)
-    target, table = imported(source, ignore=("__ignore__",))
+    target, table = imported(source)
     same(labels(target), {"pic": wanted(dog=2, cat=1)})
     assert names(target) == ["background", "cat", "dog"]
     assert "sorted by name" in table["classes"]
@@ -90,14 +90,13 @@ def test_classes_without_a_list_are_sorted(tmp_path):
 def test_names_and_map(tmp_path):
     source = tmp_path / "source"
     write(source, SHAPES)
-    target, _ = imported(source, names=("dog", "cat", "__ignore__"))
-    same(labels(target), {"pic": wanted(dog=1, cat=2, ignore=3)})
+    target, _ = imported(source, names=("dog", "cat"))
+    same(labels(target), {"pic": wanted(dog=1, cat=2)})
     (tmp_path / "merged").mkdir()
     write(tmp_path / "merged", SHAPES)
     target, _ = imported(
         tmp_path / "merged",
         map=(("dog", "animal"), ("cat", "animal")),
-        ignore=("__ignore__",),
     )
     same(labels(target), {"pic": wanted(dog=1, cat=1)})
     assert names(target) == ["background", "animal"]
@@ -156,6 +155,7 @@ def test_pictures_without_json_are_left_out(tmp_path):
     save(source / "other.png", picture(5, SIZE))
     target, table = imported(source)
     assert (labels(target)["empty"] == 0).all()
+    assert table["without shapes: 1 (empty.json)"] == "background everywhere"
     assert table["left out: pictures: 1 (other.png)"] == "they have no JSON file"
 
 
@@ -185,7 +185,7 @@ def test_masks_within_the_json(tmp_path, at):
         ({"shapes": [7]}, "shape 1: 'label' must be a text"),
         ({"shapes": [shape("a", [[1e99, 0]] * 3)]}, "is no pair of numbers"),
         ({"imageData": "!"}, "is not base64"),
-        ({"imageData": "AAAA"}, "no picture that is read here"),
+        ({"imageData": "AAAA"}, "not a readable JPEG"),
         ({"imagePath": "../../etc/passwd"}, "outside of"),
         ({"imagePath": "/etc/passwd"}, "an absolute path"),
         ({"imagePath": "C:\\x.png"}, "an absolute path"),

@@ -63,6 +63,9 @@ def test_masks_in_other_formats_and_modes(tmp_path, ending, mode):
         (source / "masks").mkdir(exist_ok=True)
         image = Image.fromarray(ids * np.uint8(255)).convert(mode)
         image.save(source / "masks" / f"{stem}{ending}")
+    target, _ = imported(source, map=BINARY)
+    same(labels(target), maps)
+    source.with_name("source-imported").rename(tmp_path / "values")
     colors = (("#000000", "background"), ("255/255/255", "object"))
     target, _ = imported(source, map=colors)
     same(labels(target), maps)
@@ -149,7 +152,7 @@ def test_colours_and_their_list(tmp_path):
     with pytest.raises(DataError, match="--map=#000000:NAME0,#0080ff:NAME1,#ff0000"):
         imported(source)
     (source / "class_dict.csv").write_text(
-        "name,r,g,b\nbackground,0,0,0\nred_car,255,0,0\nsky,0,128,255\n"
+        "name,r,g,b\nbackground,0,0,0\nred car,255,0,0\nsky,0,128,255\n"
     )
     target, table = imported(source)
     same(labels(target), maps)
@@ -189,9 +192,10 @@ def test_depths_that_differ_are_refused_or_read_as_seen(tmp_path):
         source / "masks" / "pic1.png"
     )
     with pytest.raises(DataError, match=r"pic0.png is 8-bit grey and .*pic1.png 1-bit"):
-        imported(source, map=BINARY)
-    target, _ = imported(source, map=(("#000000", "background"), ("#ffffff", "object")))
+        imported(source, names=("background", "object"))
+    target, table = imported(source, map=BINARY)
     same(labels(target), maps)
+    assert "the greys that are seen" in table["classes"]
 
 
 @pytest.mark.parametrize("ending", [".jpg", ".webp"])
@@ -202,10 +206,7 @@ def test_lossy_masks_need_nearest(tmp_path, ending):
     save(source / "masks" / f"pic0{ending}", maps["pic0"] * np.uint8(255))
     with pytest.raises(DataError, match="--nearest"):
         imported(source, map=BINARY)
-    pairs = BINARY
-    if ending == ".webp":  # stored in colours
-        pairs = (("#000000", "background"), ("#ffffff", "object"))
-    target, table = imported(source, map=pairs, nearest=True)
+    target, table = imported(source, map=BINARY, nearest=True)
     same(labels(target), maps)
     assert "pixels had other values" in table["nearest"]
 
@@ -296,7 +297,7 @@ def test_cvat_masks(tmp_path, form):
             save(path, 2 - ids, flat)
     (source / "labelmap.txt").write_text(
         "# label:color_rgb:parts:actions\nbackground:0,0,0::\n"
-        "living_cell:250,50,83::\ndebris:51,221,255::\n"
+        "living cell:250,50,83::\ndebris:51,221,255::\n"
     )
     lists = source / "ImageSets" / "Segmentation"
     lists.mkdir(parents=True)
@@ -304,9 +305,9 @@ def test_cvat_masks(tmp_path, form):
     target, table = imported(source)
     same(labels(target), maps)
     assert not (target / "splits").exists()
-    assert table["class 1 living_cell"].startswith("colour #fa3253; ")
+    assert table["class 1 living cell"].startswith("colour #fa3253; ")
     assert (target / "classes.txt").read_text().splitlines()[1] == (
-        "living_cell 250 50 83"
+        "living cell 250 50 83"
     )
 
 
@@ -379,6 +380,33 @@ def test_two_masks_for_a_picture(tmp_path):
     with pytest.raises(DataError, match="--masks=DIR"):
         imported(source, names=("a", "b"))
     target, _ = imported(source, names=("a", "b"), images="images", masks="masks/fine")
+    same(labels(target), maps)
+
+
+def test_pairs_of_other_cities_are_none(tmp_path):
+    """A picture of one folder is not labelled by the mask of another."""
+    maps = label_maps(2)
+    source = tmp_path / "source"
+    for i, city in enumerate(("aachen", "bonn")):
+        save(source / "data" / "images" / city / f"{i}.png", picture(i))
+        save(source / "truth" / "masks" / city / f"{i}.png", maps[f"pic{i}"])
+    save(source / "data" / "images" / "aachen" / "7.png", picture(7))
+    save(source / "truth" / "masks" / "bonn" / "7.png", maps["pic0"])
+    target, table = imported(source, names=("a", "b"))
+    same(labels(target), {"0": maps["pic0"], "1": maps["pic1"]})
+    assert table["left out: pictures: 1 (data/images/aachen/7.png)"]
+    assert table["left out: masks: 1 (truth/masks/bonn/7.png)"]
+
+
+@pytest.mark.parametrize("deep", ["images", "masks"])
+def test_one_side_may_have_more_folders(tmp_path, deep):
+    maps = label_maps(4)
+    source = tmp_path / "source"
+    for i, (stem, ids) in enumerate(maps.items()):
+        more = {deep: f"part{i % 2}"}
+        save(source / "images" / more.get("images", "") / f"{stem}.png", picture(i))
+        save(source / "masks" / more.get("masks", "") / f"{stem}_mask.png", ids)
+    target, _ = imported(source, names=("a", "b"))
     same(labels(target), maps)
 
 

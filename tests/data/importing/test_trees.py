@@ -1,17 +1,21 @@
 """What is in a tree, lists of classes and splits. Oracle: written by hand."""
 
+import os
 from pathlib import PurePosixPath
 
+import numpy as np
 import pytest
 
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.importing.class_lists import Listed, read_list
+from fcn_jax.data.importing.class_lists import read_list
 from fcn_jax.data.importing.options import parse_map, parse_names, value_code
-from fcn_jax.data.importing.splits import read_lists
 from fcn_jax.data.importing.tree import Tree
 from tests.data.importing.exports import (
     imported,
     label_maps,
+    labels,
+    names,
+    same,
     save,
     save_pictures,
     split,
@@ -23,6 +27,14 @@ def test_hidden_files_are_not_there(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert Tree(tmp_path).files == (PurePosixPath("a.png"),)
+
+
+@pytest.mark.parametrize("name", [b"a\xff.png", b"a\nb.png"])
+def test_names_that_cannot_be_shown(tmp_path, name):
+    (tmp_path / os.fsdecode(name)).touch()
+    with pytest.raises(DataError, match="rename it") as error:
+        Tree(tmp_path)
+    str(error.value).encode()
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
@@ -67,43 +79,57 @@ def test_files_that_annotations_name(tmp_path, name, near, found):
 
 
 @pytest.mark.parametrize(
-    ("text", "listed"),
+    ("text", "names", "colors", "values"),
     [
-        ("background\nliving cell\n", [Listed("background"), Listed("living cell")]),
-        ("\ufeffa 1 2 3\r\nb c 4 5 6\r\n", [Listed("a", (1, 2, 3)), Listed("b c", (4, 5, 6))]),
-        ("64 128 64\tAnimal\n192 0 128\t\tArch\n", [
-            Listed("Animal", (64, 128, 64)), Listed("Arch", (192, 0, 128)),
-        ]),
-        ("# label:color_rgb:parts:actions\nbg:0,0,0::\na, b:1,2,3:x,y:z\n", [
-            Listed("bg", (0, 0, 0)), Listed("a, b", (1, 2, 3)),
-        ]),
-        ("name,r,g,b\nsky,1,2,3\n\"a, b\",4,5,6\n", [
-            Listed("sky", (1, 2, 3)), Listed("a, b", (4, 5, 6)),
-        ]),
-        ("0: sky\n7: road\n", [Listed("sky", value=0), Listed("road", value=7)]),
-        ("__ignore__\n_background_\ncell\n", [Listed("_background_"), Listed("cell")]),
+        ("background\nliving cell\n", ["background", "living cell"], None, None),
+        ("a 1 2 3\r\nb c 4 5 6\r\n", ["a", "b c"], [(1, 2, 3), (4, 5, 6)], None),
+        ("64 128 64\tAnimal\n1 2 3\t\tArch\n", ["Animal", "Arch"],
+         [(64, 128, 64), (1, 2, 3)], None),
+        ("# label:color_rgb:parts:actions\nbg:0,0,0::\ncell:1,2,3:x,y:z\n",
+         ["bg", "cell"], [(0, 0, 0), (1, 2, 3)], None),
+        ("name,r,g,b\nsky,1,2,3\nred car,4,5,6\n", ["sky", "red car"],
+         [(1, 2, 3), (4, 5, 6)], None),
+        ("7: road\n0: sky\n", ["road", "sky"], None, {7: 0, 0: 1, 255: 255}),
+        ("__ignore__\n_background_\ncell\n", ["_background_", "cell"], None, None),
     ],
 )  # fmt: skip
-def test_lists_of_classes(tmp_path, text, listed):
+def test_lists_of_classes(tmp_path, text, names, colors, values):
     (tmp_path / "list.txt").write_text(text, newline="")
-    got = read_list(Tree(tmp_path), PurePosixPath("list.txt"), "list.txt")
-    assert list(got.listed) == listed
-    assert got.ignored == (("__ignore__",) if "__ignore__" in text else ())
+    got = read_list(tmp_path / "list.txt", "list.txt")
+    assert list(got.names) == names
+    assert got.colors == (None if colors is None else tuple(colors))
+    assert got.values == values
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "lists no classes"),
-        ("['background', 'cell']\n", "looks like a list"),
-        ("a\nb\na\n", "'a' twice"),
-        ("a 1 2 3\nb 4 5 6\nc\n", "'c', of another form"),
+        ("['background', 'cell']\n", "a list"),
+        ("a\nb\na\n", "more than once"),
+        ("a 1 2 3\nb 4 5 6\nc\n", "colours to 2 of its 3"),
+        ("1 2 3 a\n1 2 3 b\n", "a colour to two classes"),
     ],
 )
 def test_lists_that_are_none(tmp_path, text, sentence):
     (tmp_path / "list.txt").write_text(text)
     with pytest.raises(DataError, match=sentence):
-        read_list(Tree(tmp_path), PurePosixPath("list.txt"), "list.txt")
+        read_list(tmp_path / "list.txt", "list.txt")
+
+
+def test_lists_that_differ(tmp_path):
+    """Values of a list are read by it; of two lists one must be chosen."""
+    maps = label_maps(2)
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    for stem, ids in maps.items():
+        save(source / "masks" / f"{stem}.png", ids * np.uint8(200))
+    (source / "classes.txt").write_text("200: cell\n0: back ground\n")
+    (source / "labels.txt").write_text("a\nb\n")
+    with pytest.raises(DataError, match="--classes=FILE"):
+        imported(source)
+    target, _ = imported(source, classes=str(source / "classes.txt"))
+    same(labels(target), {stem: 1 - ids for stem, ids in maps.items()})
+    assert names(target) == ["cell", "back ground"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +140,7 @@ def test_lists_that_are_none(tmp_path, text, sentence):
         "images/{}.png",
         "data\\images\\{}.png",
         "{} 1",
-        "/x/images/{}.png a",
+        "/x/images/{0}.png /x/masks/{0}.png",
     ],
 )
 @pytest.mark.parametrize("at", ["", "splits", "ImageSets/Segmentation", "ImageSets"])
@@ -139,15 +165,48 @@ def test_split_lists(tmp_path, form, at):
     [
         ({"train": "pic0\n", "val": "pic0\n"}, "in the lists of train and val"),
         ({"train": "elsewhere\n"}, "names no picture that has a label"),
-        ({"train": "pic0 -1\n"}, "not a split"),
+        ({"train": "pic0 -1\npic1 1\n"}, "flags"),
+        ({"val": "pic0\n", "valid": "pic1\n"}, "both lists of val"),
     ],
 )
 def test_wrong_split_lists(tmp_path, lists, sentence):
-    (tmp_path / "pic0.png").touch()
+    maps = label_maps(2)
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    for stem, ids in maps.items():
+        save(source / "masks" / f"{stem}.png", ids)
     for name, text in lists.items():
-        (tmp_path / f"{name}.txt").write_text(text)
+        (source / f"{name}.txt").write_text(text)
     with pytest.raises(DataError, match=sentence):
-        read_lists(Tree(tmp_path), [PurePosixPath("pic0.png")])
+        imported(source, names=("a", "b"))
+
+
+def test_lists_elsewhere_are_not_left_out(tmp_path):
+    """What their author holds back would be trained on."""
+    maps = label_maps(4)
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    for stem, ids in maps.items():
+        save(source / "masks" / f"{stem}.png", ids)
+    (source / "protocol").mkdir()
+    (source / "protocol" / "train.txt").write_text("pic0\npic1\npic2\n")
+    with pytest.raises(DataError, match="protocol/train.txt looks like a split list"):
+        imported(source, names=("a", "b"))
+
+
+@pytest.mark.parametrize("lists", [["trainval"], ["trainval", "test"]])
+def test_trainval_is_train_where_nothing_else_is(tmp_path, lists):
+    maps = label_maps(3)
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    for stem, ids in maps.items():
+        save(source / "masks" / f"{stem}.png", ids)
+    for i, name in enumerate(lists):
+        (source / f"{name}.txt").write_text(f"pic{i}\n")
+    target, table = imported(source, names=("a", "b"))
+    assert table["split train"] == "1 pictures, listed in trainval.txt"
+    assert sorted(labels(target)) == ["pic0", "pic1"][: len(lists)]
+    assert (target / "splits").exists() == (len(lists) > 1)
 
 
 def test_flags_are_parsed():

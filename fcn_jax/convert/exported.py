@@ -1,0 +1,195 @@
+"""What a file of this package's export says of its net, read back whole."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fcn_jax import assembly
+from fcn_jax.config import Config, base, validate
+from fcn_jax.convert.foreign import Foreign, WeightFileError
+from fcn_jax.convert.nets import NETS, Net
+from fcn_jax.data.labels import Classes
+from fcn_jax.models.build import AT_ONCE_SCALES, SCORED
+from fcn_jax.preprocessing import Preprocessing
+
+ORIGIN = "wkentaro"
+"""Of `origins.ORIGINS`: whose names and layout an exported file has."""
+
+_STATED = ("net", "preprocessing", "classes", "configuration")
+_LONGEST = 2**20  # characters of a value
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The net of an exported file.
+
+    Attributes:
+        description: in words.
+        net: what it becomes.
+        facts: what the metadata say that follows from the rest: the "factors" of an
+            at-once net and the "crops" of each output.
+    """
+
+    description: str
+    net: Net
+    facts: Mapping[str, Any]
+
+
+def read_exported(foreign: Foreign) -> Exported | None:
+    """The net that the metadata of a file describe; None for a file of others.
+
+    Raises:
+        WeightFileError: for metadata that are not those that `export` writes.
+    """
+    metadata = foreign.metadata
+    if not {"configuration", "preprocessing"} & metadata.keys():
+        return None
+    try:
+        missing = [key for key in _STATED if key not in metadata]
+        if missing:
+            raise ValueError(f"{', '.join(missing)} is not there")
+        if any(len(metadata[key]) > _LONGEST for key in _STATED):
+            raise ValueError(f"a value has over {_LONGEST} characters")
+        exported = _exported(metadata, foreign.path.name)
+        _check_facts(exported)
+        return exported
+    except (ArithmeticError, LookupError, AttributeError) as error:
+        raise _refusal(foreign, type(error).__name__, error) from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _refusal(foreign, "", error) from None
+
+
+def _refusal(foreign: Foreign, kind: str, error: Exception) -> WeightFileError:
+    said = " ".join(f"{kind} {error}".split())[:200]
+    return WeightFileError(
+        f"{foreign.path}: the configuration or preprocessing in its metadata cannot be "
+        f"used ({said}); export the net again, or save its arrays without them"
+    )
+
+
+def _exported(metadata: Mapping[str, str], file: str) -> Exported:
+    stored = json.loads(metadata["configuration"])
+    model = {key: stored.pop(key) for key in base().model}
+    facts = {key: stored.pop(key) for key in ("factors", "crops")}
+    dtype = stored.pop("dtype")
+    if stored:
+        raise ValueError(f"the settings {', '.join(sorted(stored))} are not known")
+    streams = {name: tuple(own) for name, own in model.pop("streams").items()}
+    for key, value in model.items():
+        _check_kind(key, value, base().model[key])
+    records = json.loads(metadata["preprocessing"])
+    inputs = {name for own in streams.values() for name in own}
+    if set(records) != inputs:
+        raise ValueError(f"preprocessing is of {sorted(records)}, not {sorted(inputs)}")
+    if any("color" in own[1:] for own in streams.values()):
+        raise ValueError("colour is not the first input of its trunk")
+    outputs = {
+        name: Classes.from_dict(own)
+        for name, own in json.loads(metadata["classes"]).items()
+    }
+    if not outputs:
+        raise ValueError("it has no outputs")
+    net = Net(
+        preprocessing={
+            name: _record(name, record, file) for name, record in records.items()
+        },
+        outputs=outputs,
+        streams=streams,
+        dtype=dtype,
+        **{key: model.pop(key) for key in ("backbone", "stride", "at_once", "order")},
+        upsampling=model.pop("upsampling"),
+        settings=model,
+    )
+    validate(net.configuration(upsampling=net.upsampling))
+    return Exported(metadata["net"], net, facts)
+
+
+def _check_kind(key: str, value: Any, default: Any) -> None:
+    kinds = (int, float) if isinstance(default, float) else type(default)
+    if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(
+        default, bool
+    ):
+        raise ValueError(f"{key} is a {type(value).__name__}")
+
+
+def _record(name: str, record: Mapping[str, Any], file: str) -> Preprocessing:
+    """The preprocessing of an input; colours are in the order of the file there."""
+    mean = tuple(float(value) for value in record["mean"])
+    scale = float(record["scale"])
+    order = {"BGR": -1, "RGB": 1, "as stored": 1}[record["order"]]
+    if not mean or not all(math.isfinite(value) for value in (*mean, scale)):
+        raise ValueError(f"{mean} times {scale} is no mean and scale of {name}")
+    if name == "color" and (len(mean) != 3 or record["order"] != "BGR"):
+        raise ValueError("colour is not blue, green and red")
+    if not isinstance(record["logarithm"], bool):
+        raise ValueError(f"logarithm is {type(record['logarithm']).__name__}")
+    origin = str(record["origin"])[:1000] or f"metadata of {file}"
+    return Preprocessing(mean[::order], scale, record["logarithm"], origin)
+
+
+def _check_facts(exported: Exported) -> None:
+    """Compares what the metadata derive with what follows here."""
+    net = exported.net
+    counts = {name: len(own) for name, own in net.outputs.items()}
+    config = net.configuration(upsampling=net.upsampling)
+    maps = assembly.score_maps(net.build(counts), net.preprocessing)
+    crops = {name: list(found.geometry.crops) for name, found in maps.items()}
+    for key, own in (("factors", fixed_factors(config)), ("crops", crops)):
+        if exported.facts[key] != own:
+            raise ValueError(
+                f"its {key} are {exported.facts[key]}, of such a net {own}"
+            )
+
+
+def fixed_factors(config: Config) -> dict[str, float]:
+    """Fixed factor of each endpoint that is scored at once."""
+    if not config.model.at_once:
+        return {}
+    count = {16: 2, 8: 3}[config.model.stride]
+    endpoints = SCORED[config.model.backbone][1:count]
+    return dict(zip(endpoints, AT_ONCE_SCALES[1:count], strict=True))
+
+
+def refuse_contradictions(
+    exported: Exported,
+    path: Path,
+    *,
+    net: str,
+    width: float | None,
+    classes: Classes | None,
+) -> None:
+    """Refuses options that say something else than the file.
+
+    Args:
+        exported: what the file says.
+        path: the file, for the message.
+        net: a name of `nets.NETS`, or "".
+        width: factor on the trunk's channels; None says nothing.
+        classes: of the first output; None says nothing.
+
+    Raises:
+        ValueError: names the option, what it says and what the file says.
+    """
+    own, said = exported.net, []
+    if net:
+        for key in ("backbone", "stride", "at_once", "order", "streams", "classifier"):
+            given, stated = getattr(NETS[net], key), getattr(own, key)
+            if dict(given) != dict(stated) if key == "streams" else given != stated:
+                said.append(f"--net={net} has {key} {given!r}, the file {stated!r}")
+    if width is not None and width != own.settings["width"]:
+        said.append(f"--width={width:g}, the file has {own.settings['width']:g}")
+    if classes is not None:
+        first = next(iter(own.outputs.values()))
+        if classes.names != first.names:
+            said.append(
+                f"--classes has {', '.join(classes.names[:4])}, ..., the file "
+                f"{', '.join(first.names[:4])}, ..."
+            )
+    if said:
+        raise ValueError(
+            f"{path} says of itself that it is {exported.description}: "
+            f"{'; '.join(said)}; leave these options out"
+        )

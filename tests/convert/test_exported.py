@@ -1,0 +1,159 @@
+"""Export, then convert: the same net again, from what the file says of itself."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fcn_jax import checkpoint
+from fcn_jax.convert.export import export_checkpoint
+from fcn_jax.convert.target import convert_file
+from fcn_jax.data.labels import VOC, Classes
+from fcn_jax.segment import Segmenter
+from tests.convert.test_export import CLASSES, HHA, picture, save, torch
+
+WIDTH = 1 / 16
+CASES = {
+    "32s": {},
+    "16s-learned": {"stride": 16, "upsampling": "learned"},
+    "8s-same": {"stride": 8, "padding": "same"},
+    "8s-max": {"stride": 8, "fusion": "max"},
+    "8s-atonce-wider": {"stride": 8, "at_once": True, "width": 1 / 8},
+    "pool4": {"score_at": "pool4"},
+    "alexnet": {"backbone": "alexnet", "order": "norm-pool", "dropout_rate": 0.25},
+}
+SCORED = ("16s-learned", "8s-same", "8s-max")
+SUFFIXES = (".pth", ".safetensors")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_net_that_comes_back_is_the_same(case, tmp_path):
+    """Oracle: the scores before, bit for bit; nothing but the file is given."""
+    suffix = SUFFIXES[list(CASES).index(case) % 2]
+    save(tmp_path / "run", **CASES[case])
+    export_checkpoint(tmp_path / "run", tmp_path / f"net{suffix}")
+    report = convert_file(tmp_path / f"net{suffix}", tmp_path / "back")
+    assert report.origin == "wkentaro"
+    before, after = (checkpoint.load(tmp_path / name) for name in ("run", "back"))
+    assert before.params.keys() == after.params.keys()
+    for key in ("model", "dtype"):
+        stored, found = before.record["config"][key], after.record["config"][key]
+        if key == "model" and stored["dropout_rate"] == -1:
+            stored = {**stored, "dropout_rate": 0.5}
+        assert stored == found
+    for key in ("outputs", "preprocessing"):
+        assert before.record[key] == after.record[key]
+    if case not in SCORED:  # each takes two compilations
+        return
+    image = picture(1)
+    expected, found = (
+        Segmenter.load(tmp_path / name).scores(image)["semantic"]
+        for name in ("run", "back")
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_several_inputs_and_outputs_come_back(tmp_path):
+    """Oracle: the parameters and the record before; late fusion, a bfloat16 net."""
+    outputs = {"semantic": CLASSES, "geometric": Classes(("a", "b"), VOC.palette[:2])}
+    streams = {"color": ("color",), "hha": ("hha",)}
+    records = {"hha": {**HHA, "scale": 1.0}}
+    save(tmp_path / "run", outputs, streams=streams, records=records)
+    export_checkpoint(tmp_path / "run", tmp_path / "net.pth")
+    convert_file(tmp_path / "net.pth", tmp_path / "back")
+    before, after = (checkpoint.load(tmp_path / name) for name in ("run", "back"))
+    assert before.params.keys() == after.params.keys()
+    for path, value in before.params.items():
+        np.testing.assert_array_equal(after.params[path], value, err_msg=path)
+    for key in ("outputs", "preprocessing"):
+        assert before.record[key] == after.record[key]
+    assert after.record["config"]["model"]["streams"] == {
+        "color": ["color"],
+        "hha": ["hha"],
+    }
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """An FCN-8s of five classes in both formats."""
+    folder = tmp_path_factory.mktemp("exported")
+    save(folder / "run", stride=8, padding="same")
+    for suffix in SUFFIXES:
+        export_checkpoint(folder / "run", folder / f"net{suffix}")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"net": "voc-fcn16s"}, "--net=voc-fcn16s has stride 16, the file 8"),
+        ({"net": "voc-fcn8s-atonce"}, "has at_once True, the file False"),
+        ({"net": "voc-fcn-alexnet"}, "has backbone 'alexnet', the file 'vgg16'"),
+        ({"net": "vgg16"}, "has classifier True, the file False"),
+        ({"width": 1.0}, "--width=1, the file has 0.0625"),
+        ({"width": 0.125}, "--width=0.125, the file has 0.0625"),
+        ({"classes": VOC}, "--classes has background, aeroplane"),
+        ({"origin": "torchvision"}, "leave out --origin=torchvision"),
+    ],
+)
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_an_option_that_contradicts_the_file_is_refused(
+    option, words, suffix, exported, tmp_path
+):
+    """Oracle: what was exported; nothing is left behind."""
+    with pytest.raises(ValueError, match=f"FCN-8s on vgg16.*{words}"):
+        convert_file(exported / f"net{suffix}", tmp_path / "back", **option)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_that_agree_are_taken(exported, tmp_path):
+    """Oracle: what was exported."""
+    settings = {"net": "voc-fcn8s", "width": WIDTH, "classes": CLASSES}
+    convert_file(exported / "net.pth", tmp_path / "back", **settings)
+    found = checkpoint.load(tmp_path / "back").record
+    assert found["config"]["model"]["padding"] == "same"
+    assert found["outputs"]["semantic"] == CLASSES.to_dict()
+
+
+def test_a_file_of_others_needs_a_net(exported, tmp_path):
+    """Oracle: the arrays alone, which torch saves without the attribute."""
+    state = dict(torch.load(exported / "net.pth", weights_only=True))
+    torch.save(state, tmp_path / "net.pth")
+    with pytest.raises(ValueError, match="does not say which net.*--net=NAME"):
+        convert_file(tmp_path / "net.pth", tmp_path / "back")
+
+
+BROKEN = {
+    "no configuration": ({"configuration": None}, "configuration is not there"),
+    "no JSON": ({"configuration": "{"}, "cannot be used"),
+    "a list": ({"configuration": "[]"}, "cannot be used"),
+    "deep": ({"classes": "[" * 100_000}, "cannot be used"),
+    "stride": ({"configuration": {"stride": 7}}, "stride"),
+    "stride of text": ({"configuration": {"stride": "8"}}, "stride is a str"),
+    "padding": ({"configuration": {"padding": "valid"}}, "padding"),
+    "new setting": ({"configuration": {"depth": 3}}, "the settings depth"),
+    "crops": ({"configuration": {"crops": {"semantic": [1]}}}, "its crops are"),
+    "factors": ({"configuration": {"factors": {"pool4": 0.5}}}, "its factors are"),
+    "width": ({"configuration": {"width": -1.0}}, "width"),
+    "dtype": ({"configuration": {"dtype": "int8"}}, "dtype"),
+    "inputs": ({"preprocessing": {"depth": {}}}, "preprocessing is of"),
+    "classes": ({"classes": {"semantic": {"names": ["a", "a"]}}}, "cannot be used"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_metadata_that_export_does_not_write_are_refused(kind, exported, tmp_path):
+    """Oracle: the table; one sentence, and nothing is left behind."""
+    changes, words = BROKEN[kind]
+    state = torch.load(exported / "net.pth", weights_only=True)
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            value = json.dumps(json.loads(state.fcn_jax[key]) | value)
+        state.fcn_jax[key] = value
+    state.fcn_jax = {k: v for k, v in state.fcn_jax.items() if v is not None}
+    torch.save(state, tmp_path / "net.pth")
+    with pytest.raises(ValueError, match=f"metadata.*{words}|{words}") as error:
+        convert_file(tmp_path / "net.pth", tmp_path / "back")
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 1000
+    assert [path.name for path in tmp_path.iterdir()] == ["net.pth"]
