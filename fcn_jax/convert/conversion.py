@@ -75,7 +75,9 @@ def convert(
     scales, missing_scales = _find_scales(foreign, net, origin)
     unused = set(foreign.arrays) - set(sources.values()) - set(scales.values())
     extra = {
-        name: _reason(name, origin, allow) for name in foreign.arrays if name in unused
+        name: _reason(name, origin, allow) if array.size else "it has no values"
+        for name, array in foreign.arrays.items()
+        if name in unused
     }
     lacking = {path: blobs[path].layer for path in missing} | missing_scales
     problems = [

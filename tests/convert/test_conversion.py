@@ -360,3 +360,10 @@ def test_a_net_has_all_of_its_deconvolutions_or_none():
     arrays["upscore_pool4[0]"] = 2 * arrays["upscore_pool4[0]"]
     with pytest.raises(WeightFileError, match="x.caffemodel: some deconvolutions are"):
         _convert_at_once(arrays, allow=["upscore2"])
+
+
+def test_an_array_without_values_is_no_error():
+    """Oracle: the parameters without it; it is reported."""
+    found = _convert({**_arrays(), "loss[0]": np.zeros((0, 3), np.float32)})
+    assert found.unused == {"loss[0]": "it has no values"}
+    assert found.params.keys() == _convert(_arrays()).params.keys()
