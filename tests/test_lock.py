@@ -108,6 +108,8 @@ def test_another_process_is_refused_until_it_is_killed(tmp_path, no_flock):
         f"process {os.getpid()} on here\nother container\n1\n".encode(),
         b"process x on y\n",
     ],
+    # Names of their own: a process number would differ between the tests' processes.
+    ids=["elsewhere", "empty", "no text", "another container", "no number"],
 )
 @pytest.mark.parametrize("works", [True, False])
 def test_a_mark_of_elsewhere_counts_until_it_is_old(
