@@ -28,7 +28,7 @@ from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.losses import class_factors
 from fcn_jax.models.build import build_fcn
 from fcn_jax.models.fcn import FCN
-from fcn_jax.padding import warn_of_padding
+from fcn_jax.padding_advice import warn_of_padding
 from fcn_jax.preprocessing import Preprocessing
 
 
@@ -268,11 +268,8 @@ def check_disjoint(config: Config, train: Source, evaluation: Source) -> None:
 def augmentation(config: Config) -> Augmentation:
     """What training does to images."""
     crop = tuple(config.data.crop)
-    return Augmentation(
-        mirror=config.data.mirror,
-        jitter=config.data.jitter,
-        crop=crop if any(crop) else None,
-    )
+    chosen = crop if any(crop) else None
+    return Augmentation(config.data.mirror, config.data.jitter, chosen)
 
 
 def canvases(config: Config, source: Source, *, train: bool) -> tuple[Canvas, ...]:
@@ -290,20 +287,18 @@ def canvases(config: Config, source: Source, *, train: bool) -> tuple[Canvas, ..
     height, width = (int(length) for length in sizes.max(axis=0))
     if any(fixed):
         chosen = ((fixed[0] or height, fixed[1] or width),)
-        if train:
-            warn_of_padding(source, chosen, augmentation(config).crop)
-        return chosen
-    chosen = choose_canvases(sizes, config.data.canvases)
-    logging.info(
-        "%d canvases (height x width) for %d images: %s; padding is %.1f %% of the "
-        "pixels of single images",
-        len(chosen),
-        len(sizes),
-        ", ".join(f"{rows}x{columns}" for rows, columns in chosen),
-        100 * waste(sizes, chosen),
-    )
+    else:
+        chosen = choose_canvases(sizes, config.data.canvases)
+        logging.info(
+            "%d canvases (height x width) for %d images: %s; padding is %.1f %% of the "
+            "pixels of single images",
+            len(chosen),
+            len(sizes),
+            ", ".join(f"{rows}x{columns}" for rows, columns in chosen),
+            100 * waste(sizes, chosen),
+        )
     if train:
-        warn_of_padding(source, chosen)
+        warn_of_padding(source, chosen, augmentation(config).crop)
     return chosen
 
 
@@ -373,12 +368,13 @@ def _say_weightless(weights: np.ndarray | None, outputs: Mapping[str, Classes]) 
     if weights is None or weights.all():
         return
     for name, classes in outputs.items():
-        ignored = [classes.names[label] for label in np.flatnonzero(weights == 0)]
-        logging.warning(
-            "config.loss.class_weights: 0 ignores these classes of %s in training: %s",
-            name,
-            ", ".join(ignored),
+        ignored = ", ".join(
+            classes.names[label] for label in np.flatnonzero(weights == 0)
         )
+        text = (
+            "config.loss.class_weights: 0 ignores these classes of %s in training: %s"
+        )
+        logging.warning(text, name, ignored)
 
 
 def devices(config: Config) -> Sequence[Any]:

@@ -11,11 +11,11 @@ from absl import logging
 from PIL import Image
 
 from fcn_jax import checkpoint, restored
+from fcn_jax.compiled_programs import Programs
 from fcn_jax.models.classifier import OUTPUT
 from fcn_jax.pictures import checked_input, write_whole
 from fcn_jax.preprocessing import preprocess
 from fcn_jax.program import no_program, run
-from fcn_jax.programs import Programs
 from fcn_jax.report.heat import heat_map
 from fcn_jax.restored import TrainedClassifier
 

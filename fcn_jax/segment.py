@@ -10,11 +10,11 @@ import numpy as np
 from absl import logging
 
 from fcn_jax import assembly, checkpoint, restored
+from fcn_jax.compiled_programs import Programs
 from fcn_jax.data.buckets import Canvas, rounded_up
 from fcn_jax.pictures import checked_input
 from fcn_jax.preprocessing import preprocess
 from fcn_jax.program import no_program, run
-from fcn_jax.programs import Programs
 from fcn_jax.restored import Trained
 
 Picture = np.ndarray | Mapping[str, np.ndarray]

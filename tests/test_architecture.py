@@ -23,7 +23,7 @@ FLOORS = (
             "plain_json",
             "checkpoint_record",
         ),
-        *("stop", "lock", "terminal", "memory", "programs"),
+        *("stop", "lock", "terminal", "memory", "compiled_programs"),
     ),
     (
         *("layers", "losses", "metrics", "sharding", "preprocessing", "report"),
@@ -37,7 +37,7 @@ FLOORS = (
     ("command_line", "run_name", "scores_file"),
     ("models.classifier",),
     ("models.fcn", "models.build"),
-    ("data", "state", "padding"),
+    ("data", "state", "padding_advice"),
     (
         *("assembly", "sanity", "picture_folders", "pictures"),
         *("convert.nets", "convert.exported", "convert.conversion"),

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from fcn_jax import programs
+from fcn_jax import compiled_programs as programs
 from tests import segment_sizes
 
 

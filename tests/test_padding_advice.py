@@ -8,7 +8,7 @@ import pytest
 
 from fcn_jax import assembly
 from fcn_jax.data.buckets import choose_canvases, waste
-from fcn_jax.padding import MUCH, canvas_advice, crop_advice
+from fcn_jax.padding_advice import MUCH, canvas_advice, crop_advice
 from tests import tiny
 
 

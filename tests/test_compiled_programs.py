@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fcn_jax import memory
-from fcn_jax.programs import Programs
+from fcn_jax.compiled_programs import Programs
 
 
 def test_the_least_recently_used_program_goes_first():
