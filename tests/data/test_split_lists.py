@@ -53,6 +53,8 @@ READ = {
     "paths up": form("../{}"),
     "pairs of SegNet": form("/SegNet/train/{0}.png /SegNet/trainannot/{0}.png"),
     "pairs by comma": form("images/{0}.png,labels/{0}.png"),
+    "commas behind": form("{},"),
+    "semicolons behind": form("{}.png;"),
     "pairs by tab": form("images/{0}.jpg\tlabels/{0}.png"),
     "flags of VOC": form("{}  1"),
     "flags of VOC, absent": form("{} -1"),

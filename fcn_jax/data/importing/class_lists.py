@@ -1,10 +1,10 @@
 """The list of classes that a tree has beside its pictures, or that is given."""
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from fcn_jax.data.class_lines import COLOR_FIRST
 from fcn_jax.data.class_list import REFUSED, read_class_list
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.importing.tree import Tree
@@ -18,8 +18,6 @@ LISTS = (
     *("label_colors.txt", "class_dict.csv", "classes.csv", "class_dict_seg.csv"),
 )
 IGNORED_NAMES = ("ignore", "__ignore__")  # of this project, and of labelme
-
-_COLOR_FIRST = re.compile(r"([0-9]+)\s+([0-9]+)\s+([0-9]+)\s+(\S.*)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +74,7 @@ def read_list(path: Path, origin: str) -> ClassList:
         have.
     """
     lines = read_lines(path)
-    matches = [_COLOR_FIRST.fullmatch(line) for line in lines]
+    matches = [COLOR_FIRST.fullmatch(line) for line in lines]
     if lines and all(matches):
         return _colors_first([match.groups() for match in matches if match], origin)
     found = read_class_list(path)

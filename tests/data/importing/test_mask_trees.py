@@ -1,5 +1,7 @@
 """Trees of pictures and masks. Oracle: the label maps that the test wrote."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -111,6 +113,39 @@ def test_names_do_not_make_objects_ignored(tmp_path):
         imported(source, map=BINARY[:1])
     target, _ = imported(source, **options, ignore=("255",))
     same(labels(target), {stem: ids * np.uint8(255) for stem, ids in maps.items()})
+
+
+def test_no_advice_drops_a_value_that_has_a_class(tmp_path):
+    """Trimaps: 255 is the object, and the values between are to be decided."""
+    maps = label_maps(classes=3)
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    for stem, ids in maps.items():
+        save(source / "masks" / f"{stem}.png", np.array([0, 255, 128], np.uint8)[ids])
+    with pytest.raises(
+        DataError, match=r"no class has: 128 .*; add them .*ignore=128$"
+    ):
+        imported(source, map=BINARY)
+    with pytest.raises(DataError, match="; 255 is then ignored, unless it is given"):
+        imported(source)
+    target, _ = imported(source, map=BINARY, ignore=("128",))
+    wanted = np.array([0, 1, 255], np.uint8)
+    same(labels(target), {stem: wanted[ids] for stem, ids in maps.items()})
+
+
+@pytest.mark.parametrize("form", [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.parametrize("suffix", ["", "_mask"])
+def test_names_in_both_forms_of_unicode_are_one(tmp_path, form, suffix):
+    """A mask that was drawn on a Mac for a picture of another system, or the reverse."""
+    maps = {f"café-{stem}": ids for stem, ids in label_maps().items()}
+    source = tmp_path / "source"
+    written = {unicodedata.normalize(form[0], stem): ids for stem, ids in maps.items()}
+    save_pictures(source / "images", written)
+    for stem, ids in maps.items():
+        name = unicodedata.normalize(form[1], stem) + suffix
+        save(source / "masks" / f"{name}.png", ids * np.uint8(255))
+    target, _ = imported(source, map=BINARY)
+    same(labels(target), written)
 
 
 def test_ids_that_are_not_contiguous(tmp_path):
