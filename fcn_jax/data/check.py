@@ -204,7 +204,7 @@ def _read(layout: Layout, stem: str) -> _Pair:
         color = read_color(image, where=f"images/{image.name}")
         size = (int(color.shape[0]), int(color.shape[1]))
         digest = hashlib.sha256(repr(size).encode())
-        digest.update(np.ascontiguousarray(color))
+        digest.update(np.ascontiguousarray(color).data)
         seen = digest.hexdigest()
     except Exception as error:  # of any kind: the others are to be read
         problems.append(_sentence(error, f"images/{image.name}"))
