@@ -5,8 +5,9 @@ number of the line, from 0; with them, what is before the colon: `255: object`,
 `7, 9-11: road`. The name `ignore` stands for pixels that count nowhere, as 255 does
 where no line gives it to a class. Ids are the classes in the order of their lines.
 
-Two other forms are read: labelme's labels.txt, whose first line `__ignore__` is 255, and
-CVAT's labelmap.txt, `name:red,green,blue:parts:actions`.
+Colours may also be `#rrggbb`, in brackets or in front of all names, and stand under a
+heading. Two other forms are read: labelme's labels.txt, whose first line `__ignore__` is
+255, and CVAT's labelmap.txt, `name:red,green,blue:parts:actions`.
 """
 
 import dataclasses
