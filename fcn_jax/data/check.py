@@ -29,7 +29,11 @@ from fcn_jax.data.examples import DataError, label_problems
 from fcn_jax.data.folder_layout import Layout, read_layout
 from fcn_jax.data.images import read_color
 from fcn_jax.data.label_files import encoding_problems, read_ids
-from fcn_jax.data.label_notes import foreground_notes, void_notes
+from fcn_jax.data.label_notes import (
+    foreground_notes,
+    palette_notes,
+    void_notes,
+)
 from fcn_jax.data.labels import IGNORE, Classes
 from fcn_jax.data.padding import padding_notes
 from fcn_jax.data.scan import Progress, scan
@@ -118,6 +122,7 @@ def check_folder(folder: str | Path, report: Progress | None = None) -> Report:
         notes=(
             *_unlisted(layout),
             *void_notes(layout.classes),
+            *palette_notes(readable, layout.classes),
             *foreground_notes(_pixels_by_file(layout, pairs), layout.classes),
             *absence_notes(found),
             *padding_notes(sizes),

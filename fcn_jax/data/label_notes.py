@@ -1,11 +1,14 @@
 """What is no fault of labels, and may not be meant."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from fcn_jax.data.class_list import IGNORED_NAME, ClassList
-from fcn_jax.data.labels import IGNORE
+from fcn_jax.data.examples import DataError
+from fcn_jax.data.images import label_encoding
+from fcn_jax.data.labels import IGNORE, voc_palette
 
 _VOID_NAMES = ("void", "unlabeled", "unlabelled", "ignored", "dontcare")
 
@@ -49,4 +52,37 @@ def foreground_notes(
         f"{IGNORE} (ignored) lies beside {classes.classes.names[label]!r} alone, in "
         f"{len(files)} labels, as labels/{files[0]}, and no other label has it; if it "
         "stands for a class there, give these pixels its id"
+    ]
+
+
+def palette_notes(labels: Sequence[Path], classes: ClassList | None) -> list[str]:
+    """A sentence where palettes have the colours of VOC in another order.
+
+    Most tools write these colours in VOC's order. In another one they were chosen so, or
+    a program that saved the labels anew has numbered them anew, and classes are exchanged.
+
+    Args:
+      labels: that are read by their values where they have no colours in `classes`; the
+        palettes of all of them are equal.
+      classes: of the labels.
+    """
+    if classes is None or classes.colors or classes.values or not labels:
+        return []
+    first = labels[0]
+    try:
+        palette = label_encoding(first, where=first.name).palette
+    except (DataError, OSError):
+        return []
+    names = classes.classes.names
+    order = voc_palette(len(names))
+    own = palette[: len(names)]
+    if len(set(own)) < 2 or not set(own) <= set(order) or own == order[: len(own)]:
+        return []
+    index = next(i for i, color in enumerate(own) if color != order[i])
+    meant = order.index(own[index])
+    return [
+        f"the palettes of labels have VOC's colours in another order: {index} "
+        f"({names[index]!r}) is {own[index]}, which is VOC's colour of {meant} "
+        f"({names[meant]!r}); compare labels/{first.name} with its image, and if colours "
+        "are right and not numbers, give each class its colour in classes.txt"
     ]

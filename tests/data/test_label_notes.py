@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fcn_jax.data.class_list import read_class_list
-from fcn_jax.data.label_notes import foreground_notes, void_notes
+from fcn_jax.data.label_notes import foreground_notes, palette_notes, void_notes
 
 
 def classes(folder, text="ground\ncat\ndog\n"):
@@ -49,3 +50,39 @@ def test_a_class_called_void_is_said_to_count(tmp_path, name):
     (note,) = void_notes(classes(tmp_path, f"ground\n{name}\n"))
     assert note.startswith(f"the class {name!r} is learned and scored")
     assert void_notes(classes(tmp_path, "ground\nignore\navoided\n")) == []
+
+
+RED, GREEN = (128, 0, 0), (0, 128, 0)
+PALETTES = {
+    "the order of VOC": ([(0, 0, 0), RED, GREEN], None),
+    "fewer colours": ([(0, 0, 0), RED], None),
+    "other colours": ([RED, (0, 0, 0), (1, 2, 3)], None),
+    "even": ([(0, 0, 0)] * 3, None),
+    "by frequency": ([RED, (0, 0, 0), GREEN], "0 ('ground') is (128, 0, 0), .* of 1 "),
+    "two exchanged": (
+        [(0, 0, 0), GREEN, RED],
+        "1 ('cat') is (0, 128, 0), .* 2 ('dog')",
+    ),
+    "in use alone": (
+        [GREEN, (0, 0, 0)],
+        "0 ('ground') is (0, 128, 0), .* of 2 ('dog')",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", PALETTES)
+def test_colours_of_voc_in_another_order_are_noted(tmp_path, kind):
+    """Oracle: VOC's map by hand: ids 0, 1 and 2 are black, dark red and dark green."""
+    palette, wanted = PALETTES[kind]
+    label = Image.frombytes("P", (2, 1), b"\0\1")
+    label.putpalette([level for color in palette for level in color])
+    label.save(tmp_path / "a.png")
+    found = palette_notes([tmp_path / "a.png"], classes(tmp_path))
+    if wanted is None:
+        assert found == []
+    else:
+        (note,) = found
+        for part in wanted.split(".*"):
+            assert part in note
+    colored = "ground 0 0 0\ncat 128 0 0\ndog 0 128 0\n"
+    assert palette_notes([tmp_path / "a.png"], classes(tmp_path, colored)) == []
