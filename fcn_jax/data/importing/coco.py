@@ -82,13 +82,18 @@ def read_coco(tree: Tree, options: Options, report: Progress | None) -> Export:
         + ", ".join(str(key) for key in sorted(categories) if categories[key] == name)
         for name in ordered
     }
-    classes = classes_of(
-        ordered, options, origins=origins, order="by category id", listed=None
-    )
-    top = options.overlap or SMALLER
     listed = [entry for document in documents for entry in document.entries]
     listed = [(*own[:4], _crowds(own[4], options.crowd)) for own in listed]
-    _refuse_vanished([one for own in listed for one in own[4]], options)
+    objects_of_all = [one for own in listed for one in own[4]]
+    _refuse_vanished(objects_of_all, options)
+    classes = classes_of(
+        ordered,
+        options,
+        used={one.label for one in objects_of_all},
+        origins=origins,
+        order="by category id",
+    )
+    top = options.overlap or SMALLER
     _refuse_repeated([entry[0] for entry in listed])
     used = {entry[0] for entry in listed}
     left = [file for file in tree.pictures() if file not in used]

@@ -152,6 +152,25 @@ def test_names_in_both_forms_of_unicode_are_one(tmp_path, form, folder):
     same(labels(target), {on_disk: ids})
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"names": ("background", "dog")}, {"map": (("dog", "dog"),)}],
+    ids=["names", "map"],
+)
+def test_a_category_without_shapes_needs_no_class(tmp_path, options):
+    """Roboflow declares a category above the others, which nothing is of."""
+    source = tmp_path / "source"
+    write(source, [annotation(18, [box(6, 6, 10, 9)])])
+    target, _ = imported(source, **options)
+    assert names(target) == ["background", "dog"]
+    ids = np.zeros(SIZE, np.uint8)
+    ids[6:9, 6:10] = 1
+    same(labels(target), {"pic": ids})
+    shutil.rmtree(target)
+    with pytest.raises(DataError, match="the labels 'dog', which are not among"):
+        imported(source, names=("background", "cat"))
+
+
 def test_a_category_of_crowds_alone_is_asked_for(tmp_path):
     """Some tools write what a brush drew as run lengths with iscrowd."""
     source = tmp_path / "source"
