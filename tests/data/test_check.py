@@ -291,3 +291,13 @@ def test_many_values_are_said_to_be_no_classes(tmp_path):
         (problem,) = [p for p in check_folder(root).problems if "i4.png: " in p]
         assert "32 values come of JPEG or of resizing" in problem
         assert "--map and --nearest" in problem
+
+
+def test_a_folder_within_the_folder_is_offered(tmp_path):
+    """Oracle: an archive unpacked into a directory of its own name."""
+    root = make_folder(tmp_path / "dataset")
+    found = check_folder(tmp_path).problems
+    for name in ("images", "labels"):
+        (problem,) = [p for p in found if f"no directory {tmp_path / name}" in p]
+        assert f"there is {root / name}: if it is meant, give the folder" in problem
+    assert check_folder(root).problems == ()
