@@ -80,14 +80,18 @@ def refuse_overwriting(
     """
     sources = {picture.file.resolve() for picture in pictures}
     root = output.resolve()
-    targets: set[Path] = set()
+    targets: dict[Path, Path] = {}
     for picture in pictures:
         for end in ends:
             target = root / f"{picture.stem}{end}"
-            if target in sources or target in targets:
+            if target in sources:
                 raise ValueError(
-                    f"the result of {picture.file} would overwrite {target}, a picture "
-                    "or the result of one; give another --output directory, and "
-                    "pictures of equal names one each"
+                    f"the result of {picture.file} would overwrite the picture {target}; "
+                    "give another --output directory"
                 )
-            targets.add(target)
+            other = targets.setdefault(target, picture.file)
+            if other is not picture.file:
+                raise ValueError(
+                    f"the results of {other} and {picture.file} would both be {target}, "
+                    "so one would overwrite the other; rename or leave out one of them"
+                )

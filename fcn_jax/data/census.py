@@ -88,8 +88,8 @@ def tally(
 def useless_problems(splits: Mapping[str, Census]) -> list[str]:
     """Why nothing can be learned or scored, one sentence each; empty where it can.
 
-    A split without a labelled pixel, and labels of one class alone where there are more:
-    all of the data set, or its split train.
+    A split without a labelled pixel, and labels of one class alone where there are more,
+    or where 255 could be one: all of the data set, or its split train.
 
     Args:
       splits: the census of each split, by name; of one data set.
@@ -110,7 +110,8 @@ def useless_problems(splits: Mapping[str, Census]) -> list[str]:
             groups = {**groups, "split train": (splits["train"],)}
         for where, group in groups.items():
             occurring = np.flatnonzero(_pixels(group, key))
-            if len(classes) > 1 and len(occurring) == 1:
+            ignored = any(own.ignored[key] for own in group)
+            if len(occurring) == 1 and (len(classes) > 1 or ignored):
                 problems.append(_single_class(where, key, group, int(occurring[0])))
                 break
     return problems

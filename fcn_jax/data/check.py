@@ -29,6 +29,11 @@ from fcn_jax.data.examples import DataError, label_problems
 from fcn_jax.data.folder_layout import Layout, read_layout
 from fcn_jax.data.images import read_color
 from fcn_jax.data.label_files import encoding_problems, read_ids
+from fcn_jax.data.label_notes import (
+    foreground_notes,
+    palette_notes,
+    void_notes,
+)
 from fcn_jax.data.labels import IGNORE, Classes
 from fcn_jax.data.padding import padding_notes
 from fcn_jax.data.scan import Progress, scan
@@ -67,7 +72,7 @@ class _Pair:
 
     Attributes:
       problems: one sentence each.
-      digest: of the image's file.
+      digest: of the image's pixels, which a copy in another file has too.
       size: of the image; None where it was not readable.
       pixels: `[256]` by id; None where the label was not readable or not in order.
     """
@@ -114,7 +119,14 @@ def check_folder(folder: str | Path, report: Progress | None = None) -> Report:
     )
     return Report(
         problems=problems,
-        notes=(*_unlisted(layout), *absence_notes(found), *padding_notes(sizes)),
+        notes=(
+            *_unlisted(layout),
+            *void_notes(layout.classes),
+            *palette_notes(readable, layout.classes),
+            *foreground_notes(_pixels_by_file(layout, pairs), layout.classes),
+            *absence_notes(found),
+            *padding_notes(sizes),
+        ),
         classes=layout.classes.classes if layout.classes else None,
         pairs=len(stems),
         splits={split: len(own) for split, own in layout.splits.items()},
@@ -192,11 +204,13 @@ def _unlisted(layout: Layout) -> list[str]:
 def _read(layout: Layout, stem: str) -> _Pair:
     problems: list[str] = []
     image, label = layout.images[stem], layout.labels[stem]
-    size, pixels, content = None, None, b""
+    size, pixels, seen = None, None, ""
     try:
-        content = image.read_bytes()
-        color = read_color(content, where=f"images/{image.name}")
+        color = read_color(image, where=f"images/{image.name}")
         size = (int(color.shape[0]), int(color.shape[1]))
+        digest = hashlib.sha256(repr(size).encode())
+        digest.update(np.ascontiguousarray(color).data)
+        seen = digest.hexdigest()
     except Exception as error:  # of any kind: the others are to be read
         problems.append(_sentence(error, f"images/{image.name}"))
     try:
@@ -204,7 +218,7 @@ def _read(layout: Layout, stem: str) -> _Pair:
         problems += found
     except Exception as error:
         problems.append(_sentence(error, f"labels/{label.name}"))
-    return _Pair(problems, hashlib.sha256(content).hexdigest(), size, pixels)
+    return _Pair(problems, seen, size, pixels)
 
 
 def _pixels(
@@ -230,6 +244,17 @@ def _sentence(error: Exception, where: str) -> str:
     return f"{where} cannot be decoded ({type(error).__name__}: {text})"
 
 
+def _pixels_by_file(
+    layout: Layout, pairs: Mapping[str, _Pair]
+) -> dict[str, np.ndarray]:
+    """The ids of each label that is in order, by the name of its file."""
+    return {
+        layout.labels[stem].name: pair.pixels
+        for stem, pair in pairs.items()
+        if pair.pixels is not None
+    }
+
+
 def _censuses(layout: Layout, pairs: Mapping[str, _Pair]) -> dict[str, Census]:
     """The ids of each split, of the labels that are in order."""
     if layout.classes is None:
@@ -250,7 +275,7 @@ def _censuses(layout: Layout, pairs: Mapping[str, _Pair]) -> dict[str, Census]:
 def _copies(
     pairs: Mapping[str, _Pair], splits: Mapping[str, Sequence[str]]
 ) -> list[str]:
-    """Images of the same bytes, one in train and one in a split that is scored."""
+    """Images of the same pixels, one in train and one in a split that is scored."""
     homes = {
         stem: split
         for split in sorted(splits, key="train".__eq__)  # train last, since it counts
@@ -264,7 +289,7 @@ def _copies(
     return [
         "the images "
         + ", ".join(f"{stem} ({homes[stem]})" for stem in group)
-        + " are copies of one file, so scores would be of images trained on; "
+        + " are copies of one picture, so scores would be of images trained on; "
         "keep one of them"
         for group in same.values()
         if len({homes[stem] for stem in group}) > 1

@@ -15,7 +15,20 @@ LONGEST_LINE = 500  # characters
 
 _FORM = "`name`, `name red green blue` or `value: name`, one class a line"
 _PUNCTUATION = string.punctuation + string.whitespace
-_COLOR = re.compile(r"(.*?)[\s,]+([0-9]+)[\s,]+([0-9]+)[\s,]+([0-9]+)")
+_COLOR = re.compile(r"(.*?)[\s,;]+[(\[]?([0-9]+)[\s,;]+([0-9]+)[\s,;]+([0-9]+)[)\]]?")
+_HEX_COLOR = re.compile(
+    r"(.*?)[\s,;]+#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})"
+)
+COLOR_FIRST = re.compile(r"([0-9]+)\s+([0-9]+)\s+([0-9]+)\s+(\S.*)")
+_HEADING = re.compile(
+    r"(?:(?:class|label)[_ ]?)?names?|class(?:es)?|labels?|categor(?:y|ies)",
+    re.IGNORECASE,
+)
+_LEVELS_HEADING = re.compile(
+    rf"(?:{_HEADING.pattern})\s*[,;\s]\s*r(?:ed)?\s*[,;\s]\s*g(?:reen)?\s*[,;\s]\s*b(?:lue)?",
+    re.IGNORECASE,
+)
+_FORMATTED = ("{\\rtf", "<html", "<!doctype", "<?xml")
 _NUMBERED = re.compile(r"([0-9]+)[\s,;.)=-]+(\S.*)")
 _FOUR_LEVELS = re.compile(r".*\S[\s,]+([0-9]+[\s,]+){3}255")
 _NUMBER_LAST = re.compile(r"(\S.*?)[\s,;:=]+([0-9]+)")
@@ -32,12 +45,13 @@ def color_of(line: str, number: int) -> tuple[str, Color | None]:
       DataError: for a name that is empty, no text or a list, and for a colour that is
         not three levels.
     """
-    found = _COLOR.fullmatch(line)
+    decimal, hexadecimal = _COLOR.fullmatch(line), _HEX_COLOR.fullmatch(line)
+    found = decimal or hexadecimal
     name = " ".join((found[1] if found else line).split())
     _check_form(name, line, number, bare=found is None)
     if not found:
         return name, None
-    levels = [int(level[:4]) for level in found.groups()[1:]]
+    levels = [int(level[:4], 10 if decimal else 16) for level in found.groups()[1:]]
     if max(levels) > 255:
         raise DataError(
             f"line {number} is {line[:60]!r}; the levels of a colour are three levels "
@@ -55,7 +69,11 @@ def _check_form(name: str, line: str, number: int, *, bare: bool) -> None:
         )
     if has_unseen(name):
         raise DataError(f"{start}, which has characters that cannot be shown; type it")
-    if name.startswith("#"):
+    if name.lower().startswith(_FORMATTED):
+        raise DataError(
+            f"{start}, which is formatted text; save the file as plain text"
+        )
+    if name.startswith(("#", "//")):
         raise DataError(f"{start}; comments are not read, so remove it")
     if _is_list(name):
         raise DataError(f"{start}, which is a list; write {_FORM}")
@@ -76,6 +94,30 @@ def _is_list(name: str) -> bool:
         or re.fullmatch(r"\(.*[,'\"].*\)", name) is not None
         or re.match(r"[0-9]+\s*[,;]", name) is not None
     )
+
+
+def colors_behind(lines: Sequence[str]) -> list[str]:
+    """`64 128 64 Animal` a line, as CamVid's label_colors.txt has it, as `name r g b`."""
+    found = [COLOR_FIRST.fullmatch(line) for line in lines]
+    if not all(found):
+        return list(lines)
+    return [f"{own[4]} {own[1]} {own[2]} {own[3]}" for own in found if own]
+
+
+def has_heading(lines: Sequence[str]) -> bool:
+    """Whether the first line is the heading of a table of names and colours.
+
+    Raises:
+      DataError: for a heading of names alone, which could also be a class.
+    """
+    if len(lines) < 2:
+        return False
+    if _HEADING.fullmatch(lines[0]):
+        raise DataError(
+            f"line 1 is {lines[0]!r}, which is a heading and would become the class of "
+            "id 0; remove it"
+        )
+    return _LEVELS_HEADING.fullmatch(lines[0]) is not None
 
 
 def refuse_long(lines: Sequence[str]) -> None:
@@ -102,7 +144,7 @@ def refuse_foreign(lines: Sequence[str]) -> None:
       DataError: for a list on one line, ids before or behind names, and colours with
         four levels.
     """
-    colored = any(_COLOR.fullmatch(line) for line in lines)
+    colored = any(_COLOR.fullmatch(own) or _HEX_COLOR.fullmatch(own) for own in lines)
     if len(lines) == 1 and not colored and re.search(r"[,;|\t]", lines[0]):
         raise DataError(f"line 1 is {lines[0][:60]!r}, which is a list; write {_FORM}")
     if len(lines) > 1:

@@ -5,8 +5,9 @@ number of the line, from 0; with them, what is before the colon: `255: object`,
 `7, 9-11: road`. The name `ignore` stands for pixels that count nowhere, as 255 does
 where no line gives it to a class. Ids are the classes in the order of their lines.
 
-Two other forms are read: labelme's labels.txt, whose first line `__ignore__` is 255, and
-CVAT's labelmap.txt, `name:red,green,blue:parts:actions`.
+Colours may also be `#rrggbb`, in brackets or in front of all names, and stand under a
+heading. Two other forms are read: labelme's labels.txt, whose first line `__ignore__` is
+255, and CVAT's labelmap.txt, `name:red,green,blue:parts:actions`.
 """
 
 import dataclasses
@@ -16,7 +17,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from fcn_jax.data.class_lines import color_of, refuse_foreign, refuse_long
+from fcn_jax.data.class_lines import (
+    color_of,
+    colors_behind,
+    has_heading,
+    refuse_foreign,
+    refuse_long,
+)
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.labels import IGNORE, VOID_COLOR, Classes, Color, voc_palette
 from fcn_jax.data.text_lines import read_lines
@@ -24,10 +31,19 @@ from fcn_jax.data.text_lines import read_lines
 IGNORED_NAME = "ignore"
 REFUSED = -1
 
-_VALUED = re.compile(r"([0-9][0-9\s,-]*):\s*(\S.*)")
+_VALUED = re.compile(r"([0-9][0-9\s,-]*)[:\uff1a]\s*(\S.*)")
 _CVAT_HEADER = re.compile(r"#\s*label\s*:\s*color", re.IGNORECASE)
 _CVAT = re.compile(r"(\S.*?)\s*:\s*([0-9]+\s*,\s*[0-9]+\s*,\s*[0-9]+)?\s*:[^:]*:[^:]*")
 _LABELME_FIRST = "__ignore__"
+_NEIGHBOURS = ("classes.txt", "labelmap.txt", "labels.txt", "class_names.txt")
+_NEIGHBOURS += ("class_dict.csv", "classes.csv", "classes", "classes.txt.txt")
+_NEIGHBOURS += (
+    "classes.names",
+    "obj.names",
+    "names.txt",
+    "codes.txt",
+    "label_colors.txt",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,9 +94,15 @@ def read_class_list(path: Path) -> ClassList:
 
 def _offer(path: Path) -> str:
     """The other names under which programs write their classes, where one is there."""
-    for name in ("labelmap.txt", "labels.txt", "class_names.txt", "class_dict.csv"):
-        if path.with_name(name).is_file():
-            return f", but a {name}; copy it to classes.txt, if it lists the classes"
+    if not path.parent.is_dir():
+        return ""
+    there = {own.name.lower(): own for own in sorted(path.parent.iterdir())}
+    for name in _NEIGHBOURS:
+        if name in there and there[name].is_file():
+            return (
+                f", but a {there[name].name}; copy it to classes.txt, if it lists the "
+                "classes"
+            )
     return ""
 
 
@@ -90,11 +112,12 @@ def _entries(lines: Sequence[str]) -> list[_Entry]:
     header = bool(lines and _CVAT_HEADER.match(lines[0]))
     if header or (lines and all(_CVAT.fullmatch(line) for line in lines)):
         return [_cvat_entry(line, n) for n, line in enumerate(lines, 1)][header:]
+    lines = colors_behind(lines)
     refuse_foreign(lines)
     first = lines[0] if lines else ""
     if first == _LABELME_FIRST:
         return [_Entry(None, *color_of(line, n)) for n, line in enumerate(lines, 1)][1:]
-    if lines and re.fullmatch(r"name,\s*r,\s*g,\s*b", first, re.IGNORECASE):
+    if has_heading(lines):
         return [_entry(line, n) for n, line in enumerate(lines, 1)][1:]
     return [_entry(line, n) for n, line in enumerate(lines, 1)]
 
@@ -146,7 +169,7 @@ def _class_list(entries: Sequence[_Entry]) -> ClassList:
             "nowhere else; call what is not to count `ignore`"
         )
     classes = Classes(
-        names, colors[: len(names)] if colors else voc_palette(len(names))
+        names, colors[: len(names)] if colors else voc_palette(min(len(names), 256))
     )
     return ClassList(classes, colors, _value_table(entries))
 

@@ -7,12 +7,14 @@ makes the loss NaN. So every label map is checked here, on the host, by name.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
 from fcn_jax.data.labels import IGNORE, Classes, id_counts
+
+MANY = 8  # values that no class has, more than people choose by mistake
 
 
 class DataError(ValueError):
@@ -100,6 +102,21 @@ def describe_counts(pixels: Mapping[Any, int], limit: int = 8) -> str:
     return ", ".join(parts) + (f" and {more} more" if more > 0 else "")
 
 
+def blurred(values: Collection[int]) -> str:
+    """The remedy where values are so many that no person chose them; "" elsewhere.
+
+    Args:
+      values: of a label, that no class has.
+    """
+    if len(values) <= MANY:
+        return ""
+    return (
+        f"; {len(values)} values come of JPEG or of resizing, rather than of classes: take "
+        "the masks as they were drawn, or `python -m fcn_jax.data import` with --map and "
+        "--nearest"
+    )
+
+
 def label_problems(
     labels: np.ndarray, *, size: tuple[int, int] | None, classes: Classes | None
 ) -> list[str]:
@@ -131,7 +148,7 @@ def label_problems(
             f"allowed are 0..{len(classes) - 1} and 255 (ignore), so repaint these "
             "pixels, add their classes, or say in the classes.txt of a folder what they "
             f"are (`{next(iter(bad))}: NAME` or `{next(iter(bad))}: ignore`, and so in "
-            "each line)"
+            f"each line){blurred(bad)}"
         )
     return problems
 

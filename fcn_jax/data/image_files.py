@@ -45,6 +45,7 @@ _KINDS = {
     b"<": "HTML or XML",
     b"version https://git-lfs": "a pointer of Git LFS, so run `git lfs pull`",
 }
+_NO_PICTURES = (_KINDS[b"<"], _KINDS[b"version https://git-lfs"])
 _STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # a pixel; of others 4
 
 
@@ -216,6 +217,8 @@ def _format(stream: BinaryIO, formats: tuple[str, ...], where: str) -> str:
     """The format by the first bytes; refuses those that are not allowed."""
     head = stream.read(32)
     stream.seek(0)
+    if not head:
+        raise DataError(f"{where}: the file is empty; fetch or save it again")
     kind = next((k for start, k in _KINDS.items() if head.startswith(start)), None)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         kind = "WebP"
@@ -225,7 +228,9 @@ def _format(stream: BinaryIO, formats: tuple[str, ...], where: str) -> str:
         return kind.upper()
     found = f"its content is {kind}" if kind else f"it begins with {head[:8]!r}"
     remedy = "save it as PNG"
-    if kind == "JPEG":
+    if kind in _NO_PICTURES:
+        remedy = "fetch the picture itself"
+    elif kind == "JPEG":
         remedy = (
             "JPEG changes the values of pixels, so save the picture as PNG anew from "
             "the program that drew it, instead of converting this file"

@@ -332,6 +332,7 @@ def _narrowed(ids: np.ndarray, where: str) -> np.ndarray:
     if ids.max(initial=0) > IGNORE or ids.min(initial=0) < 0:
         raise DataError(
             f"{where}: 16-bit label with ids {ids.min()}..{ids.max()}; "
-            "ids go up to 254, and 255 is ignored"
+            "ids go up to 254, and 255 is ignored; `python -m fcn_jax.data import` with "
+            "--map=VALUE:NAME,... makes ids of other values"
         )
     return ids.astype(np.uint8)

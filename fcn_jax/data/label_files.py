@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fcn_jax.data.class_list import REFUSED, ClassList
-from fcn_jax.data.examples import DataError, describe_counts
+from fcn_jax.data.examples import DataError, blurred, describe_counts
 from fcn_jax.data.images import LabelEncoding, label_encoding, read_label
 from fcn_jax.data.labels import IGNORE
 from fcn_jax.data.scan import scan
@@ -44,7 +44,7 @@ def read_ids(path: Path, *, where: str, classes: ClassList | None) -> np.ndarray
         raise DataError(
             f"{where}: no line of classes.txt has the label values "
             f"{describe_counts(counts)}; give them to a class (`{values[0]}: NAME`) or "
-            f"ignore them (`{values[0]}: ignore`)"
+            f"ignore them (`{values[0]}: ignore`){blurred(counts)}"
         )
     return ids.astype(np.uint8)
 

@@ -179,6 +179,15 @@ def _offer(folder: Path, name: str) -> str:
         for own in sorted(folder.iterdir())
         if own.name not in ("images", "labels") and own.is_dir() and _has_pictures(own)
     ]
+    inner = [
+        own
+        for own in sorted(folder.iterdir())
+        if not is_hidden(own.name) and (own / name).is_dir()
+    ]
+    if len(inner) == 1:
+        return (
+            f" (there is {inner[0] / name}: if it is meant, give the folder {inner[0]})"
+        )
     near = (
         f" (there is {', '.join(there[:5])}: rename it if it is meant)" if there else ""
     )

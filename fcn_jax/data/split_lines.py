@@ -89,7 +89,7 @@ def named_stem(line: str, known: Collection[str]) -> tuple[str, str | None]:
     exact = unicodedata.normalize("NFC", line)
     if exact in known:
         return exact, None
-    fields = fields_of(line)
+    fields = [field for field in fields_of(line) if field]  # none behind a last comma
     if len(fields) == 2 and fields[1] in _FLAGS and not re.search("[,;\t]", line):
         return known_stem(fields[0], known) or _stem(fields[0]), fields[1]
     found = [known_stem(field, known) for field in fields]

@@ -14,6 +14,7 @@ from fcn_jax.data.split_lines import read_stems
 from fcn_jax.data.stray_lists import (
     LIST_ENDINGS,
     NEVER_LISTS,
+    closed_problems,
     foreign_problems,
     stray_problems,
 )
@@ -72,6 +73,8 @@ def read_splits(
     for place in PLACES[:-1]:
         problems += foreign_problems(root, place)
     problems += stray_problems(root, paths, files, known)
+    if not paths:
+        problems += closed_problems(root)
     first = [name for name in COMMON_NAMES if name in splits]
     return {name: splits[name] for name in (*first, *splits)}, problems
 

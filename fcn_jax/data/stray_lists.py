@@ -17,12 +17,14 @@ from fcn_jax.data.split_lines import fields_of, known_stem, named_stem
 
 LIST_ENDINGS = ("", ".txt", ".lst", ".list", ".csv", ".tsv")
 STRUCTURED = (".json", ".yaml", ".yml")
+_CLOSED = (".npy", ".npz", ".mat", ".pkl", ".pickle", ".xlsx", ".xls", ".ods")
 
 NEVER_LISTS = ("classes", "readme", "license", "licence", "copying", "requirements")
 _WORDS = re.compile(
     r"train|training|val|valid|validation|test|testing|dev|hold_?out|splits?|fold[0-9]*",
     re.IGNORECASE,
 )
+_LIST_WORDS = ("list", "lists", "id", "ids", "idx", "indices", "set", "sets", "names")
 _DEPTH = 2  # directories below the folder that are searched
 _FILES = 1000  # of a directory
 _JUDGED = 2**14  # bytes of a file
@@ -93,6 +95,23 @@ def foreign_problems(root: Path, place: str) -> list[str]:
         and path.suffix.lower() not in LIST_ENDINGS
         and path.stem.lower() not in NEVER_LISTS
     ]
+
+
+def closed_problems(root: Path) -> list[str]:
+    """A sentence for each file that by its name is a split list, in a form not read."""
+    return [
+        f"{path.name} is a split list by its name, and {path.suffix} files are not read; "
+        "write its stems into splits/train.txt, val.txt and so on, one a line, and move it "
+        "out of the folder"
+        for path in sorted(root.iterdir())
+        if path.suffix.lower() in _CLOSED and _is_split_name(path.stem)
+    ]
+
+
+def _is_split_name(stem: str) -> bool:
+    words = [word for word in re.split(r"[\W_]+", stem.lower()) if word]
+    named = [word for word in words if _WORDS.fullmatch(word)]
+    return bool(named) and set(words) <= {*named, *_LIST_WORDS}
 
 
 def _candidates(directory: Path, depth: int) -> Iterator[Path]:

@@ -153,12 +153,15 @@ DEFECTS = {
     ),
     "empty label": (
         lambda root, stem: (root / "labels" / f"{stem}.png").write_bytes(b""),
-        "labels/{}.png: not a readable PNG",
+        "labels/{}.png: the file is empty; fetch or save it again",
     ),
     "16-bit ids": (_label(EVEN.astype(np.uint16) + 999), "labels/{}.png: 16-bit label"),
     "16-bit image": (_deep_image, "images/{}.png: 16 bits a channel"),
     "palette among grey": (_palette, "labels/{}.png a 1-bit palette PNG"),
-    "copy": (_copied_to_val, "the images {} (train), i9 (val) are copies of one file"),
+    "copy": (
+        _copied_to_val,
+        "the images {} (train), i9 (val) are copies of one picture",
+    ),
     "listed twice": (
         _append("splits/train.txt", "{}\n"),
         "train.txt lists '{}' 2 times",

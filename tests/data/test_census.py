@@ -101,6 +101,14 @@ def test_a_class_alone_is_no_problem():
     assert useless_problems({"train": counted((0, 0, 0, 0), classes=one)}) == []
 
 
+def test_a_class_alone_beside_255_is_a_problem():
+    """Oracle: masks of 0 and 255 under a list that names the object alone."""
+    one = Classes(("object",), voc_palette(1))
+    (problem,) = useless_problems({"train": counted((0, 0, 255, 255), classes=one)})
+    assert "is 'object' (id 0), so there is nothing to tell apart" in problem
+    assert "2 pixels are 255, which is ignored" in problem
+
+
 def test_the_split_train_needs_two_classes_and_others_are_noted():
     """Oracle: by hand; the validation split alone has an object, or lacks it."""
     ground, both = (0, 0, 0, 0), (0, 1, 1, 0)

@@ -261,3 +261,43 @@ def test_help_names_the_commands():
     assert "prepare camvid --source=DIR" in done.stdout
     assert "check --folder=DIR" in done.stdout
     assert "stats camvid" in done.stdout
+
+
+def test_a_copy_that_was_saved_anew_is_a_copy(tmp_path):
+    """Oracle: equal pixels in files of other bytes, one in train and one in val."""
+    root = make_folder(tmp_path)
+    first, held_out = root / "images" / "i0.png", root / "images" / "i9.png"
+    with Image.open(first) as picture, Image.open(root / "labels" / "i0.png") as label:
+        picture.save(held_out, compress_level=1)
+        label.save(root / "labels" / "i9.png")
+    assert first.read_bytes() != held_out.read_bytes()
+    (problem,) = check_folder(root).problems
+    assert problem.startswith(
+        "the images i0 (train), i9 (val) are copies of one picture"
+    )
+
+
+def test_many_values_are_said_to_be_no_classes(tmp_path):
+    """Oracle: a mask of 0 and 255 that was a JPEG, with and without a table."""
+    root = make_folder(tmp_path)
+    mask = np.zeros((8, 12), np.uint8)
+    mask[:, 5:] = 255
+    halo = mask.copy()
+    halo[:, 3:7] = np.arange(40, 72).reshape(8, 4)
+    Image.fromarray(halo).save(root / "labels" / "i4.png")
+    for text in (None, "0, 1: ground\n255: cat\n"):
+        if text:
+            (root / "classes.txt").write_text(text)
+        (problem,) = [p for p in check_folder(root).problems if "i4.png: " in p]
+        assert "32 values come of JPEG or of resizing" in problem
+        assert "--map and --nearest" in problem
+
+
+def test_a_folder_within_the_folder_is_offered(tmp_path):
+    """Oracle: an archive unpacked into a directory of its own name."""
+    root = make_folder(tmp_path / "dataset")
+    found = check_folder(tmp_path).problems
+    for name in ("images", "labels"):
+        (problem,) = [p for p in found if f"no directory {tmp_path / name}" in p]
+        assert f"there is {root / name}: if it is meant, give the folder" in problem
+    assert check_folder(root).problems == ()

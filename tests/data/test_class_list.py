@@ -70,6 +70,12 @@ COLORED = {
     "tabs": "ground\t0\t0\t0\nliving cell\t10\t20\t30",
     "commas": "ground,0,0,0\nliving cell, 10, 20, 30\n",
     "a table": "name, r, g, b\nground, 0, 0, 0\nliving cell, 10, 20, 30\n",
+    "a table of other names": "label;r;g;b\nground;0;0;0\nliving cell;10;20;30\n",
+    "a table in words": "Class Name,Red,Green,Blue\nground,0,0,0\nliving cell,10,20,30",
+    "semicolons": "ground;0;0;0\nliving cell;10;20;30\n",
+    "brackets": "ground (0, 0, 0)\nliving cell [10,20,30]\n",
+    "hexadecimal": "ground #000000\nliving cell\t#0a141E\n",
+    "colours first": "0 0 0\tground\n10 20 30 living cell\n",
     "cvat": "# label:color_rgb:parts:actions\nground:0,0,0::\nliving cell:10,20,30::\n",
     "cvat without its header": "ground:0,0,0::\nliving cell:10,20,30:a,b:run\n",
 }
@@ -117,6 +123,7 @@ VALUED = {
     "by its line": ("ignore\nwall\nfloor\n", ("wall", "floor"), {0: 255, 1: 0, 2: 1}),
     "in the middle": ("wall\nIgnore\nfloor\n", ("wall", "floor"), {0: 0, 1: 255, 2: 1}),
     "explicit ids": ("0: a\n1: b\n", ("a", "b"), {0: 0, 1: 1}),
+    "a wide colon": ("0\uff1aa\n255\uff1ab\n", ("a", "b"), {0: 0, 255: 1}),
     "another order": ("1:b\n0:a\n", ("b", "a"), {0: 1, 1: 0}),
     "cityscapes": (
         CITYSCAPES,
@@ -149,6 +156,12 @@ REFUSED = {
     "only ignored": ("ignore\n", "0 classes given"),
     "an empty line": ("a\n\nb\n", "line 2 is '', which names no class"),
     "punctuation": ("a\n---\n", "line 2 is '---', which names no class"),
+    "a heading": ("name\na\nb\n", "line 1 is 'name', which is a heading"),
+    "heading of classes": ("Class Names\na\nb\n", "is a heading .* remove it"),
+    "heading of labels": ("label\na\nb\n", "is a heading .* remove it"),
+    "rich text": ("{\\rtf1\\ansi a\\par b}\n", "is formatted text; save the file as"),
+    "a page": ("<html><body>a\nb\n", "is formatted text"),
+    "a comment of C": ("// mine\na\n", "comments are not read"),
     "a comment": ("# mine\na\n", "comments are not read"),
     "twice": ("a\nb\na\n", r"\['a'\] are given more than once"),
     "twice in Unicode": ("caf\u00e9\ncafe\u0301\n", "are given more than once"),
@@ -196,6 +209,7 @@ REFUSED = {
     "unmarked UTF-16": ("a\nb\n".encode("utf-16-le"), "is no text, or not UTF-8"),
     "unseen characters": ("a\u200bb\n", "characters that cannot be shown"),
     "a text": ("word " * 200, "a line of 999 characters"),
+    "300 classes": ("\n".join(f"c{i}x" for i in range(300)), "300 classes given"),
     "256 classes": ("\n".join(f"c{i}x" for i in range(256)), "256 classes given"),
 }
 
@@ -216,6 +230,9 @@ def test_a_missing_file_is_offered_its_neighbour(tmp_path):
         read_class_list(tmp_path / "classes.txt")
     (tmp_path / "labelmap.txt").write_text("a:0,0,0::\n")
     with pytest.raises(DataError, match=r"classes.txt, but a labelmap.txt; copy it"):
+        read_class_list(tmp_path / "classes.txt")
+    (tmp_path / "Classes.TXT").write_text("a\n")
+    with pytest.raises(DataError, match=r"classes.txt, but a Classes.TXT; copy it"):
         read_class_list(tmp_path / "classes.txt")
 
 

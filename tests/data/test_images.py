@@ -244,7 +244,7 @@ def rotated(orientation):
 BAD_COLOR = {
     "gif": (encoded(RGB, "GIF"), "not a readable JPEG or PNG file.*content is GIF"),
     "text": (b"not an image", "not a readable JPEG or PNG"),
-    "empty": (b"", "not a readable JPEG or PNG"),
+    "empty": (b"", "the file is empty; fetch or save it again"),
     "cut jpeg": (
         encoded(NOISE, "JPEG")[:2000],
         "cannot be decoded.*truncated",

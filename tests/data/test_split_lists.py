@@ -53,6 +53,8 @@ READ = {
     "paths up": form("../{}"),
     "pairs of SegNet": form("/SegNet/train/{0}.png /SegNet/trainannot/{0}.png"),
     "pairs by comma": form("images/{0}.png,labels/{0}.png"),
+    "commas behind": form("{},"),
+    "semicolons behind": form("{}.png;"),
     "pairs by tab": form("images/{0}.jpg\tlabels/{0}.png"),
     "flags of VOC": form("{}  1"),
     "flags of VOC, absent": form("{} -1"),
@@ -257,6 +259,20 @@ def test_a_place_of_lists_with_other_files_alone_is_no_silence(tmp_path, file):
     with pytest.raises(DataError, match=f"{file} is not read, since its ending is"):
         open_folder(root, "train")
     assert len(check_folder(root).problems) == 1
+
+
+@pytest.mark.parametrize("file", ["train.npy", "val_ids.PKL", "split.xlsx", "test.mat"])
+def test_a_list_in_a_closed_form_is_no_silence(tmp_path, file):
+    """Oracle: by its name it tells what is held back; beside lists it is no matter."""
+    root = make_folder(tmp_path, splits=False)
+    put(file, b"\x93NUMPY")(root)
+    put("train_loss.npy", b"")(root)
+    put("i0.npy", b"")(root)
+    with pytest.raises(DataError, match=f"{file} is a split list by its name"):
+        open_folder(root, "train")
+    assert len(check_folder(root).problems) == 1
+    write_lists(root, lines(TRAIN), lines(VAL))
+    assert check_folder(root).problems == ()
 
 
 def test_what_is_no_list_is_left_alone(tmp_path):

@@ -5,21 +5,26 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from fcn_jax.data.class_lines import COLOR_FIRST
 from fcn_jax.data.class_list import REFUSED, read_class_list
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.importing.tree import Tree
-from fcn_jax.data.labels import Classes, Color
+from fcn_jax.data.labels import Classes, Color, voc_palette
 from fcn_jax.data.text_lines import read_lines
 from fcn_jax.locations import located
 
 LISTS = (
     *("classes.txt", "class_names.txt", "labels.txt", "label_names.txt"),
     *("labelmap.txt", "label_map.txt", "names.txt", "codes.txt"),
-    *("label_colors.txt", "class_dict.csv", "classes.csv", "class_dict_seg.csv"),
+    *(
+        "label_colors.txt",
+        "class_dict.csv",
+        "classes.csv",
+        "class_dict_seg.csv",
+        "_classes.csv",
+    ),
 )
 IGNORED_NAMES = ("ignore", "__ignore__")  # of this project, and of labelme
-
-_COLOR_FIRST = re.compile(r"([0-9]+)\s+([0-9]+)\s+([0-9]+)\s+(\S.*)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +70,7 @@ def find_list(tree: Tree, given: str) -> ClassList | None:
 
 
 def read_list(path: Path, origin: str) -> ClassList:
-    """Reads a list in the forms of classes.txt, or with the colours first.
+    """Reads a list in the forms of classes.txt, with the colours first, or Roboflow's.
 
     Args:
       path: the file.
@@ -76,9 +81,11 @@ def read_list(path: Path, origin: str) -> ClassList:
         have.
     """
     lines = read_lines(path)
-    matches = [_COLOR_FIRST.fullmatch(line) for line in lines]
+    matches = [COLOR_FIRST.fullmatch(line) for line in lines]
     if lines and all(matches):
         return _colors_first([match.groups() for match in matches if match], origin)
+    if lines and re.fullmatch(r"pixel value\s*,\s*class", lines[0], re.IGNORECASE):
+        return _valued(lines[1:], origin)
     found = read_class_list(path)
     count = len(found.classes)
     values = found.values
@@ -107,6 +114,23 @@ def _colors_first(lines: Sequence[Sequence[str]], origin: str) -> ClassList:
     if len({*colors, *void}) < len(entries):
         raise DataError(f"{origin} gives a colour to two classes; choose another")
     return ClassList(names, colors, None, void, origin)
+
+
+def _valued(lines: Sequence[str], origin: str) -> ClassList:
+    """`0, background` a line, as Roboflow's _classes.csv has it."""
+    entries = [re.fullmatch(r"([0-9]{1,3})\s*,\s*(\S.*)", line) for line in lines]
+    found = [(int(own[1]), own[2]) for own in entries if own]
+    values = {value: label for label, (value, _) in enumerate(found)}
+    names = tuple(name for _, name in found)
+    if len(values) < len(lines) or max(values, default=256) > 255:
+        raise DataError(
+            f"{origin}: each line must be a value 0..255 and a name, each value once"
+        )
+    try:
+        Classes(names, voc_palette(len(names)))
+    except ValueError as error:
+        raise DataError(f"{origin}: {error}") from error
+    return ClassList(names, None, values, (), origin)
 
 
 def is_ignored(name: str) -> bool:

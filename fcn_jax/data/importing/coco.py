@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.importing.export import Entry, Export, class_name
 from fcn_jax.data.importing.json_file import field, read_json
-from fcn_jax.data.importing.options import LATER, SMALLER, Options
+from fcn_jax.data.importing.options import DRAWN, LATER, SMALLER, Options
 from fcn_jax.data.importing.rle import decode_runs, parse_runs
 from fcn_jax.data.importing.shape_classes import (
     ShapeClasses,
@@ -56,12 +57,13 @@ def is_coco(record: Any) -> bool:
 def read_coco(tree: Tree, options: Options, report: Progress | None) -> Export:
     """Reads every JSON file of instances; its name or folder may tell a split.
 
-    Regions of `iscrowd` are ignored, below all others; of overlapping ones the smaller is
-    on top, or with --overlap the later.
+    Regions of `iscrowd` are ignored, below all others, unless --crowd=drawn; of
+    overlapping ones the smaller is on top, or with --overlap the later.
 
     Raises:
       DataError: for a damaged file, a picture that is not there, one that two files name,
-        categories that differ between files, or a shape that cannot be drawn.
+        categories that differ between files or would be ignored whole, or a shape that
+        cannot be drawn.
     """
     del report
     files = _instances(tree)
@@ -80,11 +82,18 @@ def read_coco(tree: Tree, options: Options, report: Progress | None) -> Export:
         + ", ".join(str(key) for key in sorted(categories) if categories[key] == name)
         for name in ordered
     }
+    listed = [entry for document in documents for entry in document.entries]
+    listed = [(*own[:4], _crowds(own[4], options.crowd)) for own in listed]
+    objects_of_all = [one for own in listed for one in own[4]]
+    _refuse_vanished(objects_of_all, options)
     classes = classes_of(
-        ordered, options, origins=origins, order="by category id", listed=None
+        ordered,
+        options,
+        used={one.label for one in objects_of_all},
+        origins=origins,
+        order="by category id",
     )
     top = options.overlap or SMALLER
-    listed = [entry for document in documents for entry in document.entries]
     _refuse_repeated([entry[0] for entry in listed])
     used = {entry[0] for entry in listed}
     left = [file for file in tree.pictures() if file not in used]
@@ -126,6 +135,30 @@ def _instances(tree: Tree) -> list[PurePosixPath]:
     files = tree.ending(".json")
     called = [file for file in files if file.name.startswith("instances")]
     return called or files
+
+
+def _crowds(objects: Sequence[_Object], crowd: str) -> list[_Object]:
+    """Objects that are none of a crowd where --crowd says so."""
+    if crowd != DRAWN:
+        return list(objects)
+    return [dataclasses.replace(own, crowd=False) for own in objects]
+
+
+def _refuse_vanished(objects: Sequence[_Object], options: Options) -> None:
+    """Asks where a category has crowds alone: some tools mark what a brush drew so.
+
+    Raises:
+      DataError: for such a category, unless --crowd or --ignore decides about it.
+    """
+    singles = {own.label for own in objects if not own.crowd}
+    crowds = Counter(own.label for own in objects if own.crowd)
+    vanished = [one for one in crowds if one not in {*singles, *options.ignore}]
+    if vanished and not options.crowd:
+        raise DataError(
+            f"all {crowds[vanished[0]]} annotations of the category {vanished[0]!r} are "
+            "marked with iscrowd, and such regions are ignored; give --crowd=drawn if they "
+            "are objects (some tools mark masks of a brush so), else --crowd=ignored"
+        )
 
 
 def _refuse_repeated(pictures: Sequence[PurePosixPath]) -> None:

@@ -8,7 +8,9 @@ from rich.console import Console
 from fcn_jax.data.check import check_folder, print_report
 from fcn_jax.data.importing.importer import Bars, import_folder
 from fcn_jax.data.importing.options import (
+    DRAWN,
     FORMATS,
+    IGNORED,
     LATER,
     SMALLER,
     STORED,
@@ -101,6 +103,12 @@ def add_import(commands: "argparse._SubParsersAction[Parser]") -> None:
         choices=(SMALLER, LATER),
         help="which of two annotations of COCO is on top; the smaller if not given",
     )
+    command.add_argument(
+        "--crowd",
+        default="",
+        choices=(IGNORED, DRAWN),
+        help="what COCO's iscrowd regions are; ignored if not given",
+    )
     for folder in ("images", "masks"):
         command.add_argument(
             f"--{folder}", default="", metavar="DIR", help=f"of {folder}, within SOURCE"
@@ -139,6 +147,7 @@ def run_import(arguments: argparse.Namespace, bars: Bars) -> bool:
         exif=arguments.exif,
         mask_column=arguments.mask_column,
         overlap=arguments.overlap,
+        crowd=arguments.crowd,
     )
     export, written = import_folder(source, target, options, bars)
     console = Console()

@@ -90,6 +90,7 @@ def read_cvat(tree: Tree, options: Options, report: Progress | None) -> Export:
     classes = classes_of(
         list(dict.fromkeys([*labels, *found])),
         options,
+        used=found,
         colors={name: color for name, color in labels.items() if color},
         order=f"as in {files[0]}",
     )

@@ -37,7 +37,7 @@ _READERS: dict[str, tuple[Reader, tuple[str, ...]]] = {
     "masks": (read_masks, _OF_MASKS),
     "cityscapes": (read_cityscapes, ()),
     "huggingface": (read_huggingface, (*_OF_MASKS[2:], "mask_column")),
-    "coco": (read_coco, (*_OF_SHAPES, "overlap")),
+    "coco": (read_coco, (*_OF_SHAPES, "overlap", "crowd")),
     "labelme": (read_labelme, (*_OF_SHAPES, "classes")),
     "cvat": (read_cvat, _OF_SHAPES),
 }

@@ -11,6 +11,7 @@ from fcn_jax.data.labels import CAMVID, VOC
 FORMATS = ("masks", "cityscapes", "huggingface", "coco", "labelme", "cvat")
 TURNED, STORED = "turned", "stored"
 SMALLER, LATER = "smaller", "later"
+IGNORED, DRAWN = "ignored", "drawn"
 PRESETS = {"voc": VOC.names, "camvid": CAMVID.names}
 
 
@@ -32,6 +33,8 @@ class Options:
       mask_column: column of a Hugging Face table that names masks.
       overlap: which of two overlapping annotations of COCO is on top, the "smaller" or
         the "later"; the smaller where empty.
+      crowd: whether regions that COCO marks with `iscrowd` are "ignored" or "drawn" as
+        others; ignored where empty.
     """
 
     format: str = ""
@@ -46,6 +49,7 @@ class Options:
     exif: str = ""
     mask_column: str = ""
     overlap: str = ""
+    crowd: str = ""
 
 
 def parse_map(text: str) -> tuple[tuple[str, str], ...]:

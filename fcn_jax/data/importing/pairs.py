@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.importing.places import Place, place_of, roles_of, without_common
-from fcn_jax.data.importing.tree import Tree, named
+from fcn_jax.data.importing.tree import Tree, endings, named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,11 +135,8 @@ def _nothing(tree: Tree, pictures: Sequence[Place], masks: Sequence[Place]) -> s
             "(archives are not opened)"
         )
     if not masks:
-        return (
-            f"{tree.root} has {len(pictures)} pictures, as {pictures[0].file}, and no "
-            "folder of masks by its name; say which it is with --masks=DIR (and "
-            "--images=DIR)"
-        )
+        start = f"{tree.root} has {len(pictures)} pictures, as {pictures[0].file}, and"
+        return f"{start} {_without_masks(tree, pictures)}"
     if not pictures:
         return (
             f"{tree.root} has {len(masks)} masks, as {masks[0].file}, and no pictures; "
@@ -149,6 +146,36 @@ def _nothing(tree: Tree, pictures: Sequence[Place], masks: Sequence[Place]) -> s
         f"no name of the {len(pictures)} pictures, as {pictures[0].file}, fits one of the "
         f"{len(masks)} masks, as {masks[0].file}; give both the same names, or say which "
         "folders count with --images=DIR and --masks=DIR"
+    )
+
+
+def _without_masks(tree: Tree, pictures: Sequence[Place]) -> str:
+    """What is there instead of masks, and what to do about it."""
+    shown = set(tree.pictures())
+    others = [file for file in tree.files if file not in shown]
+    beside = [file for file in others if place_of(file, "", "").role == "mask"]
+    if beside:
+        return (
+            f"its folder of masks has no pictures but {endings(beside)}, as {beside[0]}; "
+            "save masks as PNG, or have the tool that wrote these export masks or COCO's "
+            "polygons"
+        )
+    twins = list(
+        _grouped(pictures, lambda own: f"{own.file.parent}/{own.stem()}").items()
+    )
+    if all(len(group) == 2 for _, group in twins):
+        one, other = (place.file.suffix for place in twins[0][1])
+        return (
+            f"each {one} lies beside a {other} of its name; if one of them is the mask, "
+            "move these into a folder masks/"
+        )
+    unread = [
+        f for f in others if f.suffix.lower() in (".json", ".xml", ".yaml", ".yml")
+    ]
+    more = f"; {endings(unread)} are of no format that is read" if unread else ""
+    return (
+        "no folder of masks by its name; say which it is with --masks=DIR (and "
+        f"--images=DIR){more}"
     )
 
 

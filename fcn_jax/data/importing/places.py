@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
@@ -41,15 +42,15 @@ class Place:
 
     def path(self) -> str:
         """The path without folders of a role, with the split first."""
-        return "/".join((self.split, *self.rest, self.file.stem))
+        return "/".join((self.split, *self.rest, self.stem()))
 
     def stem(self) -> str:
-        """The name without its ending."""
-        return self.file.stem
+        """The name without its ending, in Unicode's form NFC."""
+        return unicodedata.normalize("NFC", self.file.stem)
 
     def bare(self) -> str:
         """The stem without words of a role at its ends."""
-        return _without_words(self.file.stem, IMAGE_WORDS | MASK_WORDS | _CAMVID)
+        return _without_words(self.stem(), IMAGE_WORDS | MASK_WORDS | _CAMVID)
 
 
 def place_of(file: PurePosixPath, images: str, masks: str) -> Place:
@@ -75,7 +76,7 @@ def place_of(file: PurePosixPath, images: str, masks: str) -> Place:
         if word and not role:
             role = word
         elif word != role or not (word or part):
-            rest.append(folder)
+            rest.append(unicodedata.normalize("NFC", folder))
     return Place(file, role, split, tuple(rest))
 
 
@@ -114,7 +115,7 @@ def roles_of(
             return by_role["image"], by_role["mask"], by_role[""]
         return by_role[""], by_role["mask"], []
     mixed = by_role["image"] or by_role[""]
-    stems = {(place.file.parent, place.file.stem) for place in mixed}
+    stems = {(place.file.parent, place.stem()) for place in mixed}
     masks = [place for place in mixed if _is_mask_of_one(place, stems)]
     found = {place.file for place in masks}
     others = by_role[""] if by_role["image"] else []
@@ -132,7 +133,7 @@ def without_common(places: Sequence[Place]) -> list[Place]:
 
 
 def _is_mask_of_one(place: Place, stems: set[tuple[PurePosixPath, str]]) -> bool:
-    stem = place.file.stem
+    stem = place.stem()
     bare = _without_words(stem, MASK_WORDS)
     if bare == stem:
         return False

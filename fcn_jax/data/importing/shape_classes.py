@@ -1,7 +1,7 @@
 """Classes of tools that draw named shapes: what is not drawn is the background."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.importing.class_lists import ClassList, is_ignored
@@ -36,6 +36,7 @@ def classes_of(
     found: Sequence[str],
     options: Options,
     *,
+    used: Collection[str] | None = None,
     listed: ClassList | None = None,
     origins: Mapping[str, str] | None = None,
     colors: Mapping[str, Color] | None = None,
@@ -47,8 +48,9 @@ def classes_of(
     --ignore=background they are ignored, and there is no such class.
 
     Args:
-      found: the labels that shapes have, in the order that counts without a list.
+      found: the labels that the source has, in the order that counts without a list.
       options: --map, --names and --ignore.
+      used: those of them that shapes have; None for all. Only these need a class.
       listed: a list of classes; None where there is none.
       origins: what the source calls each label, for the table; `label 'cat'` where None.
       colors: of labels, where the source gives them.
@@ -71,7 +73,8 @@ def classes_of(
     empty = next((name for name in names if name in BACKGROUNDS), "background")
     ignored = {name for name in (*found, *of_label.values()) if is_ignored(name)}
     dropped = {*options.ignore, *ignored}
-    unknown = [name for name in found if name not in of_label and name not in dropped]
+    needed = [name for name in found if used is None or name in used]
+    unknown = [name for name in needed if name not in of_label and name not in dropped]
     if unknown:
         raise DataError(
             f"shapes have the labels {', '.join(map(repr, unknown[:8]))}, which are not "

@@ -6,6 +6,7 @@ file leads out of the directory.
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -38,10 +39,11 @@ class Tree:
             )
         self.root = root
         self.files = tuple(sorted(_walk(root)))
-        self._known = frozenset(self.files)
+        self._known = {_composed(file): file for file in self.files}
+        self._known |= {file: file for file in self.files}
         self._by_name: dict[str, list[PurePosixPath]] = {}
         for file in self.files:
-            self._by_name.setdefault(file.name, []).append(file)
+            self._by_name.setdefault(_composed(file).name, []).append(file)
 
     def has(self, file: PurePosixPath) -> bool:
         """Whether there is such a file."""
@@ -63,7 +65,7 @@ class Tree:
         """The file that an annotation names.
 
         Looked for beside the annotation, then from the root, then as the only file whose
-        path ends like this.
+        path ends like this; names in both forms of Unicode (NFC, NFD) are one.
 
         Args:
           name: a path as the annotation has it, with / or backslashes.
@@ -77,18 +79,20 @@ class Tree:
         parts = _parts(name, where)
         for base in (near.parts, ()):
             file = _resolved((*base, *parts))
-            if file is not None and file in self._known:
-                return file
+            found = file and (self._known.get(file) or self._known.get(_composed(file)))
+            if found:
+                return found
         if _resolved((*near.parts, *parts)) is None:
             raise DataError(
                 f"{where} names the file {name!r}, which is outside of {self.root}; only "
                 "files within are read, so import from a directory that holds both"
             )
         tail = tuple(part for part in parts if part not in (".", ".."))
+        tail = _composed(PurePosixPath(*tail)).parts
         fits = [
             file
             for file in self._by_name.get(tail[-1] if tail else "", ())
-            if file.parts[-len(tail) :] == tail
+            if _composed(file).parts[-len(tail) :] == tail
         ]
         if len(fits) == 1:
             return fits[0]
@@ -152,6 +156,11 @@ def _parts(name: str, where: str) -> tuple[str, ...]:
             "imported directory are read, so make it relative"
         )
     return tuple(part for part in slashed.split("/") if part)
+
+
+def _composed(file: PurePosixPath) -> PurePosixPath:
+    """A path in Unicode's form NFC."""
+    return PurePosixPath(unicodedata.normalize("NFC", str(file)))
 
 
 def _resolved(parts: Sequence[str]) -> PurePosixPath | None:

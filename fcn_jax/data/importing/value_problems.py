@@ -80,24 +80,32 @@ def undecided(surveys: Mapping[str, Survey]) -> str:
     found = f"the masks hold the {by} {_shares(counts, counts.total())}, and nothing says what they are"
     pairs = ",".join(f"{spoken(code)}:NAME{i}" for i, code in enumerate(codes[:6]))
     pairs += ",..." if len(codes) > 6 else ""
+    void = (
+        ""
+        if VOID[by] in codes or VOID[by] not in counts
+        else (
+            f"; {spoken(VOID[by])} is then ignored, unless it is given to a class too"
+        )
+    )
     if len(codes) == 2:
         one, two = (spoken(code) for code in codes)
         return (
             f"{found}; give --map={one}:background,{two}:object, or the other way round"
+            f"{void}"
         )
     if by == VALUES and codes == list(range(len(codes))):
         names = ",".join(f"NAME{code}" for code in codes[:6])
         more = ",..." if len(codes) > 6 else ""
         return (
             f"{found}; give --names={names}{more} in the order of the values, or "
-            "--classes=FILE with a name a line"
+            f"--classes=FILE with a name a line{void}"
         )
     blurred = (
         "; many values come of blurred edges, for which there is --nearest"
         if len(codes) > 64
         else ""
     )
-    return f"{found}; give --map={pairs} or --classes=FILE{blurred}"
+    return f"{found}; give --map={pairs} or --classes=FILE{blurred}{void}"
 
 
 def unknown_sentence(
@@ -121,7 +129,7 @@ def unknown_sentence(
         for name, one in surveys.items()
         if set(unknown) & set((one.colors if by == COLORS else one.values) or ())
     )
-    present = sorted(set(counts) - {VOID[by]})
+    present = sorted(set(counts) - ({VOID[by]} - {code for code, _ in entries}))
     remedy = "add them to --map or --classes, or give --ignore=" + ",".join(
         spoken(code) for code in list(unknown)[:8]
     )

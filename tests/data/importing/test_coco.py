@@ -1,6 +1,8 @@
 """COCO's instances. Oracle: masks that the test wrote, rectangles counted by hand."""
 
 import itertools
+import shutil
+import unicodedata
 
 import numpy as np
 import pytest
@@ -131,6 +133,60 @@ def test_run_lengths(tmp_path, form, seed):
     write(source, [annotation(keys[i], form(ids == i)) for i in (3, 1, 2)])
     target, _ = imported(source)
     same(labels(target), {"pic": ids})
+
+
+@pytest.mark.parametrize("form", [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.parametrize("folder", ["", "images", "deep/images"])
+def test_names_in_both_forms_of_unicode_are_one(tmp_path, form, folder):
+    """Pictures that went through a Mac, or the JSON file that did."""
+    source = tmp_path / "source"
+    on_disk, in_json = (unicodedata.normalize(own, "café") for own in form)
+    save(source / folder / f"{on_disk}.png", picture(0, SIZE))
+    images = [{"id": 1, "file_name": f"{in_json}.png", "width": 30, "height": 20}]
+    record = {"images": images, "categories": CATEGORIES}
+    shapes = [annotation(18, [box(6, 6, 10, 9)])]
+    write_json(source / "instances.json", {**record, "annotations": shapes})
+    target, _ = imported(source)
+    ids = np.zeros(SIZE, np.uint8)
+    ids[6:9, 6:10] = 2
+    same(labels(target), {on_disk: ids})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"names": ("background", "dog")}, {"map": (("dog", "dog"),)}],
+    ids=["names", "map"],
+)
+def test_a_category_without_shapes_needs_no_class(tmp_path, options):
+    """Roboflow declares a category above the others, which nothing is of."""
+    source = tmp_path / "source"
+    write(source, [annotation(18, [box(6, 6, 10, 9)])])
+    target, _ = imported(source, **options)
+    assert names(target) == ["background", "dog"]
+    ids = np.zeros(SIZE, np.uint8)
+    ids[6:9, 6:10] = 1
+    same(labels(target), {"pic": ids})
+    shutil.rmtree(target)
+    with pytest.raises(DataError, match="the labels 'dog', which are not among"):
+        imported(source, names=("background", "cat"))
+
+
+def test_a_category_of_crowds_alone_is_asked_for(tmp_path):
+    """Some tools write what a brush drew as run lengths with iscrowd."""
+    source = tmp_path / "source"
+    brushed = np.zeros(SIZE, bool)
+    brushed[5:15, 5:25] = True
+    crowd = annotation(18, runs(brushed), iscrowd=1)
+    write(source, [annotation(3, [box(0, 0, 4, 4)]), crowd])
+    with pytest.raises(DataError, match=r"all 1 annotations of .*give --crowd=drawn"):
+        imported(source)
+    ids = np.zeros(SIZE, np.uint8)
+    ids[:4, :4] = 1
+    for value, options in ((2, {"crowd": "drawn"}), (255, {"crowd": "ignored"})):
+        target, _ = imported(source, **options)
+        ids[brushed] = value
+        same(labels(target), {"pic": ids})
+        shutil.rmtree(target)
 
 
 def test_crowds_are_ignored_below_others(tmp_path):

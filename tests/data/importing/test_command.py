@@ -80,7 +80,7 @@ def test_problems_are_shown_with_status_1(tmp_path, capsys):
     (tmp_path / "source" / "imgs" / "pic4.png").write_bytes(first)
     arguments = (tmp_path / "source", tmp_path / "target", "--map=0:a,255:b")
     assert command(*arguments) == 1
-    assert "copies of one file" in capsys.readouterr().out
+    assert "copies of one picture" in capsys.readouterr().out
     assert (tmp_path / "target" / "images" / "pic4.png").is_file()
 
 

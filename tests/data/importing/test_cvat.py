@@ -211,3 +211,14 @@ def test_a_huge_picture_is_refused_by_its_size(tmp_path):
     write(source, [image([], size=(2**20, 2**20))])
     with pytest.raises(DataError, match="1048576x1048576 pixels"):
         imported(source)
+
+
+def test_a_label_without_shapes_needs_no_class(tmp_path):
+    """The task declares cat, and only dogs are drawn."""
+    source = tmp_path / "source"
+    write(source, [image([polygon(6, 6, 10, 9)])])
+    target, _ = imported(source, names=("background", "dog"))
+    assert names(target) == ["background", "dog"]
+    ids = np.zeros(SIZE, np.uint8)
+    ids[6:9, 6:10] = 1
+    same(labels(target), {"pic": ids})

@@ -1,5 +1,8 @@
 """Trees of pictures and masks. Oracle: the label maps that the test wrote."""
 
+import shutil
+import unicodedata
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -111,6 +114,103 @@ def test_names_do_not_make_objects_ignored(tmp_path):
         imported(source, map=BINARY[:1])
     target, _ = imported(source, **options, ignore=("255",))
     same(labels(target), {stem: ids * np.uint8(255) for stem, ids in maps.items()})
+
+
+def test_no_advice_drops_a_value_that_has_a_class(tmp_path):
+    """Trimaps: 255 is the object, and the values between are to be decided."""
+    maps = label_maps(classes=3)
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    for stem, ids in maps.items():
+        save(source / "masks" / f"{stem}.png", np.array([0, 255, 128], np.uint8)[ids])
+    with pytest.raises(
+        DataError, match=r"no class has: 128 .*; add them .*ignore=128$"
+    ):
+        imported(source, map=BINARY)
+    with pytest.raises(DataError, match="; 255 is then ignored, unless it is given"):
+        imported(source)
+    target, _ = imported(source, map=BINARY, ignore=("128",))
+    wanted = np.array([0, 1, 255], np.uint8)
+    same(labels(target), {stem: wanted[ids] for stem, ids in maps.items()})
+
+
+@pytest.mark.parametrize("form", [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.parametrize("suffix", ["", "_mask"])
+def test_names_in_both_forms_of_unicode_are_one(tmp_path, form, suffix):
+    """A mask that was drawn on a Mac for a picture of another system, or the reverse."""
+    maps = {f"café-{stem}": ids for stem, ids in label_maps().items()}
+    source = tmp_path / "source"
+    written = {unicodedata.normalize(form[0], stem): ids for stem, ids in maps.items()}
+    save_pictures(source / "images", written)
+    for stem, ids in maps.items():
+        name = unicodedata.normalize(form[1], stem) + suffix
+        save(source / "masks" / f"{name}.png", ids * np.uint8(255))
+    target, _ = imported(source, map=BINARY)
+    same(labels(target), written)
+
+
+CSV = "Pixel Value, Class\n0, ground\n2, cat\n7, dog\n"
+
+
+def test_roboflow(tmp_path):
+    """Masks beside pictures in folders of splits, each with the same table."""
+    maps = label_maps(classes=3)
+    source = tmp_path / "source"
+    for number, (stem, ids) in enumerate(maps.items()):
+        folder = source / ("train" if number < 4 else "valid")
+        save(folder / f"{stem}_jpg.rf.0a1b.png", picture(number))
+        save(
+            folder / f"{stem}_jpg.rf.0a1b_mask.png", np.array([0, 2, 7], np.uint8)[ids]
+        )
+        (folder / "_classes.csv").write_text(CSV)
+    target, _ = imported(source)
+    same(labels(target), {f"{stem}_jpg.rf.0a1b": ids for stem, ids in maps.items()})
+    assert names(target) == ["ground", "cat", "dog"]
+    assert len(split(target, "train")) == 4
+    shutil.rmtree(target)
+    (source / "train" / "_classes.csv").write_text(CSV.replace("cat", "dog"))
+    with pytest.raises(DataError, match=r"train/_classes.csv: .*more than once"):
+        imported(source)
+    (source / "train" / "_classes.csv").write_text(CSV.replace("7", "2"))
+    with pytest.raises(DataError, match="each value once"):
+        imported(source)
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        (
+            ["masks/pic0.npy"],
+            "folder of masks has no pictures but 1 .npy, as masks/pic0",
+        ),
+        (["labels/train/pic0.txt"], "no pictures but 1 .txt, as labels/train/pic0.txt"),
+        (
+            ["via_region_data.json"],
+            "by its name; .*1 .json are of no format that is read",
+        ),
+        ([], "by its name; say which it is with --masks=DIR"),
+    ],
+)
+def test_what_is_there_instead_of_masks_is_said(tmp_path, files, sentence):
+    source = tmp_path / "source"
+    save_pictures(source / "images", label_maps())
+    for file in files:
+        (source / file).parent.mkdir(parents=True, exist_ok=True)
+        (source / file).write_text("{}")
+    with pytest.raises(DataError, match=sentence):
+        imported(source)
+
+
+def test_masks_of_the_same_names_in_one_folder_are_asked_to_be_moved(tmp_path):
+    maps = label_maps()
+    source = tmp_path / "source"
+    save_pictures(source / "data", maps, ending=".jpg")
+    for stem, ids in maps.items():
+        save(source / "data" / f"{stem}.png", ids)
+    with pytest.raises(
+        DataError, match=r"each .jpg lies beside a .png .*folder masks/"
+    ):
+        imported(source)
 
 
 def test_ids_that_are_not_contiguous(tmp_path):

@@ -44,7 +44,7 @@ def _write_coco(source):
     annotations = [
         one(18, [test_coco.box(1, 1, 9, 9), test_coco.box(5, 5, 20, 12)]),
         one(3, test_coco.runs(ids)),
-        one(90, test_coco.compressed(ids), iscrowd=1),
+        one(18, test_coco.compressed(ids), iscrowd=1),
     ]
     save(source / "pic.png", picture(0, test_coco.SIZE))
     return source / "instances.json", json.dumps(test_coco.record(annotations))
