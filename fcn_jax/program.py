@@ -187,7 +187,7 @@ def _open_standard_streams() -> None:
                 os.close(nowhere)
     for name, number in (("stdout", 1), ("stderr", 2)):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(number, "w", closefd=False))
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
     handler = logging.get_absl_handler().python_handler
     if handler.stream is None:
         handler.setStream(sys.stderr)
