@@ -17,6 +17,7 @@ from fcn_jax.experiment import Experiment
 PROGRAM = "python -m fcn_jax.main"
 _OVERRIDE = re.compile(r"--?(?:no)?config\.([^=]+)(=.*)?", re.DOTALL)
 _FLAG = re.compile(r"--?[A-Za-z]")
+_TEXTS = ("workdir", "checkpoint", "split")
 _FLAGS = (
     (
         "config",
@@ -105,7 +106,7 @@ def usage(description: str) -> str:
 def _flag_values() -> flags.FlagValues:
     values = flags.FlagValues()
     texts = dict(_FLAGS)
-    for name in ("workdir", "checkpoint", "split"):
+    for name in _TEXTS:
         flags.DEFINE_string(name, "", texts[name], flag_values=values)
     modes = ["train", "evaluate"]
     flags.DEFINE_enum("mode", "train", modes, texts["mode"], flag_values=values)
@@ -119,6 +120,11 @@ def _parse(values: flags.FlagValues, words: Sequence[str]) -> None:
         raise ValueError(str(error)) from error
     if rest:
         raise ValueError(f"{rest} is not a flag; overrides are --config.KEY=VALUE")
+    for name in _TEXTS:
+        if values[name].present and not values[name].value:
+            raise ValueError(  # as of a variable that a shell does not have
+                f"--{name} is given and empty; give it a value, or leave it out"
+            )
 
 
 def _without_config(arguments: Sequence[str]) -> tuple[str | None, list[str]]:

@@ -287,7 +287,8 @@ def evaluate(
     path = scores_file.scores_path(workdir, asked, config.data.eval_split)
     runlog.write_scores(path, {**about, **record})
     logging.info("scores are in %s", path)
-    print_scores(result, source.outputs, absent)
+    with program.printing():
+        print_scores(result, source.outputs, absent)
 
 
 def check_outputs(

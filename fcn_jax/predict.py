@@ -87,6 +87,9 @@ def main(arguments: list[str]) -> int:
     """The command line; returns the exit status."""
     clock = StartClock()
     options = _parser().parse_args(arguments)
+    for flag in ("checkpoint", "output"):
+        if not getattr(options, flag):
+            raise ValueError(f"--{flag} is given and empty; give it a directory")
     set_up_logging()
     if options.classify and options.overlay:
         raise ValueError("--overlay belongs to label maps; leave it out of --classify")

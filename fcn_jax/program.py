@@ -101,6 +101,7 @@ def run(
         error, and where standard output cannot be written; 130 after Ctrl-C; that of
         Stopped; else what `main` returned. Other exceptions pass through.
     """
+    _open_standard_streams()
     _print_any_name()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = DEBUG_FLAG in arguments
@@ -168,6 +169,28 @@ def printing() -> Iterator[None]:
                 os.dup2(nowhere.fileno(), sys.stdout.fileno())
         reason = error.strerror or str(error)
         raise OSError(error.errno, reason, "standard output") from error
+
+
+def _open_standard_streams() -> None:
+    """Opens those that the program was started without, as `>&-` does, on nothing.
+
+    Else the next files that are opened get their numbers, and what libraries say on
+    standard error is written into a checkpoint.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
+    handler = logging.get_absl_handler().python_handler
+    if handler.stream is None:
+        handler.setStream(sys.stderr)
 
 
 def _print_any_name() -> None:

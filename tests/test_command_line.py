@@ -112,3 +112,13 @@ def test_the_usage_tells_every_flag():
     for flag in ("config", "workdir", "mode", "checkpoint", "split", "debug"):
         assert f"  --{flag}\n" in text
     assert text.startswith("What it is.\n")
+
+
+@pytest.mark.parametrize("flag", ["workdir", "checkpoint", "split"])
+@pytest.mark.parametrize("form", ["--{}=", "-{}="])
+def test_an_empty_value_is_not_the_default(flag, form):
+    """Oracle: refused; --workdir=$UNSET would train in another run's directory."""
+    with pytest.raises(ValueError, match=f"--{flag} is given and empty"):
+        parse([TINY, form.format(flag)])
+    with pytest.raises(ValueError, match=f"--{flag} is given and empty"):
+        parse([f"--{flag}", "", TINY])

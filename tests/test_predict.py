@@ -350,3 +350,14 @@ def test_pictures_of_equal_names_are_refused(trained, tmp_path):
     )
     assert result.returncode == 2
     assert "pictures of equal names" in result.stderr
+
+
+@pytest.mark.parametrize("flag", ["checkpoint", "output"])
+def test_an_empty_directory_name_is_refused(flag, tmp_path, monkeypatch):
+    """Oracle: one sentence, and nothing is written where the program runs."""
+    monkeypatch.chdir(tmp_path)
+    given = {"checkpoint": "a", "output": "b"} | {flag: ""}
+    words = [f"--{name}={value}" for name, value in given.items()]
+    with pytest.raises(ValueError, match=f"--{flag} is given and empty"):
+        predict.main([*words, "x.png"])
+    assert not list(tmp_path.iterdir())

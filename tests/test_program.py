@@ -371,3 +371,35 @@ def test_a_module_that_is_no_program_names_the_right_one(module, monkeypatch, ca
         runpy.run_module(name, run_name="__main__")
     assert caught.value.code == 2
     assert f"the command is python -m {DOORS[module]}" in capsys.readouterr().err
+
+
+_STREAMS = """
+import os, sys
+from absl import logging
+from fcn_jax.program import run, set_up_logging
+
+def main(arguments):
+    set_up_logging()
+    logging.warning("a warning")
+    print("a line")
+    with open(arguments[0], "wb") as file:
+        os.write(1, b"of a library")
+        os.write(2, b"of a library")
+        file.write(f"{file.fileno() > 2} {sys.stdout.isatty()}".encode())
+    raise ValueError("bad")
+
+run(main)
+"""
+
+
+@pytest.mark.parametrize("closed", [">&- 2>&-", ">&-", "2>&-", "<&- >&- 2>&-", "<&-"])
+def test_closed_standard_streams_are_nowhere_and_in_no_file(closed, tmp_path):
+    # Oracle: the bytes of the file, and the status of bad input.
+    path = tmp_path / "file"
+    command = f'exec "$0" -c "$1" "$2" {closed}'
+    done = subprocess.run(
+        ["bash", "-c", command, sys.executable, _STREAMS, path], capture_output=True
+    )
+    assert (done.returncode, path.read_bytes()) == (2, b"True False")
+    heard = b"error: bad" in done.stderr
+    assert heard == ("2>&-" not in closed)

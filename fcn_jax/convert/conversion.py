@@ -17,6 +17,7 @@ from fcn_jax.convert.foreign import Foreign, WeightFileError
 from fcn_jax.convert.nets import Net
 from fcn_jax.convert.origins import Origin
 from fcn_jax.convert.report import Copied
+from fcn_jax.convert.wrappers import prefixes_of_nets
 from fcn_jax.models.build import AT_ONCE_SCALES, SCORED
 
 FULLY_CONNECTED = ("fc6", "fc7", "fc8", "loss3/classifier")
@@ -284,5 +285,20 @@ def _refuse(foreign: Foreign, problems: Sequence[str]) -> None:
     rest = f"; and {more} more" if more > 0 else ""
     raise WeightFileError(
         f"{foreign.path} does not fit: {shown}{rest}; check --net, or name layers that "
-        "may be missing or left over with --allow=NAME,NAME"
+        f"may be missing or left over with --allow=NAME,NAME{_prefix_remedy(foreign)}"
+    )
+
+
+def _prefix_remedy(foreign: Foreign) -> str:
+    """What drops a prefix that no known wrapper puts before the names of a net."""
+    prefixes = sorted(prefixes_of_nets(foreign.arrays))
+    if not any(prefixes):
+        return ""
+    named = " and ".join(repr(prefix) for prefix in prefixes)
+    if len(prefixes) == 1:
+        rule = f"--rename='{prefixes[0]}*=*'"
+        return f"; the names of a net begin with {named}: {rule} drops that"
+    return (
+        f"; {len(prefixes)} nets are in it, under {named}: drop the prefix of yours with "
+        "--rename='PREFIX*=*', and name the others with --allow='PREFIX*'"
     )

@@ -21,7 +21,7 @@ from fcn_jax import assembly, restored
 from fcn_jax.checkpoint import Checkpoint, load
 from fcn_jax.config import Config, from_dict
 from fcn_jax.convert.caffe_names import Blob, blob_of
-from fcn_jax.convert.exported import fixed_factors
+from fcn_jax.convert.exported import at_once_sentence, description, fixed_factors
 from fcn_jax.convert.torch import METADATA
 from fcn_jax.files import whole_file
 from fcn_jax.layers.upsample import bilinear_kernel
@@ -184,12 +184,12 @@ def _metadata(config: Config, own: Trained, source: str, step: int) -> dict[str,
     preprocessing = {name: _as_read(name, own.records[name]) for name in own.records}
     return {
         "format": "pt",
-        "net": _description(config, own),
+        "net": description(config, own.outputs),
         "input": _input(config, own, trunk.input_pad),
         "preprocessing": json.dumps(preprocessing),
         "classes": json.dumps(outputs),
         "configuration": json.dumps(configuration),
-        "at_once": _at_once(config),
+        "at_once": at_once_sentence(config),
         "source": f"{source}, step {step}",
     }
 
@@ -224,27 +224,6 @@ def _input(config: Config, own: Trained, pad: int) -> str:
         pad += 3
     first = layer.get(config.model.backbone, "conv1_1")
     return f"{'; '.join(parts)}, then zero padding {pad} in {first}"
-
-
-def _at_once(config: Config) -> str:
-    """Where the factors of an at-once net are."""
-    factors = fixed_factors(config)
-    if not factors:
-        return "no factors"
-    rows = " and ".join(f"{name} by {factor:g}" for name, factor in factors.items())
-    return f"the program multiplies {rows}; the weights here are not scaled"
-
-
-def _description(config: Config, own: Trained) -> str:
-    model = config.model
-    net = f"FCN-{model.stride}s"
-    if model.score_at:
-        net = f"FCN at {model.score_at}"
-    if model.at_once:
-        net += " at-once"
-    width = "" if model.width == 1 else f" of width {model.width:g}"
-    classes = " and ".join(f"{len(own.outputs[name])} {name}" for name in own.outputs)
-    return f"{net} on {model.backbone}{width}, {classes} classes"
 
 
 def _use(config: Config, own: Trained) -> str:

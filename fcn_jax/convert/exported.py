@@ -1,7 +1,6 @@
 """What a file of this package's export says of its net, read back whole."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +8,13 @@ from typing import Any
 
 from fcn_jax import assembly
 from fcn_jax.config import Config, base, validate
+from fcn_jax.config_values import is_number
 from fcn_jax.convert.foreign import Foreign, WeightFileError
 from fcn_jax.convert.nets import NETS, Net
 from fcn_jax.data.labels import Classes
 from fcn_jax.models.build import AT_ONCE_SCALES, SCORED
 from fcn_jax.preprocessing import Preprocessing
+from fcn_jax.shown import shown
 
 ORIGIN = "wkentaro"
 """Of `origins.ORIGINS`: whose names and layout an exported file has."""
@@ -29,12 +30,14 @@ class Exported:
     Attributes:
         description: in words.
         net: what it becomes.
+        at_once: where the factors of an at-once net are, in words.
         facts: what the metadata say that follows from the rest: the "factors" of an
             at-once net and the "crops" of each output.
     """
 
     description: str
     net: Net
+    at_once: str
     facts: Mapping[str, Any]
 
 
@@ -92,6 +95,9 @@ def _exported(metadata: Mapping[str, str], file: str) -> Exported:
     }
     if not outputs:
         raise ValueError("it has no outputs")
+    for name in (name for own in outputs.values() for name in own.names):
+        if not isinstance(name, str):
+            raise ValueError(f"a class is called {shown(name)}, which is no text")
     net = Net(
         preprocessing={
             name: _record(name, record, file) for name, record in records.items()
@@ -103,8 +109,10 @@ def _exported(metadata: Mapping[str, str], file: str) -> Exported:
         upsampling=model.pop("upsampling"),
         settings=model,
     )
-    validate(net.configuration(upsampling=net.upsampling))
-    return Exported(metadata["net"], net, facts)
+    config = net.configuration(upsampling=net.upsampling)
+    validate(config)
+    at_once = metadata.get("at_once", at_once_sentence(config))
+    return Exported(metadata["net"], net, at_once, facts)
 
 
 def _check_kind(key: str, value: Any, default: Any) -> None:
@@ -120,7 +128,8 @@ def _record(name: str, record: Mapping[str, Any], file: str) -> Preprocessing:
     mean = tuple(float(value) for value in record["mean"])
     scale = float(record["scale"])
     order = {"BGR": -1, "RGB": 1, "as stored": 1}[record["order"]]
-    if not mean or not all(math.isfinite(value) for value in (*mean, scale)):
+    numbers = all(map(is_number, (*record["mean"], record["scale"])))
+    if not mean or not scale or not numbers:
         raise ValueError(f"{mean} times {scale} is no mean and scale of {name}")
     if name == "color" and (len(mean) != 3 or record["order"] != "BGR"):
         raise ValueError("colour is not blue, green and red")
@@ -142,6 +151,34 @@ def _check_facts(exported: Exported) -> None:
             raise ValueError(
                 f"its {key} are {exported.facts[key]}, of such a net {own}"
             )
+    for stated, own in (
+        (exported.description, description(config, net.outputs)),
+        (exported.at_once, at_once_sentence(config)),
+    ):
+        if stated != own:
+            raise ValueError(f"it says {shown(stated)}, and its settings {shown(own)}")
+
+
+def description(config: Config, outputs: Mapping[str, Classes]) -> str:
+    """A net in a few words, as the metadata and messages have it."""
+    model = config.model
+    net = f"FCN-{model.stride}s"
+    if model.score_at:
+        net = f"FCN at {model.score_at}"
+    if model.at_once:
+        net += " at-once"
+    width = "" if model.width == 1 else f" of width {model.width:g}"
+    classes = " and ".join(f"{len(own)} {name}" for name, own in outputs.items())
+    return f"{net} on {model.backbone}{width}, {classes} classes"
+
+
+def at_once_sentence(config: Config) -> str:
+    """Where the factors of an at-once net are."""
+    factors = fixed_factors(config)
+    if not factors:
+        return "no factors"
+    rows = " and ".join(f"{name} by {factor:g}" for name, factor in factors.items())
+    return f"the program multiplies {rows}; the weights here are not scaled"
 
 
 def fixed_factors(config: Config) -> dict[str, float]:

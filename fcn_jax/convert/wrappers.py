@@ -48,10 +48,10 @@ def _shared(names: Iterable[str]) -> str:
 
 def has_first_layer(names: Iterable[str]) -> bool:
     """Whether the first layer of a net is there, with a prefix or without."""
-    return bool(_prefixes(names))
+    return bool(prefixes_of_nets(names))
 
 
-def _prefixes(names: Iterable[str]) -> set[str]:
+def prefixes_of_nets(names: Iterable[str]) -> set[str]:
     """What stands before the first layers of nets."""
     return {
         name.removesuffix(first)
@@ -64,7 +64,7 @@ def _prefixes(names: Iterable[str]) -> set[str]:
 def _of_first_layer(names: Iterable[str]) -> str:
     """The prefix of wrappers before the only first layer; "" if there is none."""
     names = set(names)
-    prefixes = _prefixes(names)
+    prefixes = prefixes_of_nets(names)
     if len(prefixes) != 1:
         return ""
     (prefix,) = prefixes

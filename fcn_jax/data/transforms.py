@@ -6,6 +6,7 @@ the file did not hold, except 255 where an image was moved away.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -87,8 +88,16 @@ def shift(
       down: rows the content moves down; negative moves it up.
       right: columns it moves to the right.
       fill: value, or value of each channel, of pixels that no content reaches.
+
+    Raises:
+      ValueError: for another number of channels.
     """
     height, width = array.shape[:2]
+    if isinstance(fill, tuple) and array.shape[2:] != (len(fill),):
+        raise ValueError(
+            f"the image has {math.prod(array.shape[2:])} channels, its preprocessing "
+            f"(config.preprocessing) a mean of {len(fill)}"
+        )
     moved = np.empty_like(array)
     moved[...] = fill
     moved[

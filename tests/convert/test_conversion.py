@@ -4,6 +4,7 @@ The files are a few arrays in memory with the names of FCN-32s and FCN-8s at-onc
 very few channels.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from fcn_jax.convert.conversion import Conversion, convert
 from fcn_jax.convert.foreign import Foreign, WeightFileError
 from fcn_jax.convert.nets import NETS
 from fcn_jax.convert.origins import ORIGINS
+from fcn_jax.convert.rename import renamed
 
 SHAPES = {
     "trunk.conv1_1.kernel": (1, 2, 3, 2),
@@ -367,3 +369,33 @@ def test_an_array_without_values_is_no_error():
     found = _convert({**_arrays(), "loss[0]": np.zeros((0, 3), np.float32)})
     assert found.unused == {"loss[0]": "it has no values"}
     assert found.params.keys() == _convert(_arrays()).params.keys()
+
+
+# What an unknown prefix is told -----------------------------------------------------
+
+
+def _named_as_in_torch(prefix: str) -> dict[str, np.ndarray]:
+    parts = {"[0]": ".weight", "[1]": ".bias"}
+    return {
+        prefix + name[:-3] + parts[name[-3:]]: array
+        for name, array in _arrays().items()
+    }
+
+
+@pytest.mark.parametrize("prefix", ["student.", "self.", "net.vgg."])
+def test_a_prefix_that_is_not_known_is_told_with_its_rule(prefix):
+    """Oracle: the rule of the sentence gives the arrays without the prefix."""
+    arrays = _named_as_in_torch(prefix)
+    sentence = _refusal(arrays, origin="wkentaro")
+    (rule,) = re.findall("--rename='([^']*)'", sentence)
+    foreign = Foreign(Path("x.pth"), "pytorch", arrays)
+    found = renamed(foreign, [tuple(rule.split("="))]).arrays
+    assert list(found) == list(_named_as_in_torch(""))
+
+
+def test_two_nets_of_a_file_are_named():
+    """Oracle: typed here; without a prefix nothing is said of one."""
+    both = _named_as_in_torch("student.") | _named_as_in_torch("teacher.")
+    sentence = _refusal(both, origin="wkentaro")
+    assert "2 nets are in it, under 'student.' and 'teacher.': " in sentence
+    assert "--rename" not in _refusal({"conv1_1.weight": np.ones(2, np.float32)})

@@ -147,3 +147,11 @@ def test_augmentation_refuses_values_out_of_range(arguments, message):
     """Oracle: the ranges of the docstring."""
     with pytest.raises(ValueError, match=message):
         Augmentation(**arguments)
+
+
+@pytest.mark.parametrize(("fill", "channels"), [((1, 2), 3), ((1,), 3), ((1,) * 4, 1)])
+def test_a_fill_of_other_channels_is_refused(fill, channels):
+    """Oracle: the counts, in the sentence; of one value NumPy would fill all."""
+    words = f"has {channels} channels.*a mean of {len(fill)}"
+    with pytest.raises(ValueError, match=words):
+        shift(np.zeros((2, 2, channels), np.uint8), 1, 0, fill)
