@@ -42,9 +42,9 @@ DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 def keep_compiled_programs() -> Path | None:
     """Let JAX store compiled programs in the user's cache directory.
 
-    JAX's own variables win: with JAX_COMPILATION_CACHE_DIR the directory is the user's
-    affair, with JAX_ENABLE_COMPILATION_CACHE=false nothing is stored. A directory that
-    cannot be written, or that others can write, costs a warning, never a run.
+    JAX's own variables win: JAX_COMPILATION_CACHE_DIR names the directory, with
+    JAX_ENABLE_COMPILATION_CACHE=false nothing is stored. A directory that cannot be
+    written, or that others can write, costs a warning, never a run.
 
     Returns:
         The directory that was set up; None where it was left to those variables, or
@@ -54,7 +54,10 @@ def keep_compiled_programs() -> Path | None:
     import jax
 
     settings: Any = jax.config
-    if not settings.jax_enable_compilation_cache or settings.jax_compilation_cache_dir:
+    if not settings.jax_enable_compilation_cache:
+        return None
+    if settings.jax_compilation_cache_dir:
+        _leave_out_shared(settings)
         return None
     try:
         root = cache_root()
@@ -76,6 +79,22 @@ def keep_compiled_programs() -> Path | None:
         return None
     settings.update("jax_compilation_cache_dir", str(directory))
     return directory
+
+
+def _leave_out_shared(settings: Any) -> None:
+    """Keep nothing in a directory that the user named and others can write."""
+    directory = Path(settings.jax_compilation_cache_dir)
+    if not directory.exists():  # JAX makes it, or it is no local one
+        return
+    try:
+        _refuse_shared(directory)
+    except OSError as error:
+        logging.warning(
+            "JAX_COMPILATION_CACHE_DIR is not used, since programs that others left there "
+            "would be run (%s)",
+            error_sentence(error),
+        )
+        settings.update("jax_enable_compilation_cache", False)
 
 
 def _refuse_shared(directory: Path) -> None:

@@ -214,6 +214,26 @@ def test_who_owns_the_directory_counts(user, tmp_path, monkeypatch, caplog):
     assert caplog.records == []
 
 
+@pytest.mark.parametrize(
+    ("mode", "used"), [(0o777, False), (0o770, False), (0o755, True), (None, True)]
+)
+def test_a_named_directory_of_others_is_not_used(
+    mode, used, tmp_path, monkeypatch, caplog
+):
+    """Oracle: the bits of the mode; None is a directory that is not there yet."""
+    named = tmp_path / "named"
+    if mode is not None:
+        named.mkdir()
+        named.chmod(mode)
+    updates = _recorded_updates(monkeypatch)
+    jax.config.jax_compilation_cache_dir = str(named)
+    assert compilation.keep_compiled_programs() is None
+    assert updates == ([] if used else [("jax_enable_compilation_cache", False)])
+    assert [str(named) in record.message for record in caplog.records] == [True] * (
+        not used
+    )
+
+
 def test_the_users_own_directory_wins(plain, tmp_path):
     """Oracle: where the files are."""
     own, home = tmp_path / "own", tmp_path / "home"
