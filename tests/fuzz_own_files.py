@@ -10,6 +10,7 @@ printable line. A finding is printed with its bytes and ends the run with status
 import argparse
 import contextlib
 import copy
+import dataclasses
 import hashlib
 import json
 import random
@@ -181,7 +182,7 @@ def config_seeds(directory: Path) -> list[Any]:
     config = configuration.base()
     store_config(directory, configuration.to_dict(config))
     plain = json.loads((directory / "config.json").read_bytes())
-    other = NETS["nyud-fcn32s-color-hha"].configuration(width=1.0, upsampling="fixed")
+    other = NETS["nyud-fcn32s-color-hha"].configuration(upsampling="fixed")
     return [plain, json.loads(json.dumps(configuration.to_dict(other)))]
 
 
@@ -201,7 +202,9 @@ def record_seeds(directory: Path) -> list[Any]:
         {
             "network": name,
             "config": configuration.to_dict(
-                net.configuration(width=1 / 16, upsampling="fixed")
+                dataclasses.replace(net, settings={"width": 1 / 16}).configuration(
+                    upsampling="fixed"
+                )
             ),
             "outputs": {"semantic": VOC.to_dict()},
             "preprocessing": {"color": color},
