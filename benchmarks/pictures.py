@@ -42,7 +42,7 @@ def draw_folder(folder: Path, count: int, canvas: tuple[int, int]) -> None:
     names = "".join(f"{index}\n" for index in range(count))
     (folder / "splits" / "val.txt").write_text(names)
     Image.new("RGB", (8, 8)).save(folder / "images" / "other.png")
-    Image.new("L", (8, 8)).save(folder / "labels" / "other.png")
+    _draw_label(rng, 8, 8).save(folder / "labels" / "other.png")
     (folder / "splits" / "train.txt").write_text("other\n")
 
 

@@ -15,7 +15,7 @@ from fcn_jax.convert.nets import NETS
 
 
 def get_config() -> ConfigDict:
-    config = NETS["nyud-fcn32s-color-hha"].configuration(width=1.0, upsampling="fixed")
+    config = NETS["nyud-fcn32s-color-hha"].configuration(upsampling="fixed")
     config.data.name = "nyud_v2"
     config.data.train_split = "trainval"
     config.data.eval_split = "test"

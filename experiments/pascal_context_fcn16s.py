@@ -16,7 +16,7 @@ from fcn_jax.convert.nets import NETS
 
 
 def get_config() -> ConfigDict:
-    config = NETS["pascalcontext-fcn16s"].configuration(width=1.0, upsampling="fixed")
+    config = NETS["pascalcontext-fcn16s"].configuration(upsampling="fixed")
     config.steps = 400_000
     config.data.name = "pascal_context"
     config.init_from = "runs/pascal_context_fcn32s"

@@ -17,7 +17,7 @@ from fcn_jax.convert.nets import NETS
 
 
 def get_config() -> ConfigDict:
-    config = NETS["siftflow-fcn16s"].configuration(width=1.0, upsampling="fixed")
+    config = NETS["siftflow-fcn16s"].configuration(upsampling="fixed")
     config.data.name = "sift_flow"
     config.data.train_split = "trainval"
     config.data.eval_split = "test"

@@ -16,7 +16,7 @@ from fcn_jax.convert.nets import NETS
 
 
 def get_config() -> ConfigDict:
-    config = NETS["voc-fcn32s"].configuration(width=1.0, upsampling="fixed")
+    config = NETS["voc-fcn32s"].configuration(upsampling="fixed")
     config.steps = 20_000
     config.data.classes = ("person", "cat")
     config.init_from = "third_party_weights/vgg16"
