@@ -13,11 +13,13 @@ from ml_collections import ConfigDict, config_flags
 from fcn_jax import experiment
 from fcn_jax.config import Config
 from fcn_jax.experiment import Experiment
+from fcn_jax.shown import shortened
 
 PROGRAM = "python -m fcn_jax.main"
 _OVERRIDE = re.compile(r"--?(?:no)?config\.([^=]+)(=.*)?", re.DOTALL)
 _FLAG = re.compile(r"--?[A-Za-z]")
 _TEXTS = ("workdir", "checkpoint", "split")
+_KINDS = {bool: "True or False", int: "a whole number", float: "a number"}
 _FLAGS = (
     (
         "config",
@@ -80,7 +82,10 @@ def parse(arguments: Sequence[str]) -> Command:
     config_flags.DEFINE_config_dict(
         "config", config, flag_values=values, sys_argv=[PROGRAM, *words]
     )
-    _parse(values, words)
+    try:
+        _parse(values, words)
+    except flags.IllegalFlagValueError as error:
+        raise ValueError(_wrong_value(str(error), config)) from error
     return Command(
         experiment=found,
         config=values.config,
@@ -116,6 +121,8 @@ def _flag_values() -> flags.FlagValues:
 def _parse(values: flags.FlagValues, words: Sequence[str]) -> None:
     try:
         rest = values([PROGRAM, *words])[1:]
+    except flags.IllegalFlagValueError:
+        raise
     except (AttributeError, KeyError, TypeError, flags.Error) as error:
         raise ValueError(str(error)) from error
     if rest:
@@ -125,6 +132,18 @@ def _parse(values: flags.FlagValues, words: Sequence[str]) -> None:
             raise ValueError(  # as of a variable that a shell does not have
                 f"--{name} is given and empty; give it a value, or leave it out"
             )
+
+
+def _wrong_value(text: str, config: Config) -> str:
+    """What absl says of a value of another type, with the type that its key has."""
+    found = re.match(r"flag --config\.([^=]+)=(.*?): ", text, re.DOTALL)
+    own = dict(_values(config, "")).get(found[1]) if found else None
+    if found is None or type(own) not in _KINDS:
+        return text
+    return (
+        f"config.{found[1]} is {shortened(found[2])!r}; it must be "
+        f"{_KINDS[type(own)]}, as {own!r} is"
+    )
 
 
 def _without_config(arguments: Sequence[str]) -> tuple[str | None, list[str]]:

@@ -126,7 +126,7 @@ def run(
         status = EXIT_ERROR
     with contextlib.suppress(OSError), printing():
         pass  # drops what cannot be written
-    if argv is None:
+    if _is_own_process():
         _end_in_spite_of_threads(status or 0)
     sys.exit(status)
 
@@ -198,6 +198,15 @@ def _print_any_name() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _is_own_process() -> bool:
+    """Whether the process was started for a program of the package, as `python -m` does.
+
+    Else somebody goes on after SystemExit: a notebook's `%run`, or `runpy`.
+    """
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return spec is not None and spec.name.startswith("fcn_jax.")
 
 
 def _end_in_spite_of_threads(status: int) -> None:

@@ -122,3 +122,22 @@ def test_an_empty_value_is_not_the_default(flag, form):
         parse([TINY, form.format(flag)])
     with pytest.raises(ValueError, match=f"--{flag} is given and empty"):
         parse([f"--{flag}", "", TINY])
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("batch_size=abc", "config.batch_size is 'abc'; it must be a whole number"),
+        ("batch_size=2.5", "config.batch_size is '2.5'; it must be a whole number"),
+        (
+            "data.mirror=maybe",
+            "config.data.mirror is 'maybe'; it must be True or False",
+        ),
+        ("model.width=thin", "config.model.width is 'thin'; it must be a number"),
+    ],
+)
+def test_a_value_of_another_type_is_told_with_its_key(word, sentence):
+    """Oracle: the key, the value as given, and the type of the default, by hand."""
+    with pytest.raises(ValueError) as caught:
+        parse([TINY, f"--config.{word}"])
+    assert str(caught.value).startswith(sentence)

@@ -264,8 +264,9 @@ def test_a_thread_that_waits_for_ever_does_not_hold_the_end(tmp_path):
     """Oracle: a clock, with a thread that opens a pipe nobody writes."""
     os.mkfifo(tmp_path / "pipe")
     code = (
-        "import concurrent.futures, sys\n"
+        "import concurrent.futures, importlib.machinery, sys\n"
         "from fcn_jax import program\n"
+        "__spec__ = importlib.machinery.ModuleSpec('fcn_jax.main', None)\n"
         "program._LINGER_SECONDS = 0.5\n"
         "pool = concurrent.futures.ThreadPoolExecutor(1)\n"
         "def main(argv):\n"
@@ -277,6 +278,29 @@ def test_a_thread_that_waits_for_ever_does_not_hold_the_end(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stderr) == (2, "error: no more\n")
+
+
+def test_what_runs_a_program_within_itself_goes_on(tmp_path):
+    """Oracle: what is printed after the time that threads are given, as in a notebook."""
+    code = (
+        "import runpy, sys, time\n"
+        "from fcn_jax import program\n"
+        "program._LINGER_SECONDS = 0.1\n"
+        "sys.argv = ['train']\n"
+        "try:\n"
+        "    runpy.run_module('fcn_jax.experiment', run_name='__main__')\n"
+        "except SystemExit as ended:\n"
+        "    time.sleep(0.5)\n"
+        "    print('went on after', ended.code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert done.stdout == "went on after 2\n"
 
 
 def test_interrupt_ends_with_130(capsys):

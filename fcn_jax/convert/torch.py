@@ -15,12 +15,14 @@ from zipfile import ZipInfo
 
 import ml_dtypes
 import numpy as np
+from absl import logging
 
 from fcn_jax.convert.archive import Members, damaged, list_members
 from fcn_jax.convert.foreign import MOST_ARRAYS, Foreign, WeightFileError
 from fcn_jax.convert.pickles import read_pickle
 from fcn_jax.convert.tensors import MAKERS, Dictionary, Storage, Tensor, reference
 from fcn_jax.convert.wrappers import has_first_layer, unwrapped
+from fcn_jax.shown import shown
 
 LEGACY_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 """The pickle of torch.serialization.MAGIC_NUMBER, with which the old layout begins."""
@@ -135,17 +137,23 @@ def _wrapped(content: Any) -> dict[Any, Any] | None:
     """The dictionary in another that is, or has, the state dictionary."""
     if not isinstance(content, dict):
         return None
-    for wrapper in _WRAPPERS:
-        if isinstance(content.get(wrapper), dict):
-            return content[wrapper]
-    inner = [
-        value
-        for value in content.values()
-        if isinstance(value, dict)
+    nets = {
+        key: value
+        for key, value in content.items()
+        if isinstance(key, str)
+        and isinstance(value, dict)
         and all(isinstance(name, str) for name in value)
         and has_first_layer(value)
-    ]
-    return inner[0] if len(inner) == 1 else None
+    }
+    for wrapper in _WRAPPERS:
+        if isinstance(content.get(wrapper), dict):
+            others = ", ".join(shown(key) for key in nets if key != wrapper)
+            if others:
+                logging.warning(
+                    "the net under %r is read, and not those under %s", wrapper, others
+                )
+            return content[wrapper]
+    return next(iter(nets.values())) if len(nets) == 1 else None
 
 
 def _kind(value: Any) -> str:

@@ -128,3 +128,15 @@ def test_empty_tensors(zipped, tmp_path):
     }
     for name, tensor in tensors().items():
         np.testing.assert_array_equal(found[name], tensor.numpy())
+
+
+def test_of_two_nets_it_is_said_which_is_read(tmp_path, caplog):
+    """Oracle: the tensors of the first, and the key of the second in the log."""
+    averaged = {name: 2 * tensor for name, tensor in tensors().items()}
+    torch.save({"ema": averaged, "model": tensors()}, tmp_path / "a")
+    check(tmp_path / "a")
+    assert "the net under 'model' is read, and not those under 'ema'" in caplog.text
+    caplog.clear()
+    torch.save({"model": tensors(), "optimizer": adam()}, tmp_path / "a")
+    check(tmp_path / "a")
+    assert not caplog.text
