@@ -349,7 +349,9 @@ def test_pictures_of_equal_names_are_refused(trained, tmp_path):
         f"--checkpoint={trained[0]}", f"--output={tmp_path / 'out'}", tmp_path
     )
     assert result.returncode == 2
-    assert "pictures of equal names" in result.stderr
+    assert "a.jpg" in result.stderr
+    assert "a.png, so one would overwrite the other" in result.stderr
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("flag", ["checkpoint", "output"])

@@ -11,6 +11,7 @@ COUNTS = {"h5": 100, "pth": 500}
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # jax's, once it is loaded
 def test_damaged_files_are_refused_or_read(reader):
     """Oracle: the errors of this package, printable sentences, limits; both occur."""
     pytest.importorskip({"pth": "torch", "mat": "scipy"}.get(reader, "numpy"))
