@@ -106,6 +106,7 @@ def run(
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = DEBUG_FLAG in arguments
     arguments = [argument for argument in arguments if argument != DEBUG_FLAG]
+    stopped_by_signal = False
     try:
         with _no_interrupt_lost():
             status = main([located_argument(argument) for argument in arguments])
@@ -116,7 +117,7 @@ def run(
         status = EXIT_INTERRUPTED
     except Stopped as stopped:
         _say(f"stopped: {stopped}")
-        status = stopped.status
+        status, stopped_by_signal = stopped.status, True
     except Exception as error:
         if machine_failure(error) is None and not isinstance(error, _REPORTED):
             raise
@@ -127,6 +128,10 @@ def run(
     with contextlib.suppress(OSError), printing():
         pass  # drops what cannot be written
     if _is_own_process():
+        if stopped_by_signal:
+            # All is saved and closed; threads that a signal met at their start can crash
+            # the interpreter where it takes itself apart.
+            os._exit(status)
         _end_in_spite_of_threads(status or 0)
     sys.exit(status)
 
