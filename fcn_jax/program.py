@@ -131,7 +131,7 @@ def run(
         if stopped_by_signal:
             # All is saved and closed; threads that a signal met at their start can crash
             # the interpreter where it takes itself apart.
-            os._exit(status)
+            os._exit(status or 0)
         _end_in_spite_of_threads(status or 0)
     sys.exit(status)
 
