@@ -3,6 +3,7 @@
 In the place of the network is the brightness of red, so that every label is known.
 """
 
+import socket
 import struct
 
 import jax
@@ -147,7 +148,7 @@ def test_whatever_goes_wrong_with_a_picture_is_its_own_line(tmp_path, capsys):
         "f_deep.tif": "16 bits a channel",
         "g_pages.tif": "several pages",
         "h_small.png": "too small",
-        "i_empty.jpg": "not a readable",
+        "i_empty.jpg": "is empty",
         "j_heic.jpg": "content is HEIC",
         "k_bomb.png": "MB in memory",
     }
@@ -190,7 +191,7 @@ def test_what_a_killed_run_left_is_removed(tmp_path, capsys):
     (tmp_path / "a.png").write_bytes(encoded(photo(0)))
     below = tmp_path / "out" / "day"
     below.mkdir(parents=True)
-    left = below / "b.png.partial-999999999"
+    left = below / f"b.png.partial-{socket.gethostname()}-999999999"
     for path in (left, below / "b.png"):
         path.write_bytes(encoded(photo(1)))
     run(tmp_path, tmp_path / "a.png", capsys=capsys)
