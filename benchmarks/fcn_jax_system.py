@@ -39,7 +39,7 @@ def make(
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax
 
-    from fcn_jax.compilation import give_memory_back
+    from fcn_jax.runtime.compilation import give_memory_back
 
     give_memory_back()
     jax.config.update("jax_enable_compilation_cache", bool(setting.cache))
@@ -61,10 +61,10 @@ class _System:
     ):
         import jax
 
-        from fcn_jax import sharding
         from fcn_jax.config import ILSVRC_MEAN
         from fcn_jax.models.build import build_fcn
-        from fcn_jax.preprocessing import Preprocessing
+        from fcn_jax.models.preprocessing import Preprocessing
+        from fcn_jax.runtime import sharding
 
         self.case, self.setting = case, setting
         self.device = jax.devices()[0]
@@ -81,7 +81,7 @@ class _System:
         """Copies that jax owns, made one after the other."""
         import jax
 
-        from fcn_jax.paths import unflatten
+        from fcn_jax.params.paths import unflatten
 
         copy = jax.jit(lambda value: value + 0, out_shardings=self.everywhere)
         values = load_weights(self.case.net, weights)
@@ -126,8 +126,8 @@ class Inference(_System):
         super().__init__(*args)
         import jax
 
-        from fcn_jax.compilation import compiler_options
-        from fcn_jax.preprocessing import preprocess
+        from fcn_jax.models.preprocessing import preprocess
+        from fcn_jax.runtime.compilation import compiler_options
 
         @partial(jax.jit, compiler_options=compiler_options(self.setting.device))
         def forward(params: Any, inputs: Any, sizes: Any) -> Any:
@@ -156,8 +156,8 @@ class Evaluation(_System):
 
     def __init__(self, *args: Any):
         super().__init__(*args)
-        from fcn_jax import sharding
-        from fcn_jax.evaluate import make_evaluation_step
+        from fcn_jax.evaluation.evaluate import make_evaluation_step
+        from fcn_jax.runtime import sharding
 
         placement = sharding.split_images(self.mesh, axis=0)
         self.placed = sharding.put_batch(self.batch(), placement)
@@ -180,10 +180,11 @@ class Training(_System):
 
     def __init__(self, *args: Any):
         super().__init__(*args)
-        from fcn_jax import optim, sharding
         from fcn_jax.config import CAFFE_MULTIPLIERS
-        from fcn_jax.state import create_state
-        from fcn_jax.update import make_train_step
+        from fcn_jax.runtime import sharding
+        from fcn_jax.training import optim
+        from fcn_jax.training.state import create_state
+        from fcn_jax.training.train_step import make_train_step
 
         schedule = optim.make_schedule(
             "fixed", learning_rate=LEARNING_RATE, total_steps=1000
@@ -230,8 +231,8 @@ class Training(_System):
         Raises:
             RunError: if anything is not finite.
         """
-        from fcn_jax.follower import check_finite
-        from fcn_jax.state import flat_arrays
+        from fcn_jax.training.follower import check_finite
+        from fcn_jax.training.state import flat_arrays
 
         outputs = {"loss": np.asarray(check_finite(1, self.result))}
         for path, value in flat_arrays(self.state.opt_state).items():

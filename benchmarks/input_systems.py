@@ -58,7 +58,7 @@ class Ours(Reading):
     def __init__(
         self, folder: Path, batch: int, canvas: tuple[int, int], workers: int = 0
     ):
-        from fcn_jax.data.sources import open_source
+        from fcn_jax.data.sources.catalog import open_source
 
         self.source = open_source("folder", "val", folder=str(folder))
         self.images = len(self.source)
@@ -66,7 +66,7 @@ class Ours(Reading):
 
     def batches(self) -> Iterable[tuple[Any, Any]]:
         """Of the split, in order."""
-        from fcn_jax.data.pipeline import evaluation_batches
+        from fcn_jax.data.pipeline.batches import evaluation_batches
 
         for batch in evaluation_batches(
             self.source,

@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.input_systems import WORKERS, Ours, Torch
 from benchmarks.pictures import draw_folder
 from benchmarks.processes import turn
-from fcn_jax.program import Parser, run
+from fcn_jax.runtime.cli import Parser, run
 
 CANVAS = (500, 500)
 BATCH = 4

@@ -23,7 +23,7 @@ from benchmarks.cases import TASKS, Case, Setting, create_weights
 from benchmarks.nets import NETS
 from benchmarks.processes import alone
 from benchmarks.race import Pace, Race
-from fcn_jax.program import Parser, run
+from fcn_jax.runtime.cli import Parser, run
 
 SIZES = ("program", "given", "none")
 

@@ -12,7 +12,7 @@ of the depth, are the mean over those of the colours.
 
 from ml_collections import ConfigDict
 
-from fcn_jax.convert.nets import NETS
+from fcn_jax.models.published import NETS
 
 
 def get_config() -> ConfigDict:

@@ -11,7 +11,7 @@ Starts from runs/nyud_fcn32s_color and runs/nyud_fcn32s_hha, score layers includ
 
 from ml_collections import ConfigDict
 
-from fcn_jax.convert.nets import NETS
+from fcn_jax.models.published import NETS
 
 
 def get_config() -> ConfigDict:

@@ -12,7 +12,7 @@ has them, blue first, onto disparity, height and angle; hence the reversed chann
 
 from ml_collections import ConfigDict
 
-from fcn_jax.convert.nets import NETS
+from fcn_jax.models.published import NETS
 
 
 def get_config() -> ConfigDict:

@@ -12,7 +12,7 @@ Starts from third_party_weights/vgg16.
 
 from ml_collections import ConfigDict
 
-from fcn_jax.convert.nets import NETS
+from fcn_jax.models.published import NETS
 
 
 def get_config() -> ConfigDict:

@@ -1,6 +1,6 @@
 """What `python -m fcn_jax` says: the package has four programs."""
 
-from fcn_jax.program import no_program, run
+from fcn_jax.runtime.cli import no_program, run
 
 if __name__ == "__main__":
     run(

@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 from ml_collections import ConfigDict
 from ml_collections.config_dict import FieldReference
 
-from fcn_jax.config_values import DATA_SETS, check_values, one_of, require
-from fcn_jax.locations import all_located, located
-from fcn_jax.shown import shown
+from fcn_jax.runtime.locations import all_located, located
+from fcn_jax.runtime.plain_values import DATA_SETS, check_values, one_of, require
+from fcn_jax.runtime.shown import shown
 
 Config: TypeAlias = Any
 """A locked ConfigDict of the keys below; Any, because they are attributes of it."""

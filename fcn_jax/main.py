@@ -7,28 +7,28 @@ The work directory is the run: the same command again continues it. Without
 
 from pathlib import Path
 
-from fcn_jax import command_line
-from fcn_jax.clock import StartClock
-from fcn_jax.command_line import Command
-from fcn_jax.compilation import (
+from fcn_jax.config import Config, initial_checkpoints, located_config, validate
+from fcn_jax.launch import flags
+from fcn_jax.launch.flags import Command
+from fcn_jax.launch.run_name import default_workdir
+from fcn_jax.runtime.cli import run, set_up_logging
+from fcn_jax.runtime.compilation import (
     give_memory_back,
     keep_compiled_programs,
     request_deterministic,
 )
-from fcn_jax.config import Config, initial_checkpoints, located_config, validate
-from fcn_jax.devices import start_devices
-from fcn_jax.locations import located, refuse_file
-from fcn_jax.program import run, set_up_logging
-from fcn_jax.run_name import default_workdir
+from fcn_jax.runtime.devices import start_devices
+from fcn_jax.runtime.locations import located, refuse_file
+from fcn_jax.runtime.timing import StartClock
 
 
 def main(arguments: list[str]) -> None:
     """Parse the flags and hand over to a program."""
     clock = StartClock()
     if {"--help", "-h"} & set(arguments):
-        print(command_line.usage(__doc__ or ""))
+        print(flags.usage(__doc__ or ""))
         return
-    command = command_line.parse(arguments)
+    command = flags.parse(arguments)
     set_up_logging()
     config = located_config(command.config)
     directory = Path(
@@ -45,11 +45,11 @@ def main(arguments: list[str]) -> None:
 
     # Imported late, so that --help and a mistake answer at once.
     if command.mode == "train":
-        from fcn_jax.train import train
+        from fcn_jax.training.loop import train
 
         train(config, directory, clock)
         return
-    from fcn_jax.evaluate import evaluate
+    from fcn_jax.evaluation.evaluate import evaluate
 
     target = directory if command.workdir or not command.checkpoint else stored
     evaluate(config, target, stored, command.split or config.data.eval_split, clock)

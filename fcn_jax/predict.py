@@ -20,27 +20,27 @@ import numpy as np
 from absl import logging
 from rich.progress import track
 
-from fcn_jax import files, terminal
-from fcn_jax.clock import StartClock
-from fcn_jax.compilation import give_memory_back, keep_compiled_programs
-from fcn_jax.data.buckets import Canvas, picture_canvases
-from fcn_jax.data.images import PICTURE_FORMATS, image_size, read_color
-from fcn_jax.devices import start_devices
-from fcn_jax.locations import refuse_file
-from fcn_jax.memory import refuse_more
-from fcn_jax.overlap import in_threads
-from fcn_jax.picture_folders import Picture, find_pictures
-from fcn_jax.pictures import (
+from fcn_jax.data.decoding.images import PICTURE_FORMATS, image_size, read_color
+from fcn_jax.data.pipeline.buckets import Canvas, picture_canvases
+from fcn_jax.inference.image_files import (
     refuse_overwriting,
     write_label_map,
     write_overlay,
     write_scores,
 )
-from fcn_jax.program import Parser, error_sentence, run, set_up_logging
+from fcn_jax.inference.picture_folders import Picture, find_pictures
+from fcn_jax.runtime import atomic, terminal
+from fcn_jax.runtime.cli import Parser, error_sentence, run, set_up_logging
+from fcn_jax.runtime.compilation import give_memory_back, keep_compiled_programs
+from fcn_jax.runtime.concurrency import in_threads
+from fcn_jax.runtime.devices import start_devices
+from fcn_jax.runtime.locations import refuse_file
+from fcn_jax.runtime.memory import refuse_more
+from fcn_jax.runtime.timing import StartClock
 
 if TYPE_CHECKING:
-    from fcn_jax.classify import Classifier
-    from fcn_jax.segment import Segmenter
+    from fcn_jax.inference.classifier import Classifier
+    from fcn_jax.inference.segmenter import Segmenter
 
 __all__ = ["Classifier", "Segmenter"]
 
@@ -53,11 +53,11 @@ WRITE_BEHIND = 1  # pictures, besides the one that is written
 def __getattr__(name: str) -> Any:
     """The two classes, when they are asked for: jax takes a second, --help should not."""
     if name == "Segmenter":
-        from fcn_jax.segment import Segmenter
+        from fcn_jax.inference.segmenter import Segmenter
 
         return Segmenter
     if name == "Classifier":
-        from fcn_jax.classify import Classifier
+        from fcn_jax.inference.classifier import Classifier
 
         return Classifier
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -106,7 +106,7 @@ def main(arguments: list[str]) -> int:
     give_memory_back()
     stages = (_classifying if options.classify else _labelling)(options, found.pictures)
     output.mkdir(parents=True, exist_ok=True)
-    files.remove_unfinished(output, alone=False)
+    atomic.remove_unfinished(output, alone=False)
     failed = []
     for outcome in _overlapping(found.pictures, stages, clock):
         if isinstance(outcome, Failure):
@@ -192,7 +192,7 @@ def _sentence(file: Path, error: Exception) -> str:
 
 
 def _labelling(options: argparse.Namespace, pictures: Sequence[Picture]) -> Stages:
-    from fcn_jax.segment import Segmentation, Segmenter
+    from fcn_jax.inference.segmenter import Segmentation, Segmenter
 
     segmenter = Segmenter.load(options.checkpoint, _canvases(pictures))
     if segmenter.inputs != ("color",):
@@ -247,7 +247,7 @@ def _size(picture: Picture) -> tuple[int, int]:
 
 
 def _classifying(options: argparse.Namespace, pictures: Sequence[Picture]) -> Stages:
-    from fcn_jax.classify import Classifier, write_classes
+    from fcn_jax.inference.classifier import Classifier, write_classes
 
     classifier = Classifier.load(options.checkpoint)
     output = Path(options.output)

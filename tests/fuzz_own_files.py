@@ -25,15 +25,17 @@ from unittest import mock
 
 import rich.console
 
-from fcn_jax import assembly, checkpoint, restored
 from fcn_jax import config as configuration
-from fcn_jax.checkpoint import CheckpointStore
-from fcn_jax.convert.nets import NETS
+from fcn_jax import experiment
+from fcn_jax.checkpoints import restored
+from fcn_jax.checkpoints import store as checkpoint
+from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.data.labels import VOC
-from fcn_jax.preprocessing import Preprocessing
-from fcn_jax.program import RunError, error_sentence
-from fcn_jax.runlog import RunLog
-from fcn_jax.workdir import check_resume, run_configuration, store_config
+from fcn_jax.models.preprocessing import Preprocessing
+from fcn_jax.models.published import NETS
+from fcn_jax.runs.runlog import RunLog
+from fcn_jax.runs.workdir import check_resume, run_configuration, store_config
+from fcn_jax.runtime.cli import RunError, error_sentence
 
 LONGEST_SENTENCE = 1500
 TOLD = 1000  # executions between lines of progress
@@ -254,7 +256,7 @@ def fuzz(reader: str, executions: int, seed: int = 0) -> dict[str, int]:
     counts = {"read": 0, "refused": 0}
     with (
         tempfile.TemporaryDirectory() as folder,
-        mock.patch.object(assembly, "abstract", remembering(assembly.abstract)),
+        mock.patch.object(experiment, "abstract", remembering(experiment.abstract)),
     ):
         seeds = make_seeds(Path(folder))
         for index in range(executions):

@@ -17,8 +17,8 @@ import jax
 import numpy as np
 
 from fcn_jax.data.labels import VOC, Classes
-from fcn_jax.preprocessing import Preprocessing
-from fcn_jax.segment import Segmenter
+from fcn_jax.inference.segmenter import Segmenter
+from fcn_jax.models.preprocessing import Preprocessing
 
 
 class OneConvolution:

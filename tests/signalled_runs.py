@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fcn_jax import checkpoint
+from fcn_jax.checkpoints import store
 
 TINY = f"--config={Path(__file__).parent / 'tiny.py'}"
 CHAIN = 7  # signals that end one run
@@ -114,7 +114,7 @@ def check_stopped(workdir: Path, status: int, number: int, messages: str) -> str
     folder = workdir / "checkpoints"
     saved = 0
     if folder.is_dir() and any(path.name.isdecimal() for path in folder.iterdir()):
-        saved = checkpoint.load(workdir, which="newest").step
+        saved = store.load(workdir, which="newest").step
     if max(steps, default=0) > saved:
         return f"{max(steps)} updates were done and {saved} are saved"
     return ""
@@ -125,7 +125,7 @@ def check_same(workdir: Path, whole: Path) -> str:
     if logged(workdir) != logged(whole):
         return "other rows"
     ours, theirs = (
-        checkpoint.load(own, which="newest", optimizer=True) for own in (workdir, whole)
+        store.load(own, which="newest", optimizer=True) for own in (workdir, whole)
     )
     if (ours.step, ours.mean_iu) != (theirs.step, theirs.mean_iu):
         return "another last checkpoint"

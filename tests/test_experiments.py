@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from fcn_jax import assembly
 from fcn_jax import config as configuration
-from fcn_jax.paths import flatten
+from fcn_jax import experiment
+from fcn_jax.params.paths import flatten
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 FILES = sorted(EXPERIMENTS.glob("*.py"))
@@ -36,18 +36,18 @@ def test_experiment_builds(path, argument):
     config = load(path, argument)
     configuration.validate(config)
     assert config.is_locked
-    model = assembly.network(config, {"semantic": 5})
-    records = assembly.preprocessing(config)
+    model = experiment.network(config, {"semantic": 5})
+    records = experiment.preprocessing(config)
     inputs = {
         name: jnp.zeros((1, 65, 70, channels))
-        for name, channels in assembly.channels(records).items()
+        for name, channels in experiment.channels(records).items()
     }
     maps, variables = jax.eval_shape(
         lambda: model.init_with_output(jax.random.key(0), inputs, train=False)
     )
     params = variables["params"]
     assert maps["semantic"].values.shape == (1, 65, 70, 5)
-    optimizer = assembly.optimizer(config, params)
+    optimizer = experiment.optimizer(config, params)
     state = jax.eval_shape(optimizer.init, params)
     updates, _ = jax.eval_shape(optimizer.update, params, state, params)
     assert {k: v.shape for k, v in flatten(updates).items()} == {

@@ -73,11 +73,15 @@ def test_a_wheel_holds_every_module(built):
 
 def test_an_installed_copy_finds_them(built, monkeypatch):
     """Oracle: the package in its own directory, where nothing lies beside it."""
-    from fcn_jax import experiment, shipped
     from fcn_jax.convert import manifest
+    from fcn_jax.launch import experiment_files
+    from fcn_jax.runtime import shipped
 
     here = manifest.default_manifest()
     monkeypatch.setattr(shipped.resources, "files", lambda name: built.parent / name)
-    assert experiment.find("quickstart").file == built / "experiments" / "quickstart.py"
+    assert (
+        experiment_files.find("quickstart").file
+        == built / "experiments" / "quickstart.py"
+    )
     assert manifest.default_manifest() == here
     assert here

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fcn_jax import assembly
+from fcn_jax import experiment
 from fcn_jax.convert.target import convert_file
 from fcn_jax.data.builders.dataset import prepare
-from fcn_jax.data.sources import published
-from fcn_jax.train import train
+from fcn_jax.data.sources.catalog import published
+from fcn_jax.training.loop import train
 from tests.convert.caffemodel_writer import caffemodel
 from tests.convert.narrow_vgg16 import WIDTH, vgg16_caffemodel
 from tests.data import paper_trees, voc_trees
@@ -145,7 +145,7 @@ def _check_first_update(config: Any, workdir: Path, *, near: float) -> None:
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     (row,) = [row for row in rows if row["split"] == "train"]
-    parts = assembly.assemble(config)
+    parts = experiment.assemble(config)
     expected = sum(math.log(len(own)) for own in parts.outputs.values())
     found = row.get("loss_per_pixel", row["loss"])
     assert found == pytest.approx(expected, rel=near)

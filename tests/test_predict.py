@@ -14,14 +14,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn_jax import assembly, predict, restored, segment
 from fcn_jax import config as configuration
-from fcn_jax.checkpoint import CheckpointStore
+from fcn_jax import experiment, predict
+from fcn_jax.checkpoints import restored
+from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.data.labels import VOC, Classes
-from fcn_jax.picture_folders import find_pictures
+from fcn_jax.inference import segmenter as segment
+from fcn_jax.inference.picture_folders import find_pictures
+from fcn_jax.models.preprocessing import preprocess
 from fcn_jax.predict import Segmenter
-from fcn_jax.preprocessing import preprocess
-from fcn_jax.state import flat_arrays
+from fcn_jax.training.state import flat_arrays
 
 CLASSES = Classes(VOC.names[:4], VOC.palette[:4])
 
@@ -32,7 +34,7 @@ def trained(tmp_path_factory) -> tuple[Path, dict, object]:
     config = configuration.base()
     config.model.width = 1 / 16
     config.model.stride = 8
-    model = assembly.network(config, {"semantic": len(CLASSES)})
+    model = experiment.network(config, {"semantic": len(CLASSES)})
     rng = np.random.default_rng(1)
     shapes = jax.eval_shape(
         lambda: model.init(
@@ -43,7 +45,7 @@ def trained(tmp_path_factory) -> tuple[Path, dict, object]:
         lambda s: rng.normal(0, 0.2, s.shape).astype(np.float32), shapes
     )
     directory = tmp_path_factory.mktemp("weights")
-    records = assembly.preprocessing(config)
+    records = experiment.preprocessing(config)
     CheckpointStore(directory).save(
         5,
         params=flat_arrays(params),
@@ -78,7 +80,7 @@ def test_scores_are_the_networks_on_the_image_alone(trained):
     """Oracle: the network applied to the unpadded image."""
     directory, params, model = trained
     config = configuration.base()
-    records = assembly.preprocessing(config)
+    records = experiment.preprocessing(config)
     segmenter = Segmenter.load(directory)
 
     @jax.jit
@@ -326,7 +328,7 @@ def test_an_image_that_the_net_cannot_take_is_refused():
     config.model.backbone = "alexnet"
     config.model.padding = "same"
     config.model.width = 1 / 16
-    records = assembly.preprocessing(config)
+    records = experiment.preprocessing(config)
     own = restored.fcn(
         {
             "config": configuration.to_dict(config),

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn_jax import predict, segment
+from fcn_jax import predict
 from fcn_jax.data.labels import VOC, Classes
+from fcn_jax.inference import segmenter
 from tests.data.image_bytes import encoded, exif, orientation, png_of, with_exif
 
 CLASSES = Classes(VOC.names[:4], VOC.palette[:4])
@@ -55,7 +56,7 @@ class Network:
 
 @pytest.fixture(autouse=True)
 def _network(monkeypatch):
-    monkeypatch.setattr(segment.Segmenter, "load", lambda *_: Network())
+    monkeypatch.setattr(segmenter.Segmenter, "load", lambda *_: Network())
     for name in ("keep_compiled_programs", "give_memory_back", "set_up_logging"):
         monkeypatch.setattr(predict, name, lambda: None)
 
@@ -202,7 +203,7 @@ def test_what_a_killed_run_left_is_removed(tmp_path, capsys):
 
 def test_pictures_that_need_too_much_are_refused_unread(tmp_path, capsys, monkeypatch):
     """Oracle: 16 bytes for each pixel of the header, by hand."""
-    monkeypatch.setattr("fcn_jax.memory.available", lambda: 16 * 6 * 9)
+    monkeypatch.setattr("fcn_jax.runtime.memory.available", lambda: 16 * 6 * 9)
     (tmp_path / "a.png").write_bytes(encoded(photo(0, 6, 9)))
     (tmp_path / "b.png").write_bytes(encoded(photo(1, 7, 9)))
     status, _, errors, maps = run(

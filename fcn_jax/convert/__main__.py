@@ -10,10 +10,10 @@ import argparse
 import os
 from pathlib import Path
 
-from fcn_jax import terminal
-from fcn_jax.devices import start_devices
-from fcn_jax.locations import refuse_file
-from fcn_jax.program import Parser, run, set_up_logging
+from fcn_jax.runtime import terminal
+from fcn_jax.runtime.cli import Parser, run, set_up_logging
+from fcn_jax.runtime.devices import start_devices
+from fcn_jax.runtime.locations import refuse_file
 
 WIDE = 200
 """Columns of a table that no terminal shows."""
@@ -47,7 +47,7 @@ def _convert(arguments: list[str]) -> int:
     # Imported late, so that --help, --list and a mistake answer at once: jax takes a
     # second.
     from fcn_jax.convert.target import convert_file
-    from fcn_jax.data.class_list import read_class_list
+    from fcn_jax.data.folder.class_list import read_class_list
 
     set_up_logging()
     start_devices()
@@ -70,7 +70,7 @@ def _convert(arguments: list[str]) -> int:
 
 def _inspect(arguments: list[str]) -> int:
     from fcn_jax.convert.inspect import print_description
-    from fcn_jax.convert.reading import open_weights
+    from fcn_jax.convert.readers.open_weights import open_weights
 
     parser = Parser(
         prog="python -m fcn_jax.convert inspect",

@@ -11,14 +11,14 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from fcn_jax.convert import kernels
-from fcn_jax.convert.caffe_names import Blob, blob_of
-from fcn_jax.convert.foreign import Foreign, WeightFileError
-from fcn_jax.convert.nets import Net
-from fcn_jax.convert.origins import Origin
+from fcn_jax.convert.layouts import kernels
+from fcn_jax.convert.layouts.caffe_names import Blob, blob_of
+from fcn_jax.convert.layouts.origins import Origin
+from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
+from fcn_jax.convert.readers.wrappers import prefixes_of_nets
 from fcn_jax.convert.report import Copied
-from fcn_jax.convert.wrappers import prefixes_of_nets
 from fcn_jax.models.build import AT_ONCE_SCALES, SCORED
+from fcn_jax.models.published import Net
 
 FULLY_CONNECTED = ("fc6", "fc7", "fc8", "loss3/classifier")
 SHOWN = 12

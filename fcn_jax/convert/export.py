@@ -17,19 +17,20 @@ from typing import Any
 
 import numpy as np
 
-from fcn_jax import assembly, restored
-from fcn_jax.checkpoint import Checkpoint, load
+from fcn_jax import experiment
+from fcn_jax.checkpoints import restored
+from fcn_jax.checkpoints.restored import Trained
+from fcn_jax.checkpoints.store import Checkpoint, load
 from fcn_jax.config import Config, from_dict
-from fcn_jax.convert.caffe_names import Blob, blob_of
 from fcn_jax.convert.exported import at_once_sentence, description, fixed_factors
-from fcn_jax.convert.torch import METADATA
-from fcn_jax.files import whole_file
+from fcn_jax.convert.layouts.caffe_names import Blob, blob_of
+from fcn_jax.convert.readers.torch import METADATA
 from fcn_jax.layers.upsample import bilinear_kernel
-from fcn_jax.paths import flatten
-from fcn_jax.preprocessing import Preprocessing
-from fcn_jax.program import no_program, remedy, run
-from fcn_jax.restored import Trained
-from fcn_jax.state import parameter_shapes
+from fcn_jax.models.preprocessing import Preprocessing
+from fcn_jax.params.paths import flatten
+from fcn_jax.runtime.atomic import whole_file
+from fcn_jax.runtime.cli import no_program, remedy, run
+from fcn_jax.training.state import parameter_shapes
 
 Write = Callable[[Path, Mapping[str, np.ndarray], Mapping[str, str]], None]
 """(file, float32 arrays by name, metadata): writes them."""
@@ -127,8 +128,8 @@ def _tensors(found: Checkpoint, own: Trained, config: Config) -> dict[str, np.nd
     learning = config.copy_and_resolve_references().unlock()
     learning.model.upsampling = "learned"
     counts = {name: len(classes) for name, classes in own.outputs.items()}
-    model = assembly.network(learning, counts)
-    shapes = flatten(parameter_shapes(model, assembly.channels(own.records)))
+    model = experiment.network(learning, counts)
+    shapes = flatten(parameter_shapes(model, experiment.channels(own.records)))
     streams = {stream.name: stream.inputs for stream in own.model.streams}
     tensors = {}
     for path in sorted(shapes, key=lambda path: path.startswith("head.")):
@@ -173,7 +174,7 @@ def _reading_bgr(
 def _metadata(config: Config, own: Trained, source: str, step: int) -> dict[str, str]:
     """What a .safetensors file says of its net; values are text, most of them JSON."""
     trunk: Any = own.model.streams[0].backbone()
-    maps = assembly.score_maps(own.model, own.records)
+    maps = experiment.score_maps(own.model, own.records)
     configuration = config.model.to_dict() | {
         "dropout_rate": trunk.dropout_rate,
         "factors": fixed_factors(config),

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fcn_jax import assembly
+from fcn_jax import experiment
 from fcn_jax.config import Config, base, validate
-from fcn_jax.config_values import is_number
-from fcn_jax.convert.foreign import Foreign, WeightFileError
-from fcn_jax.convert.nets import NETS, Net
+from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
 from fcn_jax.data.labels import Classes
 from fcn_jax.models.build import AT_ONCE_SCALES, SCORED
-from fcn_jax.preprocessing import Preprocessing
-from fcn_jax.shown import shown
+from fcn_jax.models.preprocessing import Preprocessing
+from fcn_jax.models.published import NETS, Net
+from fcn_jax.runtime.plain_values import is_number
+from fcn_jax.runtime.shown import shown
 
 ORIGIN = "wkentaro"
 """Of `origins.ORIGINS`: whose names and layout an exported file has."""
@@ -144,7 +144,7 @@ def _check_facts(exported: Exported) -> None:
     net = exported.net
     counts = {name: len(own) for name, own in net.outputs.items()}
     config = net.configuration(upsampling=net.upsampling)
-    maps = assembly.score_maps(net.build(counts), net.preprocessing)
+    maps = experiment.score_maps(net.build(counts), net.preprocessing)
     crops = {name: list(found.geometry.crops) for name, found in maps.items()}
     for key, own in (("factors", fixed_factors(config)), ("crops", crops)):
         if exported.facts[key] != own:

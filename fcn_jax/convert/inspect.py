@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fcn_jax.convert.foreign import Foreign
-from fcn_jax.program import no_program, run
+from fcn_jax.convert.readers.weight_file import Foreign
+from fcn_jax.runtime.cli import no_program, run
 
 _CHUNK = 2**18  # values that are float64 at a time
 

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fcn_jax import shipped
-from fcn_jax.convert.origins import ORIGINS
+from fcn_jax.convert.layouts.origins import ORIGINS
+from fcn_jax.runtime import shipped
 
 DIGITS = {"sha256": 64, "sha256_prefix": 8, "sha1": 40, "md5": 32}
 """Hexadecimal digits of each kind of checksum, the strongest first."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fcn_jax.convert.foreign import printable
+from fcn_jax.convert.readers.weight_file import printable
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fcn_jax.checkpoint import CheckpointStore
+from fcn_jax.checkpoints.restored import CLASSIFIER
+from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.config import to_dict
 from fcn_jax.convert import manifest
 from fcn_jax.convert.conversion import Conversion, convert
@@ -19,22 +20,21 @@ from fcn_jax.convert.exported import (
     read_exported,
     refuse_contradictions,
 )
-from fcn_jax.convert.first_layer import contradiction, unusual_size
-from fcn_jax.convert.foreign import Foreign, WeightFileError
-from fcn_jax.convert.nets import NETS, Net
-from fcn_jax.convert.origins import ORIGINS, Origin, detect, refuse_other_nets
-from fcn_jax.convert.reading import open_weights
-from fcn_jax.convert.rename import renamed
+from fcn_jax.convert.layouts.first_layer import contradiction, unusual_size
+from fcn_jax.convert.layouts.origins import ORIGINS, Origin, detect, refuse_other_nets
+from fcn_jax.convert.layouts.rename import renamed
+from fcn_jax.convert.readers.open_weights import open_weights
+from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
 from fcn_jax.convert.report import Report
-from fcn_jax.convert.surgery import Rules
 from fcn_jax.data.imagenet import imagenet_classes
 from fcn_jax.data.labels import Classes
-from fcn_jax.files import whole_directory
-from fcn_jax.locations import located
 from fcn_jax.models.classifier import OUTPUT, OWN_SIZE
-from fcn_jax.paths import flatten
-from fcn_jax.restored import CLASSIFIER
-from fcn_jax.state import parameter_shapes
+from fcn_jax.models.published import NETS, Net
+from fcn_jax.params.paths import flatten
+from fcn_jax.params.surgery import Rules
+from fcn_jax.runtime.atomic import whole_directory
+from fcn_jax.runtime.locations import located
+from fcn_jax.training.state import parameter_shapes
 
 IMAGENET = 1000
 PROBE = max(OWN_SIZE.values())

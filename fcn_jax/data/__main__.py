@@ -19,17 +19,17 @@ from pathlib import Path
 from rich.markup import escape
 from rich.progress import Progress
 
-from fcn_jax import files, terminal
-from fcn_jax.data import scan
-from fcn_jax.data.check import check_folder, print_report
-from fcn_jax.data.check_splits import check_splits, print_splits
 from fcn_jax.data.importing.command import add_import, run_import
-from fcn_jax.data.prepared import prepared_root, recorded_counts
-from fcn_jax.data.sources import PREPARED, Source, open_source, published
-from fcn_jax.data.statistics import measure
-from fcn_jax.data.statistics_tables import print_statistics
-from fcn_jax.data.synthetic import SPLITS, SyntheticSpec
-from fcn_jax.program import Parser, run, set_up_logging
+from fcn_jax.data.sources.catalog import PREPARED, Source, open_source, published
+from fcn_jax.data.sources.prepared import prepared_root, recorded_counts
+from fcn_jax.data.sources.synthetic import SPLITS, SyntheticSpec
+from fcn_jax.data.tools import scan
+from fcn_jax.data.tools.check import check_folder, print_report
+from fcn_jax.data.tools.check_splits import check_splits, print_splits
+from fcn_jax.data.tools.statistics import measure
+from fcn_jax.data.tools.statistics_tables import print_statistics
+from fcn_jax.runtime import atomic, terminal
+from fcn_jax.runtime.cli import Parser, run, set_up_logging
 
 EXIT_PROBLEMS = 1
 
@@ -132,7 +132,7 @@ def _stats(arguments: argparse.Namespace) -> int:
             **statistics.to_dict(),
         }
         content = json.dumps(record, indent=2) + "\n"
-        files.write(output / "stats.json", content.encode())
+        atomic.write(output / "stats.json", content.encode())
         if arguments.pictures:
             _draw_sheet(source, title, arguments.pictures, output / "sheet.png")
     print_statistics(statistics, arguments.split, title, terminal.console())

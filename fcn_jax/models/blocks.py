@@ -19,7 +19,7 @@ from fcn_jax.layers import lrn, pool
 from fcn_jax.layers.dropout import dropout as drop
 from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.layers.geometry import Window
-from fcn_jax.rematerialize import end_stage
+from fcn_jax.layers.rematerialize import end_stage
 
 Initializer = nn.initializers.Initializer
 Steps = Iterable[tuple[str, Callable[[FeatureMap], FeatureMap]]]

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from fcn_jax.files import write_all
+from fcn_jax.runtime.atomic import write_all
 
 _POLYNOMIAL = 0x82F63B78  # Castagnoli's, reversed
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5

@@ -3,10 +3,10 @@
 import pytest
 
 from benchmarks.nets import NETS, convolutions, operations
-from fcn_jax import assembly
+from fcn_jax import experiment
 from fcn_jax.models.build import build_fcn
-from fcn_jax.preprocessing import Preprocessing
-from fcn_jax.state import flat_arrays, parameter_shapes
+from fcn_jax.models.preprocessing import Preprocessing
+from fcn_jax.training.state import flat_arrays, parameter_shapes
 
 RECORDS = {"color": Preprocessing((0.0, 0.0, 0.0))}
 
@@ -48,6 +48,6 @@ def test_shapes_and_crops_are_those_of_the_package(name):
     works = list(convolutions(net, 64, 64))
     parts = {True: "trunk", False: "head"}
     assert theirs == {f"{parts[w.layer.relu]}.{w.layer.name}": w.shape for w in works}
-    geometry = assembly.score_maps(model, RECORDS)["semantic"].geometry
+    geometry = experiment.score_maps(model, RECORDS)["semantic"].geometry
     own = [skip.start - skip.upsampling.start for skip in net.skips]
     assert geometry.crops == (*own, net.last.start)

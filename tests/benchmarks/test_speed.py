@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import agreement, speed, systems
 from benchmarks.cases import Case, Setting, create_weights, draw
-from fcn_jax.program import RunError, run
+from fcn_jax.runtime.cli import RunError, run
 
 ROOT = Path(__file__).parents[2]
 KEYS = {

@@ -28,9 +28,9 @@ from unittest import mock
 
 import numpy as np
 
-from fcn_jax.convert import hdf5, hdf5_child
-from fcn_jax.convert.foreign import WeightFileError
-from fcn_jax.convert.reading import open_weights
+from fcn_jax.convert.readers import hdf5, hdf5_child
+from fcn_jax.convert.readers.open_weights import open_weights
+from fcn_jax.convert.readers.weight_file import WeightFileError
 from fcn_jax.data.builders.mat5 import read_array
 from fcn_jax.data.examples import DataError
 from tests.convert import fuzz_caffe

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fcn_jax.convert.caffe import parse_caffemodel
-from fcn_jax.convert.foreign import Foreign, WeightFileError
+from fcn_jax.convert.readers.caffe import parse_caffemodel
+from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
 from tests.convert import caffemodel_writer as writer
 
 PATH = Path("fuzz.caffemodel")

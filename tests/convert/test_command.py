@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from fcn_jax import checkpoint, program
+from fcn_jax.checkpoints import store
 from fcn_jax.convert.__main__ import main
+from fcn_jax.runtime import cli
 from tests.convert.narrow_vgg16 import WIDTH, vgg16_caffemodel
 
 NARROW = f"--width={WIDTH}"
@@ -31,7 +32,7 @@ def convert(capsys, tmp_path, monkeypatch):
 
     def command(*arguments: str) -> Result:
         with pytest.raises(SystemExit) as end:
-            program.run(main, list(arguments))
+            cli.run(main, list(arguments))
         printed = capsys.readouterr()
         return Result(end.value.code or 0, printed.out, printed.err)
 
@@ -62,7 +63,7 @@ def test_a_file_becomes_a_checkpoint_with_a_report(vgg16, tmp_path, convert):
     (first,) = [line for line in lines if line.startswith("trunk.conv1_1.kernel ")]
     assert first.split()[1:5] == ["3x3x3x4", "<-", "conv1_1[0]", "4x3x3x3"]
     assert "BGR -> RGB" in first
-    found = checkpoint.load(tmp_path / "out")
+    found = store.load(tmp_path / "out")
     assert found.record["network"] == "classifier"
     assert found.record["preprocessing"]["color"]["mean"] == [123.68, 116.779, 103.939]
     stored = found.record["conversion"]
@@ -136,7 +137,7 @@ def test_arrays_are_found_under_other_names(vgg16, tmp_path, convert):
     assert convert("x.caffemodel", "a", "--net=vgg16", NARROW).returncode == 0
     result = convert("y.caffemodel", "b", "--net=vgg16", NARROW, *rules)
     assert result.returncode == 0, result.stderr
-    first, second = (checkpoint.load(tmp_path / name).params for name in "ab")
+    first, second = (store.load(tmp_path / name).params for name in "ab")
     assert first.keys() == second.keys()
     assert all(np.array_equal(first[path], second[path]) for path in first)
 

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from fcn_jax.convert.conversion import Conversion, convert
-from fcn_jax.convert.foreign import Foreign, WeightFileError
-from fcn_jax.convert.nets import NETS
-from fcn_jax.convert.origins import ORIGINS
-from fcn_jax.convert.rename import renamed
+from fcn_jax.convert.layouts.origins import ORIGINS
+from fcn_jax.convert.layouts.rename import renamed
+from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
+from fcn_jax.models.published import NETS
 
 SHAPES = {
     "trunk.conv1_1.kernel": (1, 2, 3, 2),

@@ -9,15 +9,16 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from fcn_jax import assembly, checkpoint
 from fcn_jax import config as configuration
-from fcn_jax.checkpoint import CheckpointStore
+from fcn_jax import experiment
+from fcn_jax.checkpoints import store
+from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.convert.export import export_checkpoint
 from fcn_jax.convert.target import convert_file
 from fcn_jax.data.labels import VOC, Classes
-from fcn_jax.paths import flatten
+from fcn_jax.params.paths import flatten
 from fcn_jax.predict import Segmenter
-from fcn_jax.state import parameter_shapes
+from fcn_jax.training.state import parameter_shapes
 from tests.convert import torch_nets
 from tests.convert.torch_nets import FCN, apply, error, torch
 
@@ -50,10 +51,10 @@ def save(
     config.preprocessing.update(records)
     config.model.update({"width": 1 / 16, **model})
     config.model.streams = type(config.model)(dict(streams))
-    records = assembly.preprocessing(config)
+    records = experiment.preprocessing(config)
     counts = {name: len(classes) for name, classes in outputs.items()}
-    network = assembly.network(config, counts)
-    shapes = flatten(parameter_shapes(network, assembly.channels(records)))
+    network = experiment.network(config, counts)
+    shapes = flatten(parameter_shapes(network, experiment.channels(records)))
     rng = np.random.default_rng(11)
     params = {}
     for path, shape in shapes.items():
@@ -264,7 +265,7 @@ def test_googlenet_and_several_outputs_have_caffes_names(tmp_path):
     expected |= {f"upscore{f}_{e}.weight" for f in (2, 16) for e in ("sem", "geo")}
     assert set(found) == expected
     assert found["score_pool3_geo.weight"].shape[0] == 2
-    params = checkpoint.load(tmp_path / "run").params
+    params = store.load(tmp_path / "run").params
     kernel = params["trunk.conv1_7x7_s2.kernel"]
     stored = found["conv1/7x7_s2.weight"].numpy()
     for color in range(3):
@@ -298,7 +299,7 @@ def test_the_way_back_is_bit_for_bit(net, tmp_path):
         file, tmp_path / "back", net=net, width=1 / 16, classes=CLASSES
     )
     assert report.origin == "wkentaro"
-    before, after = (checkpoint.load(tmp_path / name) for name in ("run", "back"))
+    before, after = (store.load(tmp_path / name) for name in ("run", "back"))
     assert before.params.keys() == after.params.keys()
     for path, value in before.params.items():
         np.testing.assert_array_equal(after.params[path], value, err_msg=path)
@@ -318,7 +319,7 @@ def test_the_mean_comes_back_from_the_metadata(tmp_path):
     export_checkpoint(tmp_path / "run", file)
     arguments = {"net": "voc-fcn8s", "width": 1 / 16, "classes": CLASSES}
     convert_file(file, tmp_path / "back", **arguments)
-    record = checkpoint.load(tmp_path / "back").record
+    record = store.load(tmp_path / "back").record
     assert record["preprocessing"]["color"]["mean"] == [10.0, 20.0, 30.0]
     content = file.read_bytes()
     assert content.count(b"[30.0, 20.0, 10.0]") == 1
@@ -394,7 +395,7 @@ def test_what_cannot_be_exported_is_refused(tmp_path):
     for name in ("net.npz", "net", "net.pt"):
         with pytest.raises(ValueError, match=r"NAME\.safetensors or NAME\.pth"):
             export_checkpoint(tmp_path / "run", tmp_path / name)
-    found = checkpoint.load(tmp_path / "run")
+    found = store.load(tmp_path / "run")
     for change, words in (
         ({"network": "classifier"}, "is an ImageNet classifier"),
         ({"missing": ["trunk.fc6.kernel"]}, "is partial"),
@@ -406,7 +407,7 @@ def test_what_cannot_be_exported_is_refused(tmp_path):
         )
         with pytest.raises(ValueError, match=words):
             export_checkpoint(directory, net)
-    with pytest.raises(checkpoint.CheckpointError, match="no checkpoint"):
+    with pytest.raises(store.CheckpointError, match="no checkpoint"):
         export_checkpoint(tmp_path / "nothing", net)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "classifier",

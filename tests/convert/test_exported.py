@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from fcn_jax import checkpoint
+from fcn_jax.checkpoints import store
 from fcn_jax.convert.export import export_checkpoint
 from fcn_jax.convert.target import convert_file
 from fcn_jax.data.labels import VOC, Classes
-from fcn_jax.segment import Segmenter
+from fcn_jax.inference.segmenter import Segmenter
 from tests.convert.test_export import CLASSES, HHA, picture, save, torch
 
 WIDTH = 1 / 16
@@ -34,7 +34,7 @@ def test_the_net_that_comes_back_is_the_same(case, tmp_path):
     export_checkpoint(tmp_path / "run", tmp_path / f"net{suffix}")
     report = convert_file(tmp_path / f"net{suffix}", tmp_path / "back")
     assert report.origin == "wkentaro"
-    before, after = (checkpoint.load(tmp_path / name) for name in ("run", "back"))
+    before, after = (store.load(tmp_path / name) for name in ("run", "back"))
     assert before.params.keys() == after.params.keys()
     for key in ("model", "dtype"):
         stored, found = before.record["config"][key], after.record["config"][key]
@@ -61,7 +61,7 @@ def test_several_inputs_and_outputs_come_back(tmp_path):
     save(tmp_path / "run", outputs, streams=streams, records=records)
     export_checkpoint(tmp_path / "run", tmp_path / "net.pth")
     convert_file(tmp_path / "net.pth", tmp_path / "back")
-    before, after = (checkpoint.load(tmp_path / name) for name in ("run", "back"))
+    before, after = (store.load(tmp_path / name) for name in ("run", "back"))
     assert before.params.keys() == after.params.keys()
     for path, value in before.params.items():
         np.testing.assert_array_equal(after.params[path], value, err_msg=path)
@@ -110,7 +110,7 @@ def test_options_that_agree_are_taken(exported, tmp_path):
     """Oracle: what was exported."""
     settings = {"net": "voc-fcn8s", "width": WIDTH, "classes": CLASSES}
     convert_file(exported / "net.pth", tmp_path / "back", **settings)
-    found = checkpoint.load(tmp_path / "back").record
+    found = store.load(tmp_path / "back").record
     assert found["config"]["model"]["padding"] == "same"
     assert found["outputs"]["semantic"] == CLASSES.to_dict()
 

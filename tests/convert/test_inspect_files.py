@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from fcn_jax.convert.foreign import Foreign
 from fcn_jax.convert.inspect import print_description, statistics
+from fcn_jax.convert.readers.weight_file import Foreign
 
 
 def values(*shape, dtype=np.float32):

@@ -301,8 +301,8 @@ def test_what_is_known_of_the_classifiers_of_caffe():
 
 def test_the_manifest_and_the_converter_agree_on_the_mean():
     """Oracle: the converter's own records of a net and of an origin."""
-    from fcn_jax.convert.nets import NETS as CONVERTED
-    from fcn_jax.convert.origins import ORIGINS
+    from fcn_jax.convert.layouts.origins import ORIGINS
+    from fcn_jax.models.published import NETS as CONVERTED
 
     assert set(CONVERTED) == NETS
     compared = 0

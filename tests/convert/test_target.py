@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fcn_jax.checkpoint import CheckpointStore, load
+from fcn_jax.checkpoints.store import CheckpointStore, load
 from fcn_jax.convert import target as under_test
-from fcn_jax.convert.foreign import WeightFileError
-from fcn_jax.convert.nets import NETS
+from fcn_jax.convert.readers.weight_file import WeightFileError
 from fcn_jax.convert.report import Report
 from fcn_jax.convert.target import convert_file
 from fcn_jax.data.labels import VOC, Classes
+from fcn_jax.models.published import NETS
 from fcn_jax.predict import Classifier, Segmenter
 from tests.convert.caffe_nets import CLASSIFIERS, FCNS, CaffeNet
 from tests.convert.caffemodel_writer import caffemodel

@@ -7,13 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from fcn_jax import checkpoint, restored
-from fcn_jax.classify import Classifier
+from fcn_jax.checkpoints import restored, store
 from fcn_jax.convert.target import convert_file
 from fcn_jax.data.labels import VOC, Classes
-from fcn_jax.paths import unflatten
+from fcn_jax.inference.classifier import Classifier
+from fcn_jax.models.preprocessing import preprocess
+from fcn_jax.params.paths import unflatten
 from fcn_jax.predict import Segmenter
-from fcn_jax.preprocessing import preprocess
 from tests.convert.torch_nets import (
     FCN,
     VGG16,
@@ -136,7 +136,7 @@ def features(directory: Path, image: np.ndarray, change: dict | None = None) -> 
         image: stored pixels.
         change: parameters in place of the converted ones.
     """
-    found = checkpoint.load(directory)
+    found = store.load(directory)
     record = {**found.record, "missing": []}
     own = restored.classifier(record, "it")
     missing = {
@@ -200,7 +200,7 @@ def test_a_wrong_layout_would_be_seen(tmp_path):
     image = picture((224, 224))
     expected = apply(net, torchvision_input(image))[None, None]
     assert error(features(tmp_path / "out", image)["scores"], expected) < 1e-4
-    params = checkpoint.load(tmp_path / "out").params
+    params = store.load(tmp_path / "out").params
     fc6 = params["trunk.fc6.kernel"]
     flat = net.classifier[0].weight.detach().numpy()
     wrong = {
@@ -270,7 +270,7 @@ def test_ports_of_the_fcns_score_as_in_torch(case, tmp_path):
     file = save(net, tmp_path / f"net{suffix}")
     report = convert_file(file, tmp_path / "out", net=case, **NARROW)
     assert report.origin == "wkentaro"
-    ours = checkpoint.load(tmp_path / "out").params
+    ours = store.load(tmp_path / "out").params
     assert any("upscore" in path for path in ours) == (not fixed)
     image = picture((43, 58))
     scores = Segmenter.load(tmp_path / "out").scores(image)["semantic"]

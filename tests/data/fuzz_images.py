@@ -20,14 +20,14 @@ import zlib
 import numpy as np
 from absl import logging as absl_logging
 
-from fcn_jax.data.examples import DataError
-from fcn_jax.data.images import (
+from fcn_jax.data.decoding.images import (
     PICTURE_FORMATS,
     image_size,
     label_encoding,
     read_color,
     read_label,
 )
+from fcn_jax.data.examples import DataError
 from tests.data.image_bytes import (
     SIGNATURE,
     chunk,

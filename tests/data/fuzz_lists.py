@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fcn_jax.data.class_list import read_class_list
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.split_lines import read_stems
-from fcn_jax.data.text_lines import has_unseen
+from fcn_jax.data.folder.class_list import read_class_list
+from fcn_jax.data.folder.split_lines import read_stems
+from fcn_jax.data.folder.text_lines import has_unseen
 
 KNOWN = ("i1", "i2", "my picture", "a,b", "1", "caf\u00e9", "x.jpg")
 

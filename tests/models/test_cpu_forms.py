@@ -7,7 +7,7 @@ import pytest
 
 from fcn_jax.layers import conv, pool
 from fcn_jax.layers.cpu import convolution as cpu
-from fcn_jax.losses import softmax_cross_entropy
+from fcn_jax.losses.cross_entropy import softmax_cross_entropy
 from fcn_jax.models.build import build_fcn
 
 SIZE = (45, 61)

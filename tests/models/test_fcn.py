@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fcn_jax.models.build import build_classifier, build_fcn
-from fcn_jax.paths import flatten
-from fcn_jax.sanity import sown
+from fcn_jax.params.paths import flatten
+from fcn_jax.training.checks.trunk import sown
 
 NETS = {
     "vgg16-8s": lambda: build_fcn(

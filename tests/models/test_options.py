@@ -11,15 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fcn_jax import sharding
 from fcn_jax.layers import conv, pool
 from fcn_jax.layers.cpu import convolution as cpu
 from fcn_jax.models.build import build_fcn
-from fcn_jax.optim import make_optimizer
-from fcn_jax.paths import flatten
-from fcn_jax.preprocessing import Preprocessing
-from fcn_jax.state import create_state, parameter_shapes
-from fcn_jax.update import make_train_step
+from fcn_jax.models.preprocessing import Preprocessing
+from fcn_jax.params.paths import flatten
+from fcn_jax.runtime import sharding
+from fcn_jax.training.optim import make_optimizer
+from fcn_jax.training.state import create_state, parameter_shapes
+from fcn_jax.training.train_step import make_train_step
 
 SIZE, CLASSES = (29, 37), 4
 EARLY = {"backbone": "vgg16", "score_at": "pool2"}

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fcn_jax.losses import softmax_cross_entropy
+from fcn_jax.losses.cross_entropy import softmax_cross_entropy
 from fcn_jax.models.build import build_fcn
 
 SIZES = ((37, 52), (48, 33))

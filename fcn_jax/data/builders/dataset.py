@@ -17,17 +17,17 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from fcn_jax import lock
 from fcn_jax.data.builders.archives import Archive, unpack
 from fcn_jax.data.examples import DataError, label_problems
 from fcn_jax.data.labels import Classes
-from fcn_jax.data.prepared import (
+from fcn_jax.data.sources.prepared import (
     decode_input,
     decode_label,
     prepared_root,
     recorded_counts,
 )
-from fcn_jax.program import remedy
+from fcn_jax.runs import lock
+from fcn_jax.runtime.cli import remedy
 
 Encoded = Callable[[], bytes]
 """Gives the bytes of an encoded picture when asked, `path.read_bytes` for a file."""

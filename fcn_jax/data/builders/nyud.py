@@ -22,12 +22,12 @@ from PIL import Image
 from fcn_jax.data.builders import nyud_labeled
 from fcn_jax.data.builders.archives import GIB, Archive
 from fcn_jax.data.builders.dataset import Dataset, Encoded, Item
+from fcn_jax.data.builders.hha import NYUD as CAMERA
+from fcn_jax.data.builders.hha import hha_from_depth
 from fcn_jax.data.builders.matlab import label_png
 from fcn_jax.data.builders.voc_lists import read_list, refuse_missing, refuse_shared
+from fcn_jax.data.decoding.images import read_depth
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.hha import NYUD as CAMERA
-from fcn_jax.data.hha import hha_from_depth
-from fcn_jax.data.images import read_depth
 from fcn_jax.data.labels import IGNORE, NYUD
 
 COUNTS = {"train": 381, "val": 414, "trainval": 795, "test": 654}

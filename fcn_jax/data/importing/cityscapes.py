@@ -12,7 +12,7 @@ from fcn_jax.data.importing.pairs import Pair
 from fcn_jax.data.importing.splits import folder_split
 from fcn_jax.data.importing.tree import Tree, named
 from fcn_jax.data.importing.value_table import from_ids
-from fcn_jax.data.scan import Progress
+from fcn_jax.data.tools.scan import Progress
 
 CLASSES = (
     ("road", (128, 64, 128), 7),

@@ -5,13 +5,13 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fcn_jax.data.class_lines import COLOR_FIRST
-from fcn_jax.data.class_list import REFUSED, read_class_list
 from fcn_jax.data.examples import DataError
+from fcn_jax.data.folder.class_lines import COLOR_FIRST
+from fcn_jax.data.folder.class_list import REFUSED, read_class_list
+from fcn_jax.data.folder.text_lines import read_lines
 from fcn_jax.data.importing.tree import Tree
 from fcn_jax.data.labels import Classes, Color, voc_palette
-from fcn_jax.data.text_lines import read_lines
-from fcn_jax.locations import located
+from fcn_jax.runtime.locations import located
 
 LISTS = (
     *("classes.txt", "class_names.txt", "labels.txt", "label_names.txt"),

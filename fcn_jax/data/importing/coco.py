@@ -24,7 +24,7 @@ from fcn_jax.data.importing.shapes import Point, checked_points, polygon
 from fcn_jax.data.importing.splits import SPLITS, folder_split
 from fcn_jax.data.importing.tree import Tree, named
 from fcn_jax.data.labels import IGNORE
-from fcn_jax.data.scan import Progress
+from fcn_jax.data.tools.scan import Progress
 
 _KEYS = {"images", "annotations", "categories"}
 

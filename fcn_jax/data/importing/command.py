@@ -5,7 +5,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fcn_jax.data.check import check_folder, print_report
 from fcn_jax.data.importing.importer import Bars, import_folder
 from fcn_jax.data.importing.options import (
     DRAWN,
@@ -21,8 +20,9 @@ from fcn_jax.data.importing.options import (
     parse_names,
 )
 from fcn_jax.data.importing.table import print_table
-from fcn_jax.locations import located
-from fcn_jax.program import Parser
+from fcn_jax.data.tools.check import check_folder, print_report
+from fcn_jax.runtime.cli import Parser
+from fcn_jax.runtime.locations import located
 
 DESCRIPTION = """\
 Writes TARGET/images, labels, classes.txt and splits from the directory SOURCE:

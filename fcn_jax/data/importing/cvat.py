@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fcn_jax.data.decoding.image_files import MAX_PIXELS
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.image_files import MAX_PIXELS
 from fcn_jax.data.importing.cvat_document import (
     find_cvat,
     labels_of,
@@ -35,7 +35,7 @@ from fcn_jax.data.importing.shapes import (
 )
 from fcn_jax.data.importing.splits import SPLITS
 from fcn_jax.data.importing.tree import Tree, named
-from fcn_jax.data.scan import Progress
+from fcn_jax.data.tools.scan import Progress
 
 _AREAS = ("polygon", "box", "ellipse", "mask")
 _NO_AREAS = ("polyline", "points", "cuboid", "skeleton", "tag")

@@ -21,7 +21,7 @@ from fcn_jax.data.importing.options import Options
 from fcn_jax.data.importing.pairs import find_pairs
 from fcn_jax.data.importing.splits import with_lists
 from fcn_jax.data.importing.tree import Tree
-from fcn_jax.data.scan import Progress
+from fcn_jax.data.tools.scan import Progress
 
 _PEEKED = 8  # JSON files that are looked into, the smallest first
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from fcn_jax.data.examples import DataError
+from fcn_jax.data.folder.text_lines import read_lines
 from fcn_jax.data.importing.class_lists import find_list
 from fcn_jax.data.importing.export import Export
 from fcn_jax.data.importing.json_file import parse_json
@@ -14,8 +15,7 @@ from fcn_jax.data.importing.pairs import Pair
 from fcn_jax.data.importing.splits import folder_split
 from fcn_jax.data.importing.tree import PICTURES, Tree, named
 from fcn_jax.data.importing.value_table import table_of
-from fcn_jax.data.scan import Progress
-from fcn_jax.data.text_lines import read_lines
+from fcn_jax.data.tools.scan import Progress
 
 TABLES = ("metadata.csv", "metadata.jsonl")
 _PICTURE_COLUMNS = ("file_name", "image_file_name", "image")

@@ -9,7 +9,7 @@ from fcn_jax.data.importing.formats import read_export
 from fcn_jax.data.importing.options import Options
 from fcn_jax.data.importing.tree import Tree
 from fcn_jax.data.importing.writing import Written, check_target, write_export
-from fcn_jax.data.scan import Progress
+from fcn_jax.data.tools.scan import Progress
 
 Bars = Callable[[str], contextlib.AbstractContextManager[Progress | None]]
 """Shows the progress of a part of the work, called by its name."""

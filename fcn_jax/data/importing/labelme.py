@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from fcn_jax.data.decoding.image_files import MAX_PIXELS, decode
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.image_files import MAX_PIXELS, decode
 from fcn_jax.data.importing.class_lists import find_list
 from fcn_jax.data.importing.export import Entry, Export, class_name
 from fcn_jax.data.importing.json_file import field, read_json
@@ -25,7 +25,7 @@ from fcn_jax.data.importing.shape_classes import (
 from fcn_jax.data.importing.shapes import Point, checked_points, draw
 from fcn_jax.data.importing.splits import folder_split
 from fcn_jax.data.importing.tree import Tree, named
-from fcn_jax.data.scan import Progress, scan
+from fcn_jax.data.tools.scan import Progress, scan
 
 # Points that a shape needs at least, and at most.
 _POINTS = {

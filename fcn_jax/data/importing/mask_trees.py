@@ -13,7 +13,7 @@ from fcn_jax.data.importing.options import Options
 from fcn_jax.data.importing.pairs import Pair, find_pairs
 from fcn_jax.data.importing.tree import Tree, endings
 from fcn_jax.data.importing.value_table import ValueTable, table_of
-from fcn_jax.data.scan import Progress, scan
+from fcn_jax.data.tools.scan import Progress, scan
 
 
 def read_masks(tree: Tree, options: Options, report: Progress | None) -> Export:

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fcn_jax.data.decoding.image_files import MAX_PIXELS, decode, size_of
+from fcn_jax.data.decoding.images import PICTURE_FORMATS
+from fcn_jax.data.decoding.metadata import UPRIGHT
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.image_files import MAX_PIXELS, decode, size_of
-from fcn_jax.data.images import PICTURE_FORMATS
 from fcn_jax.data.labels import Color
-from fcn_jax.data.metadata import UPRIGHT
 
 COLOR = 2**24
 MAX_DISTINCT = 4096  # values of one mask; a photograph has more

@@ -5,13 +5,13 @@ import io
 import numpy as np
 from PIL import Image
 
+from fcn_jax.data.decoding.image_files import MAX_PIXELS, decode, size_of, upright
+from fcn_jax.data.decoding.metadata import UPRIGHT
+from fcn_jax.data.decoding.png import SIGNATURE
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.image_files import MAX_PIXELS, decode, size_of, upright
 from fcn_jax.data.importing.export import Entry
 from fcn_jax.data.importing.masks import FORMATS
 from fcn_jax.data.importing.options import STORED, TURNED
-from fcn_jax.data.metadata import UPRIGHT
-from fcn_jax.data.png import SIGNATURE
 
 _ENDINGS = {"JPEG": ".jpg", "PNG": ".png"}
 _KEPT = {b"\xff\xd8\xff": "JPEG", SIGNATURE: "PNG"}

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from fcn_jax.data.examples import DataError
+from fcn_jax.data.folder.split_lists import SplitList, read_splits
 from fcn_jax.data.importing.export import Entry, Export
 from fcn_jax.data.importing.tree import Tree, named
-from fcn_jax.data.split_lists import SplitList, read_splits
 
 SPLITS = {
     **dict.fromkeys(("train", "training", "trn"), "train"),

@@ -9,20 +9,14 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from fcn_jax import files
-from fcn_jax.data.class_list import read_class_list
 from fcn_jax.data.examples import DataError
-from fcn_jax.data.folder_layout import default_splits
+from fcn_jax.data.folder.class_list import read_class_list
+from fcn_jax.data.folder.layout import default_splits
 from fcn_jax.data.importing.export import Class, Entry, Export
 from fcn_jax.data.importing.picture_files import written_picture
-from fcn_jax.data.labels import (
-    IGNORE,
-    VOID_COLOR,
-    Classes,
-    Color,
-    voc_palette,
-)
-from fcn_jax.data.scan import Progress, scan
+from fcn_jax.data.labels import IGNORE, VOID_COLOR, Classes, Color, voc_palette
+from fcn_jax.data.tools.scan import Progress, scan
+from fcn_jax.runtime import atomic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +76,7 @@ def write_export(
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(classes)] = classes.palette
     palette[IGNORE] = VOID_COLOR
-    with files.whole_directory(target) as root:
+    with atomic.whole_directory(target) as root:
         for name in ("images", "labels"):
             (root / name).mkdir()
         _write_classes(root / "classes.txt", classes)

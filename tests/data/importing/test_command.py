@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fcn_jax.data.__main__ import main
-from fcn_jax.data.folder import open_folder
-from fcn_jax.program import run
+from fcn_jax.data.folder.source import open_folder
+from fcn_jax.runtime.cli import run
 from tests.data.importing.exports import label_maps, save, save_pictures
 
 

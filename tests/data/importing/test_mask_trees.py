@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn_jax.data.check import check_folder
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.labels import voc_palette
+from fcn_jax.data.tools.check import check_folder
 from tests.data.importing.exports import (
     imported,
     label_maps,

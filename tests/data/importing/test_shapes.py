@@ -7,13 +7,7 @@ from PIL import Image
 
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.importing.rle import decode_runs, parse_runs
-from fcn_jax.data.importing.shapes import (
-    checked_points,
-    draw,
-    ellipse,
-    polygon,
-    turned,
-)
+from fcn_jax.data.importing.shapes import checked_points, draw, ellipse, polygon, turned
 
 
 def box(left, top, right, bottom, size=(9, 14)):

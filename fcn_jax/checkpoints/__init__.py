@@ -1,0 +1,1 @@
+"""Checkpoints: arrays that are verified, and a record of what they belong to."""

@@ -1,0 +1,317 @@
+"""Checkpoints that are either restored exactly or reported as damaged.
+
+A checkpoint is `<directory>/<step>/{params,optimizer,record}`, written by Orbax: two flat
+sets of arrays under dotted paths ("trunk.conv1_1.kernel") and one JSON record. `step` is
+the number of completed updates. Orbax makes a save appear by one rename, so a killed save
+leaves the older checkpoints alone; but it restores altered bytes without a word, drops
+the error of a failed save and lists steps from memory. So the record holds the sha256
+digest, dtype and shape of every array and a digest of itself, saving is synchronous, and
+the directory is listed anew each time. The state is fetched to the host as a whole: state
+sharded over several processes is not covered.
+"""
+
+import json
+import math
+import operator
+import os
+import pathlib
+import shutil
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from absl import logging
+
+from fcn_jax.checkpoints.stored import (
+    ITEMS,
+    JSON_FILE,
+    RECORD,
+    Checkpoint,
+    CheckpointError,
+    cause,
+    describe_all,
+    host_arrays,
+    manifest_of,
+    read,
+    read_manifest,
+)
+from fcn_jax.runtime import atomic
+from fcn_jax.runtime.locations import located, refuse_file
+
+__all__ = ["Checkpoint", "CheckpointError", "CheckpointStore", "load"]
+
+_DAMAGED = ".damaged"
+_RETIRED = ".retired"
+_NO_SCORE = -1.0
+_LISTINGS = 10  # of a directory whose checkpoints are deleted meanwhile
+_CHUNK_BYTES = 32 * 2**20  # compressed at a time; a file of its own each
+_PARTIAL = ".orbax-checkpoint-tmp"
+
+
+class _Held(np.ndarray):
+    """An array that nobody alters until it is written, so no copy is made for that."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> np.ndarray:
+        return self.view(np.ndarray)
+
+
+class CheckpointStore:
+    """The checkpoints of one run, written by this run alone.
+
+    Keeps the `keep` newest and the best by mean IU; one that cannot be read is neither
+    counted nor deleted.
+    """
+
+    def __init__(self, directory: str | os.PathLike, *, keep: int = 2):
+        if keep < 1:
+            raise ValueError(f"keep is {keep}; it must be 1 or more checkpoints")
+        self.directory = pathlib.Path(directory).absolute()
+        self._keep = keep
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._remove_leftovers()
+
+    def save(
+        self,
+        step: int,
+        *,
+        params: Mapping[str, Any],
+        optimizer: Mapping[str, Any],
+        record: Mapping[str, Any],
+        mean_iu: float | None = None,
+    ) -> None:
+        """Writes a checkpoint, and returns once it is on the disk.
+
+        A step that is already there and verifies is left as it is; a damaged one is set
+        aside first. Older checkpoints are deleted only afterwards.
+
+        Args:
+          step: number of completed updates.
+          params: dotted path -> JAX or NumPy array of any shape without a zero.
+          optimizer: the same; may be empty.
+          record: what JSON can hold (finite numbers, string keys).
+          mean_iu: the score by which the best checkpoint is chosen; a checkpoint without
+            one, or with NaN, is never the best.
+
+        Raises:
+          CheckpointError: an array that is not finite or cannot be stored, or a write
+            that failed; names the step, the path and the cause. What was partly
+            written is removed, and the older checkpoints are as they were.
+        """
+        directory = self.directory / str(operator.index(step))
+        try:
+            given = {"params": params, "optimizer": optimizer}
+            arrays = {name: host_arrays(name, given[name]) for name in ITEMS}
+            described = {item: describe_all(arrays[item]) for item in ITEMS}
+            manifest = manifest_of(step, record, described, mean_iu)
+            if directory.exists():
+                try:
+                    read(directory, optimizer=True)
+                    return
+                except CheckpointError as error:
+                    self._set_aside(directory, f"{error}; it is saved again")
+            self._write(step, arrays, manifest)
+            if read_manifest(directory) != manifest:
+                raise CheckpointError(f"{directory / RECORD} is not what was written")
+            if jax.process_index() == 0:
+                self._retire()
+        except Exception as error:
+            atomic.remove_for_good(self._leftovers)
+            raise CheckpointError(
+                f"cannot save the checkpoint {directory}: {cause(error)}"
+            ) from error
+
+    def rate(self, step: int, mean_iu: float) -> None:
+        """Adds its score to a checkpoint that was saved without one.
+
+        Args:
+          step: number of completed updates.
+          mean_iu: as for `save`.
+
+        Raises:
+          CheckpointError: there is no sound record of that step, or it cannot be
+            written; the checkpoint is as it was.
+        """
+        directory = self.directory / str(operator.index(step))
+        manifest = read_manifest(directory)
+        try:
+            rated = manifest_of(step, manifest["record"], manifest["arrays"], mean_iu)
+            # Beside the steps, where what a kill leaves is found.
+            partial = self.directory / f"{step}{_PARTIAL}-{RECORD}"
+            atomic.write(partial, json.dumps(rated).encode())
+            partial.replace(directory / RECORD / JSON_FILE)
+            _flush(directory / RECORD)
+            self._retire()
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot add its score to the checkpoint {directory}: {cause(error)}"
+            ) from error
+
+    def newest(self, *, optimizer: bool = True) -> Checkpoint | None:
+        """The newest checkpoint that verifies; None where the directory has none at all.
+
+        A newer one that is damaged is reported as an error and renamed to
+        `<step>.damaged`, so that the run can reach and save that step again.
+
+        Raises:
+          CheckpointError: there are checkpoints and none of them can be used; nothing is
+            renamed then, so that the next start does not begin from scratch either.
+        """
+        steps = _steps(self.directory)
+        if not steps:
+            if any(self.directory.glob(f"*{_DAMAGED}*")):
+                raise CheckpointError(
+                    f"{self.directory} holds only damaged checkpoints; delete them to"
+                    " start from scratch, or give another work directory"
+                )
+            return None
+        order = [steps[step] for step in sorted(steps, reverse=True)]
+        found, damaged = _first_sound(order, optimizer)
+        for path, reason in damaged.items():
+            self._set_aside(path, f"{reason}; falling back to step {found.step}")
+        return found
+
+    def _write(self, step: int, arrays: dict, manifest: dict) -> None:
+        self._remove_leftovers()
+        options = ocp.CheckpointManagerOptions(
+            enable_async_checkpointing=False, cleanup_tmp_directories=True
+        )
+        # Orbax refuses an item without leaves; the manifest says that it was empty.
+        items: dict[str, Any] = {RECORD: ocp.args.JsonSave(manifest)}
+        for name in (name for name in ITEMS if arrays[name]):
+            held = {key: array.view(_Held) for key, array in arrays[name].items()}
+            chunks = dict.fromkeys(held, ocp.SaveArgs(chunk_byte_size=_CHUNK_BYTES))
+            items[name] = ocp.args.PyTreeSave(held, save_args=chunks)
+        with ocp.CheckpointManager(self.directory, options=options) as manager:
+            # Forced: Orbax skips a step that is not newer than all the others it lists.
+            manager.save(step, args=ocp.args.Composite(**items), force=True)
+        # Before older checkpoints are deleted: Orbax does not flush directories or JSON.
+        _flush(self.directory / str(step))
+
+    def _retire(self) -> None:
+        """Deletes what is neither among the newest nor the best, by one rename each."""
+        steps = _steps(self.directory)
+        scores = {step: _score(path) for step, path in steps.items()}
+        sound = sorted(step for step, score in scores.items() if score < math.inf)
+        best = max(sound, key=lambda step: (scores[step], step))
+        for step in sound[: -self._keep]:
+            if step != best or scores[step] == _NO_SCORE:
+                steps[step].rename(steps[step].with_name(f"{step}{_RETIRED}"))
+        self._remove_leftovers()
+
+    def _set_aside(self, path: pathlib.Path, reason: str) -> None:
+        names = [f"{path.name}{_DAMAGED}"]
+        while (path.parent / names[-1]).exists():
+            names.append(f"{path.name}{_DAMAGED}-{len(names)}")
+        logging.error("damaged checkpoint, kept as %s: %s", names[-1], reason)
+        if jax.process_index() == 0:
+            path.rename(path.parent / names[-1])
+
+    def _leftovers(self) -> list[pathlib.Path]:
+        """What killed or failed saves and interrupted deletions left."""
+        if jax.process_index() != 0:
+            return []
+        patterns = (f"*{_PARTIAL}*", f"*{_RETIRED}")
+        return [path for own in patterns for path in self.directory.glob(own)]
+
+    def _remove_leftovers(self) -> None:
+        for path in self._leftovers():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def load(
+    path: str | os.PathLike, *, which: str = "best", optimizer: bool = False
+) -> Checkpoint:
+    """Reads a checkpoint and leaves the directory as it is.
+
+    Args:
+      path: a work directory (with `checkpoints/` inside) or a directory of checkpoints.
+      which: "best" is the highest mean IU, and the newest where none has a score.
+      optimizer: whether the optimizer's state is wanted too.
+
+    Raises:
+      CheckpointError: nothing there, or nothing that verifies. A damaged checkpoint next
+        to a sound one is reported as an error in the log.
+      ValueError: a file, as weights of other programs are.
+    """
+    if which not in ("best", "newest"):
+        raise ValueError(f"which is {which!r}; it must be 'best' or 'newest'")
+    root = pathlib.Path(located(path)).absolute()
+    refuse_file(root, "the checkpoint")
+    if (root / "checkpoints").is_dir():
+        root = root / "checkpoints"
+    for _ in range(_LISTINGS):
+        steps = _listed(root)
+        order = sorted(steps, reverse=True)
+        if which == "best":
+            order.sort(key=lambda step: -_score(steps[step]))
+        try:
+            found, damaged = _first_sound([steps[step] for step in order], optimizer)
+        except CheckpointError:
+            # Beside a run that goes on, those of a listing may all be retired by now.
+            if all(path.exists() for path in steps.values()):
+                raise
+            continue
+        if all(path.exists() for path in damaged):
+            break
+    else:
+        raise CheckpointError(
+            f"the checkpoints in {root} are deleted as fast as they are listed; try "
+            "again, with another `keep` in the run's config.checkpoint"
+        )
+    for reason in damaged.values():
+        logging.error("damaged checkpoint: %s; using step %d", reason, found.step)
+    return found
+
+
+def _listed(root: pathlib.Path) -> dict[int, pathlib.Path]:
+    steps = _steps(root)
+    if not steps:
+        raise CheckpointError(
+            f"no checkpoint in {root}; expected a work directory with"
+            " checkpoints/<step>/, or a directory of such steps"
+        )
+    return steps
+
+
+def _first_sound(
+    candidates: Iterable[pathlib.Path], optimizer: bool
+) -> tuple[Checkpoint, dict[pathlib.Path, str]]:
+    """The first candidate that verifies, and why those before it do not."""
+    damaged: dict[pathlib.Path, str] = {}
+    for path in candidates:
+        try:
+            return read(path, optimizer=optimizer), damaged
+        except CheckpointError as error:
+            damaged[path] = str(error)
+    raise CheckpointError("every checkpoint is damaged: " + "; ".join(damaged.values()))
+
+
+def _steps(directory: pathlib.Path) -> dict[int, pathlib.Path]:
+    """Step -> path of everything that is named like a committed checkpoint."""
+    if not directory.is_dir():
+        return {}
+    named = [path for path in directory.iterdir() if path.name.isdecimal()]
+    return {int(path.name): path for path in named if str(int(path.name)) == path.name}
+
+
+def _score(directory: pathlib.Path) -> float:
+    """The mean IU to rank by; infinite where unreadable, to be tried and reported."""
+    try:
+        score = read_manifest(directory)["mean_iu"]
+    except CheckpointError:
+        return math.inf
+    return _NO_SCORE if score is None else score
+
+
+def _flush(directory: pathlib.Path) -> None:
+    for path in (directory.parent, directory, *directory.rglob("*")):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

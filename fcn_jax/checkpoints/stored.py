@@ -1,0 +1,181 @@
+"""One checkpoint on the disk: its arrays, its record, and how both are verified.
+
+Orbax gives altered bytes back without a word, so the record holds the sha256 digest, dtype
+and shape of every array, and a digest of itself.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import math
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+
+from fcn_jax.checkpoints.record import check_manifest
+from fcn_jax.runtime import cli, plain_json
+
+ITEMS = ("params", "optimizer")
+RECORD = "record"
+JSON_FILE = "metadata"  # Orbax's name for the one file of a JSON item
+# What Orbax gives back bit for bit; a wider list would be found out only on restoring.
+_DTYPES = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("bfloat16", "float16", "float32", "float64"),
+)
+
+
+class CheckpointError(cli.RunError):
+    """A checkpoint that cannot be written, or that is missing or damaged."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """One verified checkpoint.
+
+    Attributes:
+      step: number of completed updates.
+      directory: where it was read from.
+      params: dotted path -> array, bit for bit as saved.
+      optimizer: the same for the optimizer's state; None where it was not asked for.
+      record: the JSON record given to `CheckpointStore.save` (tuples are lists).
+      mean_iu: the score it was saved with, in [0, 1]; None without one.
+    """
+
+    step: int
+    directory: pathlib.Path
+    params: dict[str, np.ndarray]
+    optimizer: dict[str, np.ndarray] | None
+    record: dict[str, Any]
+    mean_iu: float | None = None
+
+
+def read(directory: pathlib.Path, *, optimizer: bool) -> Checkpoint:
+    """Reads and verifies one checkpoint; CheckpointError where anything differs."""
+    manifest = read_manifest(directory)
+    with _reading(directory):
+        arrays = {
+            name: _read_arrays(directory / name, manifest["arrays"][name])
+            for name in ITEMS[: 2 if optimizer else 1]
+        }
+    return Checkpoint(
+        step=manifest["step"],
+        directory=directory,
+        params=arrays["params"],
+        optimizer=arrays.get("optimizer"),
+        record=manifest["record"],
+        mean_iu=manifest["mean_iu"],
+    )
+
+
+@contextlib.contextmanager
+def _reading(path: object) -> Iterator[None]:
+    """Turns what Orbax raises on a damaged file, five types of error, into one."""
+    try:
+        yield
+    except (CheckpointError, MemoryError):
+        raise
+    except Exception as error:
+        raise CheckpointError(f"{path} cannot be read: {cause(error)}") from error
+
+
+def read_manifest(directory: pathlib.Path) -> dict[str, Any]:
+    """The verified record of a checkpoint, with what `manifest_of` puts around it."""
+    path = directory / RECORD
+    with _reading(path):
+        manifest = dict(ocp.JsonCheckpointHandler().restore(epath.Path(path)))
+        plain_json.check(manifest, str(path))
+        if manifest != _signed({k: v for k, v in manifest.items() if k != "sha256"}):
+            raise CheckpointError(f"{path} differs from its own digest")
+        check_manifest(manifest, str(path))
+        if str(manifest["step"]) != directory.name:
+            raise CheckpointError(f"{path} belongs to step {manifest['step']}")
+    return manifest
+
+
+def _read_arrays(directory: pathlib.Path, stated: dict) -> dict[str, np.ndarray]:
+    if not stated:
+        return {}
+    path, handler = epath.Path(directory), ocp.PyTreeCheckpointHandler()
+    arrays = {}
+    # One at a time: of several, Orbax leaves the others running when one fails.
+    for name, description in stated.items():
+        with _reading(f"{directory}: array {name}"):
+            # Without an explicit type Orbax asks for the devices it was saved from.
+            types = {name: ocp.RestoreArgs(restore_type=np.ndarray)}
+            arguments = ocp.args.PyTreeRestore(
+                {name: 0}, restore_args=types, partial_restore=True
+            )
+            arrays |= handler.restore(path, args=arguments)
+            found = _describe(arrays[name])
+            if found != description:
+                raise CheckpointError(
+                    f"{directory}: array {name} is {found}, saved as {description}"
+                )
+    with _reading(directory):
+        extra = handler.metadata(path).tree.keys() - stated.keys()
+        if extra:
+            raise CheckpointError(f"{directory} has unknown arrays: {sorted(extra)}")
+        handler.close()
+    return arrays
+
+
+def host_arrays(item: str, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays on the host, in C order, checked to be storable and finite."""
+    fetched = jax.device_get(dict(arrays))
+    fetched = {k: np.asarray(v, order="C") for k, v in fetched.items()}
+    for name, array in fetched.items():
+        if not name or str(array.dtype) not in _DTYPES or array.size == 0:
+            raise CheckpointError(
+                f"{item} array {name!r} is {array.dtype}{list(array.shape)}, which cannot"
+                f" be stored; allowed are named, non-empty arrays of {', '.join(_DTYPES)}"
+            )
+        if jnp.issubdtype(array.dtype, jnp.floating):
+            wrong = array.size - int(np.count_nonzero(np.isfinite(array)))
+            if wrong:
+                raise CheckpointError(
+                    f"{item} array {name} has {wrong} of {array.size} values that are not"
+                    " finite; a diverged state is not saved"
+                )
+    return fetched
+
+
+def manifest_of(
+    step: int, record: Mapping[str, Any], arrays: dict, mean_iu: float | None
+) -> dict[str, Any]:
+    """The record as stored: what was given, the arrays' description, and a digest."""
+    manifest = {
+        "step": step,
+        "mean_iu": None if mean_iu is None or math.isnan(mean_iu) else float(mean_iu),
+        "arrays": arrays,
+        "record": dict(record),
+    }
+    return _signed(json.loads(json.dumps(manifest, allow_nan=False)))
+
+
+def _signed(manifest: dict[str, Any]) -> dict[str, Any]:
+    text = json.dumps(manifest, sort_keys=True)
+    return manifest | {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def _describe(array: np.ndarray) -> dict[str, Any]:
+    digest = hashlib.sha256(array.reshape(-1).view(np.uint8).data).hexdigest()
+    return {"dtype": str(array.dtype), "shape": list(array.shape), "sha256": digest}
+
+
+def describe_all(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+    """What the record says of each array: dtype, shape and digest."""
+    return {name: _describe(array) for name, array in arrays.items()}
+
+
+def cause(error: Exception) -> str:
+    """An error in short: TensorStore appends pages, and before them says most last."""
+    text = cli.error_sentence(error).split(" [tensorstore_spec=")[0]
+    return text if len(text) <= 400 else f"{text[:100]} ... {text[-300:]}"

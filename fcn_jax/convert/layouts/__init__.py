@@ -1,0 +1,1 @@
+"""Whose names, orders and scales an array of a weight file has."""

@@ -1,0 +1,1 @@
+"""Weight files of Caffe, PyTorch, Keras, NumPy and safetensors as named arrays."""

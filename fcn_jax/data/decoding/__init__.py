@@ -1,0 +1,1 @@
+"""From the bytes of an image file to an array, exactly or with a reason."""

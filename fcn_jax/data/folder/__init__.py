@@ -1,0 +1,1 @@
+"""A directory of images and labels as a data set."""

@@ -1,0 +1,1 @@
+"""Data sets by name, and what they have in common."""

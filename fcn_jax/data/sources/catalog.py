@@ -1,0 +1,89 @@
+"""From the name of a data set and a split to its source."""
+
+import importlib
+from typing import Any
+
+from fcn_jax.data.examples import DataError as DataError
+from fcn_jax.data.examples import Example as Example
+from fcn_jax.data.examples import Source as Source
+from fcn_jax.data.folder.source import open_folder
+from fcn_jax.data.sources.prepared import open_prepared
+from fcn_jax.data.sources.synthetic import SyntheticSource, SyntheticSpec
+
+PREPARED = {
+    "camvid": ("camvid", "DATASET"),
+    "voc2011": ("voc", "VOC2011"),
+    "voc2012": ("voc", "VOC2012"),
+    "sbd": ("sbd", "DATASET"),
+    "voc_aug": ("voc_unions", "VOC_AUG"),
+    "voc_reference": ("voc_unions", "VOC_REFERENCE"),
+    "nyud_v2": ("nyud", "DATASET"),
+    "sift_flow": ("sift_flow", "DATASET"),
+    "pascal_context": ("pascal_context", "DATASET"),
+}
+"""Module of `builders` and its record, for each data set that is prepared once."""
+
+NAMES = ("synthetic", "folder", *PREPARED)
+
+
+def published(name: str) -> Any:
+    """The `Dataset` of a name, see `builders.dataset`.
+
+    TFDS takes a second to import, which only its data sets should pay.
+    """
+    module, record = PREPARED[name]
+    return getattr(importlib.import_module(f"fcn_jax.data.builders.{module}"), record)
+
+
+def open_source(
+    name: str,
+    split: str,
+    *,
+    folder: str = "",
+    data_dir: str = "",
+    synthetic: SyntheticSpec | None = None,
+    inputs: tuple[str, ...] = (),
+) -> Source:
+    """Opens one split of a data set.
+
+    Args:
+      name: "synthetic" (drawn in memory), "folder" (images and labels in a directory),
+        or a data set prepared by `python -m fcn_jax.data prepare`.
+      split: its splits are "train" and "val" or those the data set has.
+      folder: directory of the folder data set; used by "folder" alone.
+      data_dir: directory of prepared data sets; "" is `$TFDS_DATA_DIR`, else
+        `~/tensorflow_datasets`.
+      synthetic: what the procedural data set consists of; needed by "synthetic".
+      inputs: keys of the inputs wanted, for a data set that has more; () is all.
+
+    Raises:
+      ValueError: for an unknown name, or "synthetic" without its specification.
+      DataError: where the data set is not there, its files contradict one another, or
+        the split is empty or unknown.
+    """
+    if name == "synthetic":
+        if synthetic is None:
+            raise ValueError(
+                "the data set synthetic needs a specification; give a SyntheticSpec"
+            )
+        source: Source = SyntheticSource(synthetic, split)
+        if not len(source):
+            raise DataError(
+                f"data set synthetic, split {split}: num_{split} is 0, so it has no "
+                "images; give it at least 1"
+            )
+        return source
+    if name == "folder":
+        return open_folder(folder, split)
+    if name in PREPARED:
+        dataset = published(name)
+        return open_prepared(
+            name,
+            split,
+            version=dataset.version,
+            outputs=dataset.outputs,
+            inputs=inputs or dataset.inputs,
+            void=dataset.void,
+            data_dir=data_dir,
+        )
+    raise ValueError(f"data set {name!r} is unknown; allowed are {', '.join(NAMES)}")

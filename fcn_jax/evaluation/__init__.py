@@ -1,0 +1,1 @@
+"""From a split to a confusion matrix to scores."""

@@ -1,0 +1,338 @@
+"""Score a split: one confusion matrix an output, then one record of scores."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from jax.sharding import Mesh
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from fcn_jax import experiment
+from fcn_jax.checkpoints import restored, store
+from fcn_jax.config import Config, validate
+from fcn_jax.data.labels import Classes
+from fcn_jax.data.pipeline.batches import evaluation_batches
+from fcn_jax.data.sources.catalog import Source
+from fcn_jax.evaluation import scores_file
+from fcn_jax.losses.cross_entropy import softmax_cross_entropy
+from fcn_jax.metrics.confusion import Absent, ConfusionMatrix, confusion_counts
+from fcn_jax.models.fcn import FCN
+from fcn_jax.models.preprocessing import Preprocessing, preprocess
+from fcn_jax.runs import runlog
+from fcn_jax.runtime import cli, sharding, terminal
+from fcn_jax.runtime.cli import no_program, run
+from fcn_jax.runtime.compilation import compiler_options
+from fcn_jax.runtime.concurrency import one_behind
+from fcn_jax.runtime.timing import StartClock
+
+Batch = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a pass over a split gave.
+
+    Attributes:
+        confusion: the matrix of each output.
+        losses: summed cross-entropy and valid pixels of each output.
+        examples: (image, truth, prediction) of the kept images, first output.
+    """
+
+    confusion: dict[str, ConfusionMatrix]
+    losses: dict[str, tuple[float, int]]
+    examples: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy per valid pixel, in nats, summed over the outputs."""
+        return sum(total / max(valid, 1) for total, valid in self.losses.values())
+
+    def scores(self, absent: Absent) -> dict[str, float]:
+        """Loss and the four scores; of a second output with its name in front."""
+        flat = {"loss": self.loss}
+        for index, (name, matrix) in enumerate(self.confusion.items()):
+            prefix = "" if index == 0 else f"{name}_"
+            for key, value in matrix.scores(absent).items():
+                flat[prefix + key] = value
+        return flat
+
+    def sentences(
+        self, outputs: Mapping[str, Classes], absent: Absent
+    ) -> Iterator[tuple[str, str]]:
+        """The scores of each output in a line, and what to know about them, or ""."""
+        for name, matrix in self.confusion.items():
+            line = matrix.sentence(absent)
+            prefix = f"{name}: " if len(self.confusion) > 1 else ""
+            caution = matrix.caution(outputs[name].names)
+            yield prefix + line, prefix + caution if caution else ""
+
+    def record(self, outputs: Mapping[str, Classes], absent: Absent) -> dict[str, Any]:
+        """The content of scores.json: first output at the top, others by name."""
+        records = {
+            name: matrix.record(outputs[name].names, absent)
+            for name, matrix in self.confusion.items()
+        }
+        first, *others = records
+        return {
+            "loss": self.loss,
+            **records[first],
+            **{name: records[name] for name in others},
+        }
+
+
+def make_evaluation_step(
+    *, model: FCN, records: Mapping[str, Preprocessing], dtype: Any, mesh: Mesh
+) -> Callable[[Any, Batch], dict[str, Any]]:
+    """A jitted function from parameters and a batch to counts, losses and labels.
+
+    The batch holds inputs, labels, sizes and index with the image axis first; sizes are
+    None where every image fills the canvas.
+    """
+
+    def step(params: Any, batch: Batch) -> dict[str, Any]:
+        inputs = preprocess(batch["inputs"], records, dtype)
+        maps = model.apply(
+            {"params": params}, inputs, train=False, sizes=batch["sizes"]
+        )
+        result = {}
+        for name, labels in batch["labels"].items():
+            scores = maps[name].values
+            terms = softmax_cross_entropy(scores, labels)
+            result[name] = {
+                "counts": confusion_counts(scores, labels),
+                "loss": terms.total,
+                "valid": terms.valid,
+                "predicted": jnp.argmax(scores, axis=-1).astype(jnp.uint8),
+            }
+        return result
+
+    everywhere = sharding.replicated(mesh)
+    return jax.jit(
+        step,
+        in_shardings=(everywhere, sharding.split_images(mesh, axis=0)),
+        compiler_options=compiler_options(mesh.devices.flat[0].platform),
+    )
+
+
+def evaluate_split(
+    step: Callable[[Any, Batch], dict[str, Any]],
+    params: Any,
+    batches: Iterable[Batch],
+    outputs: Mapping[str, Classes],
+    *,
+    mesh: Mesh,
+    keep: Collection[int] = (),
+    progress: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Run over a split once; the device is given a batch before the last is read.
+
+    Args:
+        step: from `make_evaluation_step`.
+        params: parameters on the devices.
+        batches: host batches, the last one filled up with ignored images.
+        outputs: classes of each output.
+        mesh: the devices.
+        keep: indices of the examples to keep for a picture.
+        progress: called with the number of images of each finished batch.
+    """
+    confusion = {n: ConfusionMatrix.empty(len(c)) for n, c in outputs.items()}
+    losses: dict[str, tuple[float, int]] = dict.fromkeys(outputs, (0.0, 0))
+    examples: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    placement = sharding.split_images(mesh, axis=0)
+    first = next(iter(outputs))
+    queued = (
+        (batch, step(params, sharding.put_batch(batch, placement))) for batch in batches
+    )
+    # Counts are added on the host, where they are exact however large the split.
+    for batch, result in one_behind(queued):
+        predicted = result[first]["predicted"]
+        sums = jax.device_get(
+            {
+                name: {key: parts[key] for key in ("counts", "loss", "valid")}
+                for name, parts in result.items()
+            }
+        )
+        for name, parts in sums.items():
+            confusion[name] = confusion[name].merge(parts["counts"])
+            total, valid = losses[name]
+            losses[name] = total + float(parts["loss"]), valid + int(parts["valid"])
+        examples += _examples(batch, predicted, first, keep)
+        if progress is not None:
+            progress(int((batch["index"] >= 0).sum()))
+    return Evaluation(confusion, losses, examples)
+
+
+def _examples(
+    batch: Batch, predicted: Any, output: str, keep: Collection[int]
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(image, truth, prediction) of the examples of a batch that are kept."""
+    image = next(iter(batch["inputs"].values()))
+    rows = [i for i, index in enumerate(batch["index"].tolist()) if index in keep]
+    sizes = batch["sizes"]
+    if sizes is None:
+        sizes = np.array([image.shape[1:3]] * len(image))
+    return [
+        (
+            image[i, :height, :width],
+            batch["labels"][output][i, :height, :width],
+            np.asarray(predicted[i])[:height, :width],
+        )
+        for i, (height, width) in ((row, sizes[row].tolist()) for row in rows)
+    ]
+
+
+def spread(count: int, length: int) -> list[int]:
+    """Indices of `count` examples spread over a split of `length`."""
+    return sorted({int(index) for index in np.linspace(0, length - 1, count)})
+
+
+def split_batches(config: Config, source: Source) -> Iterable[Batch]:
+    """Batches of an evaluation split, in order."""
+    canvases = experiment.canvases(config, source, train=False)
+    batches = evaluation_batches(
+        source,
+        batch_size=config.evaluation.batch_size,
+        canvases=canvases,
+        workers=config.data.workers,
+        threads=config.data.threads,
+        prefetch=config.data.prefetch,
+    )
+    return experiment.unpadded(batches, source, canvases)
+
+
+def evaluate(
+    config: Config,
+    workdir: Path,
+    stored: Path,
+    split: str,
+    clock: StartClock | None = None,
+) -> None:
+    """Score a checkpoint on a split, print the table and write the scores.
+
+    Args:
+        config: says which data; network and preprocessing are the checkpoint's own.
+        workdir: where scores.json goes, or a file beside it: see `scores_file`.
+        stored: work directory (its best checkpoint) or converted checkpoint.
+        split: split to score, config.data.eval_split unless told otherwise.
+        clock: of the program; started here if None.
+
+    Raises:
+        ValueError: if the checkpoint has other outputs or classes than the data.
+    """
+    clock = clock or StartClock()
+    validate(config)
+    found = store.load(stored)
+    workdir.mkdir(parents=True, exist_ok=True)
+    own = restored.fcn(found.record, str(found.directory))
+    source = experiment.source(config, split, name=config.data.eval_name)
+    check_outputs(own.outputs, source.outputs, str(found.directory))
+    experiment.refuse_small_images(source, own.smallest_image)
+    mesh = sharding.make_mesh(experiment.devices(config))
+    sharding.check_divisible(
+        config.evaluation.batch_size, mesh, "config.evaluation.batch_size"
+    )
+    step = make_evaluation_step(
+        model=own.model, records=own.records, dtype=own.dtype, mesh=mesh
+    )
+    params = jax.device_put(restored.parameters(own, found), sharding.replicated(mesh))
+    name = config.data.eval_name or config.data.name
+    logging.info(
+        "scoring %s (step %d) on %s/%s: %d images",
+        found.directory,
+        found.step,
+        name,
+        split,
+        len(source),
+    )
+    console = terminal.console(stderr=True)
+    less = cli.remedy(
+        "a lower --config.evaluation.batch_size needs less", cli.NO_MEMORY
+    )
+    with less, Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(escape(f"{name}/{split}"), total=len(source))
+
+        def advance(count: int) -> None:
+            clock.result()
+            bar.advance(task, count)
+
+        result = evaluate_split(
+            clock.first_call(step),
+            params,
+            split_batches(config, source),
+            source.outputs,
+            mesh=mesh,
+            progress=advance,
+        )
+    logging.info("%s", clock.sentence("first batch"))
+    absent = config.evaluation.absent
+    record = result.record(source.outputs, absent)
+    asked = scores_file.question(config, split, stored)
+    about = {
+        "step": found.step,
+        "checkpoint": str(found.directory),
+        **asked.about(source.fingerprint),
+    }
+    path = scores_file.scores_path(workdir, asked, config.data.eval_split)
+    runlog.write_scores(path, {**about, **record})
+    logging.info("scores are in %s", path)
+    with cli.printing():
+        print_scores(result, source.outputs, absent)
+
+
+def check_outputs(
+    stored: Mapping[str, Classes], outputs: Mapping[str, Classes], where: str
+) -> None:
+    """Refuse a checkpoint made for other outputs, or other classes in their order."""
+    have = {name: len(classes) for name, classes in stored.items()}
+    want = {name: len(classes) for name, classes in outputs.items()}
+    if have != want:
+        raise ValueError(
+            f"the checkpoint {where} scores {have} classes, the data set has {want}; "
+            "choose the data set that it was trained on, or train a new head"
+        )
+    for name, classes in outputs.items():
+        pairs = zip(stored[name].names, classes.names, strict=True)
+        other = [(ours, theirs) for ours, theirs in pairs if ours != theirs]
+        if other:
+            raise ValueError(
+                f"the checkpoint {where} calls a class of {name} {other[0][0]!r} that "
+                f"the data set calls {other[0][1]!r} ({len(other)} differ): give the "
+                "data set the classes of the checkpoint, in their order"
+            )
+
+
+def print_scores(
+    result: Evaluation, outputs: Mapping[str, Classes], absent: Absent
+) -> None:
+    """A table of the scores and of each class, on standard output."""
+    console = terminal.console()
+    for name, matrix in result.confusion.items():
+        table = Table(title=terminal.verbatim(f"{name}: IU by class"), show_edge=False)
+        table.add_column("class")
+        table.add_column("IU", justify="right")
+        table.add_column("labelled pixels", justify="right")
+        rows = zip(
+            outputs[name].names,
+            matrix.per_class_iu(absent),
+            matrix.labelled,
+            strict=True,
+        )
+        for label, iu, support in rows:
+            shown = "n/a" if np.isnan(iu) else f"{iu:.4f}"
+            table.add_row(terminal.verbatim(label), shown, f"{support:,}")
+        console.print(table)
+    for line, caution in result.sentences(outputs, absent):
+        console.print(escape(line))
+        if caution:
+            logging.warning("%s", caution)
+
+
+if __name__ == "__main__":
+    run(no_program("python -m fcn_jax.main --config=NAME --mode=evaluate"))

@@ -1,0 +1,117 @@
+"""Which file scores are written to: none takes the place of another question's.
+
+A directory's scores.json answers one question: which net, on which split of which data,
+by which rules. In a run it is the run's own, of its own evaluations. What else is asked
+has a file beside it, as scores_train.json.
+"""
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fcn_jax.config import Config, to_dict
+from fcn_jax.launch.run_name import digest, file_name, folder_name
+from fcn_jax.runs.workdir import run_configuration
+
+OWN = "scores.json"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What scores are asked for.
+
+    Attributes:
+        data: name of the data set.
+        folder: absolute path of the folder data set; "" of others.
+        split: of the data set.
+        rules: digest of what else decides: classes, absent classes, procedural images.
+        net: absolute path of the work directory or checkpoint that is scored.
+    """
+
+    data: str
+    folder: str
+    split: str
+    rules: str
+    net: str
+
+    def about(self, fingerprint: str) -> dict[str, str]:
+        """What scores say of their data; the fingerprint is the source's."""
+        named = {"data": self.data, "folder": self.folder, "split": self.split}
+        shown = {key: value for key, value in named.items() if value}
+        return {**shown, "fingerprint": fingerprint, "rules": self.rules}
+
+
+def question(config: Config, split: str, net: Path) -> Question:
+    """What the evaluation of a configuration asks.
+
+    Args:
+        config: says which data, and the rules.
+        split: to score.
+        net: work directory or checkpoint.
+    """
+    data = config.data.eval_name or config.data.name
+    kept = list(config.data.classes)
+    rules = {
+        "classes": [kept, config.data.rest] if kept else [],
+        "absent": config.evaluation.absent,
+        "synthetic": to_dict(config)["synthetic"] if data == "synthetic" else {},
+    }
+    return Question(
+        data=data,
+        folder=os.path.abspath(config.data.folder) if data == "folder" else "",
+        split=split,
+        rules=digest(json.dumps(rules, sort_keys=True)),
+        net=os.path.abspath(net),
+    )
+
+
+def scores_path(directory: Path, asked: Question, usual_split: str) -> Path:
+    """Where the answer goes.
+
+    Args:
+        directory: a run, or any other.
+        asked: the question.
+        usual_split: the configuration's own, for a directory that has no scores yet.
+    """
+    own = _own_question(directory, asked, usual_split)
+    parts = []
+    if (asked.data, asked.folder) != (own.data, own.folder):
+        parts = [folder_name(asked.folder) if asked.folder else asked.data]
+        parts.append(file_name(asked.split))
+    elif asked.split != own.split:
+        parts.append(file_name(asked.split))
+    if asked.rules != own.rules:
+        parts.append(f"rules-{asked.rules}")
+    if asked.net != own.net:
+        parts.append(folder_name(asked.net))
+    return directory / ("_".join([Path(OWN).stem, *parts]) + ".json")
+
+
+def _own_question(directory: Path, asked: Question, usual_split: str) -> Question:
+    """What scores.json of a directory answers, or would."""
+    with contextlib.suppress(ValueError):
+        config = run_configuration(directory)
+        return question(config, config.data.eval_split, directory)
+    fresh = Question(asked.data, asked.folder, usual_split, asked.rules, asked.net)
+    try:
+        stored = json.loads((directory / OWN).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return fresh
+    return _answered(stored, fresh) if isinstance(stored, dict) else fresh
+
+
+def _answered(stored: dict[str, Any], fresh: Question) -> Question:
+    """The question of scores in a directory that is no run, as far as they tell."""
+    net = stored.get("checkpoint", fresh.net)
+    if str(net).startswith(f"{fresh.net}{os.sep}"):
+        net = fresh.net
+    return Question(
+        data=stored.get("data", fresh.data),
+        folder=stored.get("folder", fresh.folder),
+        split=stored.get("split", fresh.split),
+        rules=stored.get("rules", fresh.rules),
+        net=net,
+    )

@@ -1,0 +1,137 @@
+"""ImageNet classes of pictures, by a classifier made convolutional (PAMI Figure 2)."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from absl import logging
+from PIL import Image
+
+from fcn_jax.checkpoints import restored, store
+from fcn_jax.checkpoints.restored import TrainedClassifier
+from fcn_jax.inference.image_files import checked_input, write_whole
+from fcn_jax.models.classifier import OUTPUT
+from fcn_jax.models.preprocessing import preprocess
+from fcn_jax.report.heat import heat_map
+from fcn_jax.runtime.cli import no_program, run
+from fcn_jax.runtime.compiled_programs import Programs
+
+TOP = 5
+
+
+class Classifier:
+    """A converted ImageNet classifier that takes pictures of any sufficient size.
+
+    Attributes:
+        categories: name of each class.
+        own_size: height and width for which it gives one vector of scores; no less.
+        geometry: where the scores of a larger picture lie over it.
+    """
+
+    def __init__(self, trained: TrainedClassifier, params: Mapping[str, Any]):
+        self.categories = trained.categories
+        self.own_size = trained.own_size
+        self.geometry = trained.geometry
+        self._params = jax.device_put(params)
+
+        def forward(params: Any, image: Any) -> Any:
+            ready = preprocess({"color": image}, trained.records, np.float32)
+            maps: Any = trained.model.apply({"params": params}, ready, train=False)
+            return maps[OUTPUT].values[0]
+
+        self._forward = Programs(forward)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Classifier":
+        """Load a converted checkpoint.
+
+        Raises:
+            CheckpointError: if there is none that can be trusted.
+            ValueError: if it is an FCN, or partial.
+        """
+        found = store.load(path)
+        logging.info("classifying with %s", found.directory)
+        own = restored.classifier(found.record, str(found.directory))
+        return cls(own, restored.parameters(own, found))
+
+    def scores(self, image: np.ndarray) -> np.ndarray:
+        """Scores before the softmax.
+
+        Args:
+            image: `[H, W, 3] uint8` RGB, at least `own_size` high and wide.
+
+        Returns:
+            `[h, w, K] float32`; 1 x 1 for a picture of the net's own size, else a map,
+            a vector every 32 pixels or so: see `geometry`.
+
+        Raises:
+            ValueError: if the picture is smaller, or has another type or shape.
+        """
+        return np.asarray(self.begin(image), np.float32)
+
+    def begin(self, image: np.ndarray) -> jax.Array:
+        """Queue a picture on the device, and return at once; see `scores`."""
+        image = checked_input("color", image)
+        self.refuse_small(image, "the image")
+        return self._forward(self._params, image[None])
+
+    def refuse_small(self, image: np.ndarray, name: str) -> None:
+        """Refuse a picture smaller than the net's own size."""
+        height, width = image.shape[:2]
+        if min(height, width) < self.own_size:
+            raise ValueError(
+                f"{name} is {height} x {width} pixels; this classifier needs at least "
+                f"{self.own_size} x {self.own_size}: enlarge it first"
+            )
+
+
+def probabilities(scores: np.ndarray) -> np.ndarray:
+    """Softmax over the last axis, float64."""
+    shifted = np.exp(scores - scores.max(axis=-1, keepdims=True), dtype=np.float64)
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def write_classes(
+    classifier: Classifier,
+    image: np.ndarray,
+    scores: np.ndarray,
+    output: Path,
+    stem: str,
+) -> list[str]:
+    """Write `<stem>_heat.png`, the map of the likeliest class.
+
+    The order of the classes is that of their probability, averaged over the map.
+
+    Returns:
+        A line for each of the five likeliest classes.
+    """
+    maps = probabilities(scores)
+    mean = maps.mean(axis=(0, 1))
+    order = np.argsort(-mean)[:TOP]
+    scale, offset = classifier.geometry.map
+    best = int(order[0])
+    picture = heat_map(
+        image,
+        maps[..., best],
+        scale=float(scale),
+        offset=float(offset),
+        title=f"{classifier.categories[best]}, {mean[best]:.3f} on average",
+    )
+    save = Image.fromarray(picture).save
+    write_whole(output / f"{stem}_heat.png", lambda file: save(file, format="PNG"))
+    return [
+        f"  {mean[index]:.4f}  (largest {maps[..., index].max():.4f})  "
+        f"{classifier.categories[index]}"
+        for index in order
+    ]
+
+
+if __name__ == "__main__":
+    run(
+        no_program(
+            "python -m fcn_jax.predict --classify --checkpoint=DIR --output=DIR IMAGE"
+        )
+    )

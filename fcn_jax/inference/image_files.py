@@ -1,0 +1,97 @@
+"""Pictures that go into a network, and files that come out of it."""
+
+import io
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fcn_jax.data.labels import IGNORE, VOID_COLOR, Classes
+from fcn_jax.inference.picture_folders import Picture
+from fcn_jax.report.panels import overlay
+from fcn_jax.runtime import atomic
+
+
+def checked_input(name: str, value: np.ndarray) -> np.ndarray:
+    """One input as `[H, W, C]`, uint8 or, for depth, float32."""
+    value = np.asarray(value)
+    if name == "depth":
+        if value.ndim != 2 or 0 in value.shape:
+            raise ValueError(f"depth has shape {value.shape}; it must be [H, W]")
+        depth = value.astype(np.float32)
+        bad = int((~(np.isfinite(depth) & (depth > 0))).sum())
+        if bad:
+            raise ValueError(
+                f"depth has {bad} values that are not positive and finite, which have "
+                "no logarithm; fill the holes first"
+            )
+        return depth[:, :, None]
+    if value.ndim != 3 or value.shape[2] != 3 or 0 in value.shape:
+        raise ValueError(f"{name} has shape {value.shape}; it must be [H, W, 3] RGB")
+    if value.dtype != np.uint8:
+        raise ValueError(
+            f"{name} is {value.dtype}; it must be uint8, 0..255, without normalisation"
+        )
+    return value
+
+
+def write_whole(path: Path, save: Callable[[io.BytesIO], None]) -> None:
+    """Write a whole file or none, in a directory that is made where there is none."""
+    content = io.BytesIO()
+    save(content)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write(path, content.getvalue())
+
+
+def write_scores(path: Path, scores: np.ndarray) -> None:
+    """Write an array as .npy, whole or not at all."""
+    write_whole(path, lambda file: np.save(file, scores))
+
+
+def write_label_map(path: Path, labels: np.ndarray, classes: Classes) -> None:
+    """Write class ids `[H, W] uint8` as a palette PNG, whole or not at all."""
+    palette = np.zeros((256, 3), np.uint8)
+    palette[: len(classes)] = classes.palette
+    palette[IGNORE] = VOID_COLOR
+    picture = Image.fromarray(labels)
+    picture.putpalette(palette.tobytes())
+    write_whole(path, partial(picture.save, format="PNG"))
+
+
+def write_overlay(
+    path: Path, image: np.ndarray, labels: np.ndarray, classes: Classes
+) -> None:
+    """Write the class colours over a picture as PNG, whole or not at all."""
+    picture = Image.fromarray(overlay(image, labels, classes))
+    write_whole(path, partial(picture.save, format="PNG"))
+
+
+def refuse_overwriting(
+    pictures: Sequence[Picture], output: Path, ends: Sequence[str]
+) -> None:
+    """Refuse results that would replace a picture, or one another.
+
+    Args:
+        pictures: with the stems of their results.
+        output: directory of the results.
+        ends: what follows a picture's stem in the name of each of its results.
+    """
+    sources = {picture.file.resolve() for picture in pictures}
+    root = output.resolve()
+    targets: dict[Path, Path] = {}
+    for picture in pictures:
+        for end in ends:
+            target = root / f"{picture.stem}{end}"
+            if target in sources:
+                raise ValueError(
+                    f"the result of {picture.file} would overwrite the picture {target}; "
+                    "give another --output directory"
+                )
+            other = targets.setdefault(target, picture.file)
+            if other is not picture.file:
+                raise ValueError(
+                    f"the results of {other} and {picture.file} would both be {target}, "
+                    "so one would overwrite the other; rename or leave out one of them"
+                )

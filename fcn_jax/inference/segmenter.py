@@ -1,0 +1,190 @@
+"""Label maps of pictures of any size, by a trained or converted network."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+from fcn_jax import experiment
+from fcn_jax.checkpoints import restored, store
+from fcn_jax.checkpoints.restored import Trained
+from fcn_jax.data.pipeline.buckets import Canvas, rounded_up
+from fcn_jax.inference.image_files import checked_input
+from fcn_jax.models.preprocessing import preprocess
+from fcn_jax.runtime.cli import no_program, run
+from fcn_jax.runtime.compiled_programs import Programs
+
+Picture = np.ndarray | Mapping[str, np.ndarray]
+
+
+class Segmentation:
+    """A picture that the device is working on; asking for a result waits for it."""
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        scores: Mapping[str, jax.Array] | None,
+        labels: Mapping[str, jax.Array],
+    ):
+        self._size, self._scores, self._labels = size, scores, labels
+
+    def scores(self) -> dict[str, np.ndarray]:
+        """Unnormalised scores of every pixel, for each output `[H, W, K] float32`.
+
+        Raises:
+            ValueError: if they were not kept.
+        """
+        if self._scores is None:
+            raise ValueError("these scores were not kept; begin with scores=True")
+        height, width = self._size
+        return {
+            name: np.asarray(value, np.float32)[0, :height, :width]
+            for name, value in self._scores.items()
+        }
+
+    def labels(self) -> dict[str, np.ndarray]:
+        """Class of every pixel, for each output `[H, W] uint8`."""
+        height, width = self._size
+        return {
+            name: np.asarray(value)[0, :height, :width]
+            for name, value in self._labels.items()
+        }
+
+
+class Segmenter:
+    """A trained or converted network that labels pictures of any size.
+
+    A picture is padded to a canvas, and each canvas is compiled once, as long as few
+    others come between, see `programs.MOST`; the network's masks make the result that of
+    the picture alone. A picture that fills its canvas needs no masks, which is a program
+    of its own, and faster.
+
+    Attributes:
+        outputs: classes of each output.
+    """
+
+    def __init__(
+        self,
+        trained: Trained,
+        params: Mapping[str, Any],
+        canvases: Sequence[Canvas] = (),
+    ):
+        self.outputs = dict(trained.outputs)
+        self._records = trained.records
+        self._smallest_image = trained.smallest_image
+        self._canvases = tuple(canvases)
+        self._params = jax.device_put(params)
+        model, dtype = trained.model, trained.dtype
+
+        def forward(params: Any, inputs: Any, sizes: Any) -> Any:
+            ready = preprocess(inputs, trained.records, dtype)
+            maps: Any = model.apply({"params": params}, ready, train=False, sizes=sizes)
+            return {name: feature_map.values for name, feature_map in maps.items()}
+
+        def classify(scores: Any) -> Any:
+            return jax.tree.map(
+                lambda values: jnp.argmax(values, axis=-1).astype(jnp.uint8), scores
+            )
+
+        # Two programs: in one, XLA might compute the scores twice and not alike.
+        self._forward, self._classify = Programs(forward), Programs(classify)
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike, canvases: Sequence[Canvas] = ()
+    ) -> "Segmenter":
+        """Load the best (else newest) of a work directory, or a converted checkpoint.
+
+        Args:
+            path: the directory.
+            canvases: (height, width) to which pictures are padded, the smallest first;
+                a picture that fits none, as where there is none, gets the next of a
+                ladder of sizes, `data.buckets.rounded_up`.
+
+        Raises:
+            CheckpointError: if there is none that can be trusted.
+        """
+        found = store.load(path)
+        logging.info("predicting with %s", found.directory)
+        own = restored.fcn(found.record, str(found.directory))
+        return cls(own, restored.parameters(own, found), canvases)
+
+    def scores(self, image: Picture) -> dict[str, np.ndarray]:
+        """Unnormalised scores of every pixel.
+
+        Args:
+            image: `[H, W, 3] uint8` RGB; or a mapping by input name: "color" and
+                "hha" `[H, W, 3] uint8`, "depth" `[H, W]` in millimetres.
+
+        Returns:
+            For each output `[H, W, K] float32`.
+
+        Raises:
+            ValueError: if an input is missing, or has another type or shape.
+        """
+        return self.begin(image, scores=True).scores()
+
+    def labels(self, image: Picture) -> dict[str, np.ndarray]:
+        """Class of every pixel, for each output: `[H, W] uint8`; see `scores`."""
+        return self.begin(image).labels()
+
+    def begin(self, image: Picture, *, scores: bool = False) -> Segmentation:
+        """Queue a picture on the device, and return at once; see `scores`.
+
+        Args:
+            image: the picture.
+            scores: whether they are kept, and not only the labels.
+
+        Raises:
+            MemoryError: for a picture that needs more than is free.
+        """
+        inputs = self._checked(image)
+        height, width = next(iter(inputs.values())).shape[:2]
+        rows, columns = self.canvas((height, width))
+        padding = ((0, rows - height), (0, columns - width), (0, 0))
+        padded = {name: np.pad(value, padding)[None] for name, value in inputs.items()}
+        filled = (rows, columns) == (height, width)
+        sizes = None if filled else np.array([[height, width]], np.int32)
+        found = self._forward(self._params, padded, sizes)
+        labels = self._classify(found)
+        return Segmentation((height, width), found if scores else None, labels)
+
+    def canvas(self, size: tuple[int, int]) -> Canvas:
+        """Rows and columns to which a picture of (height, width) is padded."""
+        height, width = size
+        for rows, columns in self._canvases:
+            if height <= rows and width <= columns:
+                return rows, columns
+        return rounded_up(size)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs that the network reads."""
+        return tuple(self._records)
+
+    def refuse_small(self, size: Sequence[int], name: str) -> None:
+        """Refuse an image of `size` (height, width) whose maps would be empty."""
+        if min(size) < self._smallest_image:
+            raise ValueError(experiment.too_small(name, size, self._smallest_image))
+
+    def _checked(self, image: Picture) -> dict[str, np.ndarray]:
+        given = dict(image) if isinstance(image, Mapping) else {"color": image}
+        if set(given) != set(self._records):
+            raise ValueError(
+                f"the network reads the inputs {sorted(self._records)}, but the image "
+                f"has {sorted(given)}"
+            )
+        inputs = {name: checked_input(name, value) for name, value in given.items()}
+        sizes = {name: value.shape[:2] for name, value in inputs.items()}
+        if len(set(sizes.values())) > 1:
+            raise ValueError(f"the inputs have different sizes: {sizes}")
+        self.refuse_small(next(iter(sizes.values())), "the image")
+        return inputs
+
+
+if __name__ == "__main__":
+    run(no_program("python -m fcn_jax.predict --checkpoint=DIR --output=DIR IMAGE"))

@@ -1,0 +1,148 @@
+"""Experiments: files with a `get_config`, given by path or, shipped ones, by name.
+
+`experiments/x.py`, `x` and either with an argument, `x.py:small`, `x:small`.
+"""
+
+import difflib
+import importlib.util
+import inspect
+import os
+import re
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+from ml_collections import ConfigDict
+
+from fcn_jax.config import Config
+from fcn_jax.runtime import shipped
+from fcn_jax.runtime.cli import no_program, run
+from fcn_jax.runtime.locations import located
+
+_FILE = re.compile(r"(.*?\.py)(?::(.*))?", re.DOTALL)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ExperimentFile:
+    """An experiment file and what is given to it.
+
+    Attributes:
+        file: the path, as it was given.
+        argument: of its `get_config`; None where there is none.
+    """
+
+    file: Path
+    argument: str | None = None
+
+
+def find(text: str) -> ExperimentFile:
+    """The experiment that `--config` means.
+
+    Args:
+        text: `PATH.py`, or the NAME of a shipped one; either with `:ARGUMENT`.
+
+    Raises:
+        ValueError: if there is none; names the nearest.
+    """
+    named = _FILE.fullmatch(text)
+    if named:
+        file, argument = Path(located(named[1])), named[2]
+    else:
+        name, colon, rest = text.partition(":")
+        file = shipped.directory("experiments") / f"{name}.py"
+        argument = rest if colon else None
+        if os.sep in name or name.startswith("."):
+            file = Path(name)  # neither a name nor a file of Python
+    if not file.is_file() or file.suffix != ".py":
+        raise ValueError(_unknown(text, file.stem))
+    return ExperimentFile(file, None if argument is None else located(argument))
+
+
+def names() -> tuple[str, ...]:
+    """The shipped experiments."""
+    return tuple(
+        sorted(file.stem for file in shipped.directory("experiments").glob("*.py"))
+    )
+
+
+def _unknown(text: str, stem: str) -> str:
+    known = names()
+    near = difflib.get_close_matches(stem, known, n=1, cutoff=0.5)
+    meant = f"did you mean --config={near[0]}? " if near else ""
+    return (
+        f"there is no experiment {text}; {meant}write --config=PATH.py or a name, either "
+        f"with :ARGUMENT (names are {', '.join(known)})"
+    )
+
+
+def load(experiment: ExperimentFile) -> Config:
+    """The configuration that an experiment returns, locked.
+
+    Raises:
+        ValueError: if the file cannot be run, or does not return a configuration.
+    """
+    make = _get_config(experiment)
+    given = [] if experiment.argument is None else [experiment.argument]
+    _check_argument(make, experiment)
+    config = _run(lambda: make(*given), experiment.file)
+    if not isinstance(config, ConfigDict):
+        raise ValueError(
+            f"get_config() of {experiment.file} returns a {type(config).__name__}; it "
+            "must return what fcn_jax.config.base() makes, with changes"
+        )
+    return config.lock()
+
+
+def _get_config(experiment: ExperimentFile) -> Callable[..., Config]:
+    spec = importlib.util.spec_from_file_location("experiment", experiment.file)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{experiment.file} cannot be loaded; check the file")
+    module: ModuleType = importlib.util.module_from_spec(spec)
+    loader = spec.loader
+    _run(lambda: loader.exec_module(module), experiment.file)
+    found = getattr(module, "get_config", None)
+    if not callable(found):
+        raise ValueError(
+            f"{experiment.file} has no function get_config(), which an experiment needs"
+        )
+    return found
+
+
+def _check_argument(make: Callable[..., Config], experiment: ExperimentFile) -> None:
+    """Refuse an argument that is not taken, or one that is missing."""
+    name = experiment.file.stem
+    takes = inspect.signature(make).parameters.values()
+    needs = [p for p in takes if p.default is p.empty and p.kind < p.VAR_POSITIONAL]
+    if experiment.argument is not None and not takes:
+        raise ValueError(
+            f"this experiment takes no argument; write --config={name} alone"
+        )
+    if experiment.argument is None and needs:
+        raise ValueError(
+            f"this experiment needs an argument; write --config={name}:ARGUMENT "
+            f"({needs[0].name})"
+        )
+
+
+def _run(action: Callable[[], T], file: Path) -> T:
+    """What the file's code gives; its mistakes become one sentence with the line."""
+    try:
+        return action()
+    except (ValueError, OSError):
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame.lineno for frame in frames if frame.filename == str(file)]
+        line = error.lineno if isinstance(error, SyntaxError) else (own or [None])[-1]
+        where = f"{file}, line {line}" if line else f"{file}"
+        raise ValueError(
+            f"the experiment {where}: {type(error).__name__}: {error}"
+        ) from error
+
+
+if __name__ == "__main__":
+    run(no_program("python -m fcn_jax.main --config=NAME"))

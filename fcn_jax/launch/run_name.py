@@ -1,0 +1,94 @@
+"""Which directory a run has that was given none: runs/<experiment>."""
+
+import hashlib
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+from absl import logging
+
+from fcn_jax.config import Config, changeable_keys, to_dict
+from fcn_jax.launch.experiment_files import ExperimentFile
+from fcn_jax.runs.workdir import CONFIG, check_resume, run_configuration
+from fcn_jax.runtime.shown import shown
+
+RUNS = Path("runs")
+_DIGITS = 8
+
+
+def default_workdir(experiment: ExperimentFile, config: Config) -> Path:
+    """runs/<name of the run>.
+
+    A run of the same configuration whose directory has the name of an earlier version
+    keeps it, which the log says.
+    """
+    directory = RUNS / run_name(experiment, config.data.folder)
+    former = RUNS / former_run_name(experiment)
+    if former == directory or directory.exists() or not (former / CONFIG).is_file():
+        return directory
+    try:
+        stored = run_configuration(former)
+        _check_folder(stored.data.folder, config.data.folder)
+        check_resume(to_dict(stored), to_dict(config), changeable_keys(config))
+    except ValueError as error:
+        logging.info("%s is not this run, which is %s: %s", former, directory, error)
+        return directory
+    logging.info("this run is %s, as earlier versions named it", former)
+    return former
+
+
+def _check_folder(stored: str, folder: str) -> None:
+    if os.path.abspath(stored) != os.path.abspath(folder):
+        raise ValueError(f"its folder is {shown(stored)}")
+
+
+def run_name(experiment: ExperimentFile, folder: str = "") -> str:
+    """Name of the run's directory: "experiments/x.py:small" gives "x-small".
+
+    A folder in the argument is named by its last part and a digest of its absolute path.
+
+    Args:
+        experiment: the file and its argument.
+        folder: `config.data.folder`; the argument may begin with it.
+    """
+    argument = experiment.argument or ""
+    parts = [_plain(experiment.file.stem)]
+    if folder and argument.startswith(folder):
+        parts += [folder_name(folder), _plain(argument[len(folder) :])]
+    else:
+        parts.append(file_name(argument))
+    return "-".join(filter(None, parts))
+
+
+def former_run_name(experiment: ExperimentFile) -> str:
+    """The name by the rule of version 0.1.0, ASCII alone, for runs that have it."""
+    name = f"{experiment.file.stem} {experiment.argument or ''}"
+    return re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")
+
+
+def folder_name(folder: str) -> str:
+    """A name for a folder: its last part and a digest of its absolute path."""
+    place = os.path.abspath(folder)
+    return "-".join(filter(None, (_plain(os.path.basename(place)), digest(place))))
+
+
+def file_name(text: str) -> str:
+    """A part of a file's name for any text; no two texts have the same.
+
+    Letters and digits of any script, '_' and single '-' are kept, in composed form; where
+    anything else was there, a digest of the text follows.
+    """
+    plain = _plain(text)
+    return plain if plain == text else "-".join(filter(None, (plain, digest(text))))
+
+
+def digest(text: str) -> str:
+    """A few hexadecimal digits for a text."""
+    encoded = text.encode(errors="surrogateescape")
+    return hashlib.sha256(encoded).hexdigest()[:_DIGITS]
+
+
+def _plain(text: str) -> str:
+    composed = unicodedata.normalize("NFC", text)
+    return re.sub(r"[^\w]+", "-", composed).strip("-")

@@ -1,0 +1,1 @@
+"""Names, trees and surgery of parameters, whoever they belong to."""

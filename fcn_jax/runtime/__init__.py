@@ -1,0 +1,1 @@
+"""What any program needs: errors and exit status, devices, compilation, atomic files, terminal."""

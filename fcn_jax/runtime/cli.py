@@ -1,0 +1,317 @@
+"""How every command-line program of the package ends.
+
+Bad input and failures of the machine end in one sentence on standard error and exit
+status 2; the traceback appears only with `--debug`. A run that a signal asked to end has
+the status that a shell gives that signal, 128 + its number. What is none of these (an
+AssertionError, a TypeError) is a defect of the package and keeps its traceback.
+"""
+
+import argparse
+import contextlib
+import io
+import logging as std_logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+from absl import flags, logging
+
+from fcn_jax.runtime.locations import located_argument
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+DEBUG_FLAG = "--debug"
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
+INTERRUPT_AGAIN = 0.05  # seconds after Ctrl-C was lost
+_LINGER_SECONDS = 10.0
+_LONGEST_CAUSE = 300
+_REMEDY = "remedy: "  # of the notes of an exception, which others write too
+
+
+class RunError(RuntimeError):
+    """What went wrong in a run for a reason outside the program.
+
+    The base of the package's own run-time errors: a work directory in use, a checkpoint
+    that cannot be written or read. Its message is one sentence with the remedy.
+    """
+
+
+class Stopped(BaseException):
+    """A signal asked the program to end, and it may; no library shall catch it.
+
+    Attributes:
+      signal: the signal.
+      status: the exit status, 128 + its number.
+    """
+
+    def __init__(self, number: int, sentence: str = ""):
+        self.signal = signal.Signals(number)
+        self.status = 128 + number
+        super().__init__(
+            f"{self.signal.name}: {sentence or 'nothing is lost; the same command continues'}"
+        )
+
+
+# flags.Error: a mistyped flag is bad input too, and absl derives it from Exception.
+_REPORTED = (ValueError, OSError, RunError, flags.Error)
+
+NO_MEMORY = "memory is exhausted"
+_MACHINE = (
+    ("MemoryError", "", NO_MEMORY),
+    ("JaxRuntimeError", "RESOURCE_EXHAUSTED", NO_MEMORY),
+    ("JaxRuntimeError", "Out of memory", NO_MEMORY),
+    ("JaxRuntimeError", "CUDA_ERROR", "the device failed"),
+    ("JaxRuntimeError", "UNAVAILABLE", "the device failed"),
+    ("SafetensorError", "I/O error", "a file could not be read or written"),
+    ("RuntimeError", "can't start new thread", "no more threads are allowed"),
+    ("RuntimeError", "No space left on device", "a file could not be written"),
+    ("RuntimeError", "File too large", "a file could not be written"),
+    ("RuntimeError", "Disk quota exceeded", "a file could not be written"),
+    ("RuntimeError", "Input/output error", "a file could not be read or written"),
+)
+"""Failures of the machine in the words of libraries: (type, part of the text, what)."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports wrong usage as every other bad input, in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuses the arguments."""
+        raise ValueError(f"{message}; `{self.prog} --help` shows the usage")
+
+
+def run(
+    main: Callable[[list[str]], int | None], argv: list[str] | None = None
+) -> NoReturn:
+    """Runs a program and leaves the process with its exit status.
+
+    Args:
+      main: the program; takes the command-line arguments without the program's name and
+        returns its exit status (None is 0).
+      argv: the arguments, `sys.argv[1:]` where None. Every `--debug` in them is taken
+        out before `main` sees them, and `~` of paths is replaced by the home directory.
+
+    Raises:
+      SystemExit: always. Status 2 after a ValueError, OSError, RunError, absl flag
+        error or failure of the machine, which becomes `error: <sentence>` on standard
+        error, and where standard output cannot be written; 130 after Ctrl-C; that of
+        Stopped; else what `main` returned. Other exceptions pass through.
+    """
+    _open_standard_streams()
+    _print_any_name()
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = DEBUG_FLAG in arguments
+    arguments = [argument for argument in arguments if argument != DEBUG_FLAG]
+    stopped_by_signal = False
+    try:
+        with _no_interrupt_lost():
+            status = main([located_argument(argument) for argument in arguments])
+        with printing():
+            pass
+    except KeyboardInterrupt:
+        _say("interrupted")
+        status = EXIT_INTERRUPTED
+    except Stopped as stopped:
+        _say(f"stopped: {stopped}")
+        status, stopped_by_signal = stopped.status, True
+    except Exception as error:
+        if machine_failure(error) is None and not isinstance(error, _REPORTED):
+            raise
+        if debug:
+            traceback.print_exc()
+        _say(f"error: {error_sentence(error)}")
+        status = EXIT_ERROR
+    with contextlib.suppress(OSError), printing():
+        pass  # drops what cannot be written
+    if _is_own_process():
+        if stopped_by_signal:
+            # All is saved and closed; threads that a signal met at their start can crash
+            # the interpreter where it takes itself apart.
+            os._exit(status or 0)
+        _end_in_spite_of_threads(status or 0)
+    sys.exit(status)
+
+
+def no_program(instead: str) -> Callable[[list[str]], int]:
+    """What `run` is given by a module that could be taken for a program.
+
+    Args:
+      instead: the command that does what this module's name promises.
+    """
+
+    def refuse(arguments: list[str]) -> int:
+        del arguments
+        raise ValueError(f"this module is no program; the command is {instead}")
+
+    return refuse
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # the status says it too
+        print(line, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def printing() -> Iterator[None]:
+    """Flushes standard output after the block, and names it in an OSError.
+
+    What could not be written is dropped: Python would try again at its end, and fail.
+    """
+    try:
+        yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        with (
+            contextlib.suppress(OSError, ValueError),
+            open(os.devnull, "wb") as nowhere,
+        ):
+            if sys.stdout is not None:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        reason = error.strerror or str(error)
+        raise OSError(error.errno, reason, "standard output") from error
+
+
+def _open_standard_streams() -> None:
+    """Opens those that the program was started without, as `>&-` does, on nothing.
+
+    Else the next files that are opened get their numbers, and what libraries say on
+    standard error is written into a checkpoint.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
+    handler = logging.get_absl_handler().python_handler
+    if handler.stream is None:
+        handler.setStream(sys.stderr)
+
+
+def _print_any_name() -> None:
+    """Lets names be printed that the terminal's encoding does not have, as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _is_own_process() -> bool:
+    """Whether the process was started for a program of the package, as `python -m` does.
+
+    Else somebody goes on after SystemExit: a notebook's `%run`, or `runpy`.
+    """
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return spec is not None and spec.name.startswith("fcn_jax.")
+
+
+def _end_in_spite_of_threads(status: int) -> None:
+    """Python waits at its end for threads, also for one that a file never answers."""
+    timer = threading.Timer(_LINGER_SECONDS, os._exit, [status])
+    timer.daemon = True
+    timer.start()
+
+
+@contextlib.contextmanager
+def _no_interrupt_lost() -> Iterator[None]:
+    """Asks again for a Ctrl-C that came where Python ignores exceptions.
+
+    A callback of the garbage collector is such a place, and jax has one: a
+    KeyboardInterrupt there is printed as ignored, and the program runs on. The alarm
+    takes no lock, which the interrupted code may hold.
+    """
+    hook = sys.unraisablehook
+    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+
+    def heard(unraisable: "sys.UnraisableHookArgs") -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, INTERRUPT_AGAIN)
+        elif not issubclass(unraisable.exc_type, Stopped):  # which is asked for again
+            hook(unraisable)
+
+    sys.unraisablehook = heard
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+
+
+def set_up_logging() -> None:
+    """Shows what the package says, and warnings of others, with the time of day.
+
+    Orbax and TFDS tell every step of their work at the same level as news of the run.
+    """
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()  # absl warns of logging before flags otherwise
+    handler = logging.get_absl_handler()
+    handler.setFormatter(std_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    if _own_or_warning not in handler.filters:
+        handler.addFilter(_own_or_warning)
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+
+
+def _own_or_warning(record: std_logging.LogRecord) -> bool:
+    return record.levelno >= std_logging.WARNING or record.pathname.startswith(_PACKAGE)
+
+
+def machine_failure(error: BaseException) -> str | None:
+    """What failed, where a library's exception tells of the machine; None for others.
+
+    By the names of types, which belong to libraries that most programs do not import.
+    """
+    if isinstance(error, _REPORTED):
+        return None
+    names = {own.__name__ for own in type(error).__mro__}
+    for name, words, what in _MACHINE:
+        if name in names and words in str(error):
+            return what
+    return None
+
+
+@contextlib.contextmanager
+def remedy(sentence: str, failure: str | None = None) -> Iterator[None]:
+    """Adds to the sentence of a failure of the machine where, or what to do about it.
+
+    Args:
+      sentence: what is added.
+      failure: only to this one, as `machine_failure` names it; else to all.
+    """
+    try:
+        yield
+    except Exception as error:
+        found = machine_failure(error)
+        if found is not None and failure in (None, found):
+            error.add_note(f"{_REMEDY}{sentence}")
+        raise
+
+
+def error_sentence(error: BaseException) -> str:
+    """What an exception says, on one line; the operating system's without its number."""
+    if isinstance(error, OSError) and error.strerror:
+        names = [str(n) for n in (error.filename, error.filename2) if n is not None]
+        text = ": ".join(
+            [" -> ".join(names), error.strerror] if names else [error.strerror]
+        )
+    else:
+        text = str(error)
+    text = " ".join(text.split()) or type(error).__name__
+    what = machine_failure(error)
+    if what is None:
+        return text
+    if len(text) > _LONGEST_CAUSE:  # XLA adds what every buffer holds
+        text = f"{text[:_LONGEST_CAUSE]} ..."
+    notes = getattr(error, "__notes__", ())
+    own = [note[len(_REMEDY) :] for note in notes if note.startswith(_REMEDY)]
+    return "; ".join([f"{what} ({text})", *own])

@@ -1,0 +1,70 @@
+"""Compiled programs of one function for arguments of many shapes, in bounded memory."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from fcn_jax.runtime import memory
+from fcn_jax.runtime.compilation import compiler_options
+
+MOST = 32  # programs; of a full-size net each has 1 to 10 MB
+
+_ON_HOST = ("cpu",)  # where the system kills a process that takes too much
+
+
+class Programs:
+    """A function as `jax.jit` compiles it, the least recently used programs dropped.
+
+    `jax.jit` keeps every program for ever, and all that it knows of each trace. Here
+    each program has a `jit` of its own, which goes with it.
+    """
+
+    def __init__(self, function: Callable[..., Any], most: int = MOST):
+        """Compiles nothing yet.
+
+        Args:
+            function: of `(params, inputs, ...)`, arrays in trees.
+            most: programs that are kept.
+        """
+        self._function, self._most = function, most
+        self._kept: OrderedDict[Any, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Queues the function on the device.
+
+        Raises:
+            MemoryError: if the program would take more memory than is free, on a
+                processor, where nothing else would say so before the process is killed.
+        """
+        with self._lock:
+            program, needed = self._program(arguments)
+        if jax.default_backend() in _ON_HOST:
+            memory.refuse_more(needed, "it")
+        return program(*arguments)
+
+    def _program(self, arguments: tuple[Any, ...]) -> tuple[Any, int]:
+        """The compiled program, and the bytes that it takes besides its arguments."""
+        leaves, structure = jax.tree.flatten(arguments)
+        key = structure, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
+        if key not in self._kept:
+            options = compiler_options(jax.default_backend())
+            own = jax.jit(
+                lambda *given: self._function(*given), compiler_options=options
+            )
+            program = own.lower(*arguments).compile()
+            found: Any = program.memory_analysis()  # None where a backend has none
+            needed = (
+                found.temp_size_in_bytes + found.output_size_in_bytes if found else 0
+            )
+            self._kept[key] = program, needed
+            if len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]

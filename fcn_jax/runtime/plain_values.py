@@ -1,0 +1,180 @@
+"""What the values of a configuration may be, whoever wrote it: a file, a flag, a run.
+
+The defaults say what each value is; what a default cannot show (the inside of a tuple, a
+section whose keys are the user's) is written here.
+"""
+
+import difflib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fcn_jax.runtime.shown import shown
+
+LARGEST = 2**31 - 1
+"""Of whole numbers: steps and seeds are 32-bit numbers on the device."""
+
+
+CHOICES = {
+    "recipe": ("fine-tune", "scratch"),
+    "dtype": ("float32", "bfloat16"),
+    "init_preprocessing": ("checked", "replace"),
+    "model.backbone": ("vgg16", "alexnet", "googlenet"),
+    "model.stride": (32, 16, 8),
+    "model.padding": ("reference", "same"),
+    "model.fusion": ("sum", "max"),
+    "model.upsampling": ("fixed", "learned"),
+    "model.score_init": ("zero", "gaussian"),
+    "model.order": ("pool-norm", "norm-pool"),
+    "data.rest": ("background", "ignore"),
+    "data.order": ("replacement", "shuffle"),
+    "loss.reduction": ("sum", "mean"),
+    "optimizer.name": ("caffe_sgd", "sgd", "adam", "adamw"),
+    "optimizer.schedule": ("fixed", "poly", "cosine"),
+    "evaluation.absent": ("script", "paper"),
+}
+"""Keys that have a few values, and these; said here, so that a mistake answers at once."""
+
+DATA_SETS = (
+    *("synthetic", "folder", "camvid", "voc2011", "voc2012", "sbd", "voc_aug"),
+    *("voc_reference", "nyud_v2", "sift_flow", "pascal_context"),
+)
+"""What data.name and data.eval_name may be."""
+
+WIDEST = 64
+"""Factor on the channels of a trunk; no machine holds a wider net."""
+
+
+def check_values(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Refuse values of another type, and those that no network could be built from.
+
+    Args:
+        config: nested dictionaries; keys that `defaults` lacks are not looked at.
+        defaults: the same of `config.base()`.
+
+    Raises:
+        ValueError: one sentence with the key, the value and what is allowed.
+    """
+    _check_section(config, defaults, "")
+    for key, allowed in CHOICES.items():
+        section, _, name = key.rpartition(".")
+        one_of(key, (config[section] if section else config)[name], allowed)
+    dropout = config["model"]["dropout_rate"]
+    allowed = "in [0, 1), or -1 for the backbone's own"
+    require(dropout == -1 or 0 <= dropout < 1, "model.dropout_rate", dropout, allowed)
+    width = config["model"]["width"]
+    require(0 < width <= WIDEST, "model.width", width, f"above 0, at most {WIDEST}")
+
+
+def require(holds: bool, key: str, value: Any, allowed: str) -> None:
+    """Refuse the value of a key unless a condition holds."""
+    if not holds:
+        raise ValueError(f"config.{key} is {shown(value)}; it must be {allowed}")
+
+
+def one_of(key: str, value: Any, allowed: Sequence[str | int]) -> None:
+    """Refuse a value that is none of those allowed; names the nearest."""
+    near = difflib.get_close_matches(str(value), map(str, allowed), n=1, cutoff=0.7)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    choices = f"one of {', '.join(map(str, allowed))}{meant}"
+    require(value in allowed, key, value, choices)
+
+
+def _check_section(
+    config: Mapping[str, Any], defaults: Mapping[str, Any], prefix: str
+) -> None:
+    for name, default in defaults.items():
+        key = f"{prefix}{name}"
+        if name not in config:
+            raise ValueError(f"config.{key} is missing; fcn_jax/config.py has all keys")
+        value = config[name]
+        if key in _OWN:
+            holds, wanted = _OWN[key]
+        elif isinstance(default, Mapping):
+            holds, wanted = _is_section, "a section"
+        else:
+            holds, wanted = _KINDS[type(default)]
+        require(holds(value), key, value, wanted)
+        if isinstance(default, Mapping) and key not in _OWN:
+            _check_section(value, default, f"{key}.")
+
+
+def _is_section(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def is_text(value: Any) -> bool:
+    """Whether it is a text."""
+    return isinstance(value, str)
+
+
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number that a device can hold; True is none."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return whole and abs(value) <= LARGEST
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number."""
+    return is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def sequence_of(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Whether a value is a tuple or list whose elements are such."""
+    return lambda value: isinstance(value, tuple | list) and all(map(holds, value))
+
+
+def _is_streams(value: Any) -> bool:
+    names = sequence_of(lambda name: isinstance(name, str) and bool(name))
+    return _is_section(value) and all(own and names(own) for _, own in value.items())
+
+
+def _is_rule(value: Any) -> bool:
+    sequence = isinstance(value, tuple | list) and len(value) == 3
+    return sequence and is_text(value[0]) and all(map(is_number, value[1:]))
+
+
+def is_preprocessing(value: Any) -> bool:
+    """Whether it has what `Preprocessing.from_dict` reads, each of its type."""
+    return (
+        _is_section(value)
+        and {"mean", "scale", "logarithm", "origin"} <= set(value.keys())
+        and sequence_of(is_number)(value["mean"])
+        and len(value["mean"]) > 0
+        and is_number(value["scale"])
+        and isinstance(value["logarithm"], bool)
+        and is_text(value["origin"])
+    )
+
+
+def _are_inputs(value: Any) -> bool:
+    return _is_section(value) and all(is_preprocessing(own) for _, own in value.items())
+
+
+_WHOLE = f"a whole number of at most {LARGEST}"
+_KINDS: dict[type, tuple[Callable[[Any], bool], str]] = {
+    bool: (lambda value: isinstance(value, bool), "True or False"),
+    int: (is_whole, _WHOLE),
+    float: (is_number, "a finite number"),
+    str: (is_text, "a text"),
+    list: (lambda value: isinstance(value, tuple | list), "a tuple"),
+}
+_OWN: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "init_from": (lambda value: isinstance(value, str | tuple | list), "a directory"),
+    "init_new": (sequence_of(is_text), "a tuple of patterns"),
+    "init_unused": (sequence_of(is_text), "a tuple of patterns"),
+    "model.streams": (_is_streams, "streams, each with a tuple of names of inputs"),
+    "preprocessing": (
+        _are_inputs,
+        "inputs, each with mean (a tuple of finite numbers), scale (a finite number), "
+        "logarithm (True or False) and origin (a text)",
+    ),
+    "data.classes": (sequence_of(is_text), "a tuple of names of classes"),
+    "data.canvas": (sequence_of(is_whole), "two whole numbers (rows, columns)"),
+    "data.crop": (sequence_of(is_whole), "two whole numbers (rows, columns)"),
+    "loss.class_weights": (sequence_of(is_number), "a tuple of finite numbers"),
+    "optimizer.multipliers": (
+        sequence_of(_is_rule),
+        "a tuple of (pattern, factor on the rate, factor on the decay)",
+    ),
+}

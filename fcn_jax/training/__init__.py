@@ -1,0 +1,1 @@
+"""The loop, the update, the state, and what a run starts from."""

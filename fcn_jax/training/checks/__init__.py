@@ -1,0 +1,1 @@
+"""What stops a run that would learn nothing, or says so."""

@@ -1,0 +1,130 @@
+"""What a run keeps: its states, their scores and pictures."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from absl import logging
+
+from fcn_jax.checkpoints.store import CheckpointStore
+from fcn_jax.config import Config, to_dict
+from fcn_jax.data.examples import DataError
+from fcn_jax.evaluation import scores_file
+from fcn_jax.evaluation.evaluate import Evaluation, print_scores
+from fcn_jax.experiment import Parts
+from fcn_jax.report.panels import panel
+from fcn_jax.runs import runlog
+from fcn_jax.runtime import cli
+from fcn_jax.runtime.cli import Stopped
+from fcn_jax.training import initialize
+from fcn_jax.training.follower import Follower, NotFinite
+from fcn_jax.training.state import TrainState, flat_arrays
+
+
+@dataclass
+class Keeper:
+    """Saves the states of a run, and what came of scoring them.
+
+    Attributes:
+        config: the experiment.
+        parts: what the run is made of.
+        store: its checkpoints.
+        log: its log.
+        origins: where each parameter came from.
+        saved: updates of the newest state that is saved, or that can be made anew.
+    """
+
+    config: Config
+    parts: Parts
+    store: CheckpointStore
+    log: runlog.RunLog
+    origins: Mapping[str, str]
+    saved: int
+
+    def save(self, state: TrainState, step: int) -> None:
+        """Saves a state with all that is needed to continue, evaluate or predict."""
+        outputs, records = self.parts.outputs, self.parts.records
+        self.store.save(
+            step,
+            params=flat_arrays(state.params),
+            optimizer=flat_arrays(state.opt_state),
+            record={
+                "config": to_dict(self.config),
+                "outputs": {name: c.to_dict() for name, c in outputs.items()},
+                "preprocessing": {name: r.to_dict() for name, r in records.items()},
+                "data": initialize.data_position(self.config, self.parts, step),
+                "origins": dict(self.origins),
+            },
+        )
+        self.saved = step
+
+    def score(self, step: int, result: Evaluation) -> None:
+        """One line of metrics, one picture, scores.json, and the checkpoint's score."""
+        scores = result.scores(self.config.evaluation.absent)
+        split = self.config.data.eval_split
+        row = "train_evaluation" if split == "train" else split  # "train": the updates'
+        self.log.evaluation(step, row, scores)
+        absent = self.config.evaluation.absent
+        for line, caution in result.sentences(self.parts.outputs, absent):
+            self.log.message(f"step {step}, {row}: loss {result.loss:.4f}, {line}")
+            if caution:
+                logging.warning("step %d, %s: %s", step, row, caution)
+        if result.examples:
+            classes = next(iter(self.parts.outputs.values()))
+            title = f"step {step}   mean IU {scores['mean_iu']:.3f}"
+            self.log.picture(step, row, panel(result.examples, classes, title=title))
+        record = result.record(self.parts.outputs, absent)
+        own = scores_file.question(self.config, split, self.log.directory)
+        about = {"step": step, **own.about(self.parts.eval_source.fingerprint)}
+        runlog.write_scores(self.log.directory / scores_file.OWN, {**about, **record})
+        self.log.flush()
+        self.store.rate(step, scores["mean_iu"])
+
+    def show(self, result: Evaluation) -> None:
+        """Prints the last scores; where that fails nothing is lost."""
+        try:
+            with cli.printing():
+                print_scores(result, self.parts.outputs, self.config.evaluation.absent)
+        except OSError as error:
+            logging.warning(
+                "the scores could not be printed (%s); they are in %s",
+                cli.error_sentence(error),
+                self.log.directory / scores_file.OWN,
+            )
+
+    def rescue(
+        self, state: TrainState, step: int, follower: Follower, reason: BaseException
+    ) -> bool:
+        """Saves the state that a run has when it ends early, where it is sound.
+
+        Not after a check of the package: the continued run would have passed it.
+
+        Args:
+            state: the newest.
+            step: its updates.
+            follower: whose rows are written first.
+            reason: why the run ends.
+
+        Returns:
+            Whether the run can be continued from this state.
+
+        Raises:
+            CheckpointError: it cannot be saved, and to save it was all that was asked.
+        """
+        checked = isinstance(reason, ValueError) and not isinstance(reason, DataError)
+        if checked or isinstance(reason, NotFinite):
+            return False
+        if step == self.saved:
+            return True
+        with contextlib.suppress(OSError):  # a full disk may still take the state
+            follower.catch_up()
+        try:
+            self.save(state, step)
+        except Exception as error:
+            if isinstance(reason, Stopped):
+                raise
+            sentence = cli.error_sentence(error)
+            logging.error("the state after update %d is lost: %s", step, sentence)
+            return False
+        logging.info("the state after update %d is saved", step)
+        return True

@@ -1,0 +1,88 @@
+"""Platforms that JAX cannot start: one sentence from every program."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fcn_jax.runtime import devices
+from fcn_jax.runtime.cli import RunError
+
+ROOT = Path(__file__).parents[2]
+BROKEN = """
+def initialize():
+    raise RuntimeError("its driver is too old")
+"""
+
+
+def _run(words: str, tmp_path: Path, **variables: str) -> subprocess.CompletedProcess:
+    module, *arguments = words.split()
+    return subprocess.run(
+        [sys.executable, "-m", f"fcn_jax.{module}", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
+@pytest.mark.parametrize(
+    ("platform", "words"),
+    [
+        ("cuda", "main --config=quickstart --workdir=run"),
+        ("rocm", "main --config=quickstart --mode=evaluate --checkpoint=."),
+        ("nonsense", "predict --checkpoint=. --output=out x.png"),
+        ("cuda", "convert x.caffemodel out --net=vgg16"),
+        ("cuda", "convert export . x.safetensors"),
+        ("tpu", "predict --classify --checkpoint=. --output=out x.png"),
+    ],
+)
+def test_a_platform_that_is_not_there(platform, words, tmp_path):
+    """Oracle: status 2, the variable and its value, the remedy; nothing is written."""
+    for name in ("x.png", "x.caffemodel"):
+        (tmp_path / name).write_bytes(b"")
+    result = _run(words, tmp_path, JAX_PLATFORMS=platform)
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"error: JAX_PLATFORMS is '{platform}'")
+    assert "JAX_PLATFORMS=cpu" in last
+    assert {path.name for path in tmp_path.iterdir()} == {"x.png", "x.caffemodel"}
+
+
+def test_a_broken_plugin_is_one_line(tmp_path):
+    """Oracle: the platform that is left is used; no traceback of the plugin."""
+    plugin = tmp_path / "jax_plugins" / "broken"
+    plugin.mkdir(parents=True)
+    (plugin / "__init__.py").write_text(BROKEN)
+    (tmp_path / "x.png").write_bytes(b"")
+    result = _run(
+        "predict --checkpoint=. --output=out x.png",
+        tmp_path,
+        PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}",
+        JAX_PLATFORMS="",
+    )
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert "its driver is too old" in result.stderr
+    last = result.stderr.strip().splitlines()[-1]
+    assert "no checkpoint" in last
+
+
+def test_what_jax_raises_becomes_one_kind(monkeypatch):
+    """Oracle: errors of three kinds, one without a word, are RunError with a remedy."""
+    import jax
+
+    monkeypatch.delenv("JAX_PLATFORMS")
+    for error in (AssertionError(), RuntimeError("a\nb"), KeyError("cuda")):
+
+        def fail(raised=error):
+            raise raised
+
+        monkeypatch.setattr(jax, "devices", fail)
+        with pytest.raises(RunError, match="JAX_PLATFORMS=cpu") as caught:
+            devices.start_devices()
+        assert "\n" not in str(caught.value)
