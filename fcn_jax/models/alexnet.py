@@ -12,6 +12,7 @@ import flax.linen as nn
 from jax import Array
 
 from fcn_jax.layers.feature_map import FeatureMap
+from fcn_jax.models.backbone import Backbone, ClassifierLayer
 from fcn_jax.models.blocks import (
     Convolution,
     Steps,
@@ -83,3 +84,18 @@ class AlexNet(nn.Module):
             f"AlexNet's order is {self.order!r}; it must be 'pool-norm' (CaffeNet) or "
             "'norm-pool' (the original)"
         )
+
+
+BACKBONE = Backbone(
+    module=AlexNet,
+    scored=("fc7", "pool2", "pool1"),
+    pads={
+        "reference": {"input_pad": 100, "fc6_pad": 0},
+        "same": {"input_pad": 5, "fc6_pad": 3},
+        "native": {"input_pad": 0, "fc6_pad": 0},
+    },
+    native_size=227,
+    classifier=ClassifierLayer("fc8", "fc7"),
+    first_layer="conv1",
+    options={"order": ("pool-norm", "norm-pool")},
+)

@@ -1,149 +1,306 @@
 """The one visible place where names become modules."""
 
+import difflib
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal, TypedDict, Unpack
 
-from fcn_jax.models.alexnet import AlexNet
-from fcn_jax.models.classifier import ClassifierHead
+from fcn_jax.models import alexnet, googlenet, vgg16
+from fcn_jax.models.backbone import Backbone
+from fcn_jax.models.classifier import OUTPUT, ClassifierHead
 from fcn_jax.models.fcn import FCN, Stream
-from fcn_jax.models.googlenet import GoogLeNet
-from fcn_jax.models.heads import Score, SkipHead
-from fcn_jax.models.vgg16 import VGG16
+from fcn_jax.models.heads import SkipHead
+from fcn_jax.models.spec import ModelSpec, ScoreLayer, StreamSpec
 
-SCORED = {
-    "vgg16": ("fc7", "pool4", "pool3"),
-    "alexnet": ("fc7", "pool2", "pool1"),
-    "googlenet": ("inception_5b", "pool3", "pool2"),
+BACKBONES: Mapping[str, Backbone] = {
+    "vgg16": vgg16.BACKBONE,
+    "alexnet": alexnet.BACKBONE,
+    "googlenet": googlenet.BACKBONE,
 }
-"""Endpoints of stride 32, 16 and 8 that the heads of each backbone score."""
 
+STRIDES = (32, 16, 8)
 AT_ONCE_SCALES = (1.0, 0.01, 0.0001)
-"""Fixed factors on those endpoints when all are trained at once."""
+"""Fixed factors on the scored endpoints when all are trained at once."""
 
-ORDERS = ("pool-norm", "norm-pool")
+
+class Settings(TypedDict, total=False):
+    """The arguments of `fcn_spec` that have defaults."""
+
+    stride: int
+    scores: Sequence[tuple[str, float]]
+    score_at: str
+    at_once: bool
+    streams: Mapping[str, Sequence[str]] | None
+    width: float
+    padding: str
+    fusion: Literal["sum", "max"]
+    upsampling: Literal["fixed", "learned"]
+    score_init: Literal["zero", "gaussian"]
+    dropout_rate: float | None
+    order: str
+    backbones: Mapping[str, Backbone]
 
 
 def build_fcn(
+    *, backbone: str, outputs: Mapping[str, int], **settings: Unpack[Settings]
+) -> FCN:
+    """Assemble an FCN: `build` of `fcn_spec`, which describes the arguments."""
+    spec = fcn_spec(backbone=backbone, outputs=outputs, **settings)
+    return build(spec, settings.get("backbones", BACKBONES))
+
+
+def fcn_spec(
     *,
-    backbone: Literal["vgg16", "alexnet", "googlenet"],
+    backbone: str,
     outputs: Mapping[str, int],
-    stride: Literal[32, 16, 8] = 32,
+    stride: int = 32,
+    scores: Sequence[tuple[str, float]] = (),
+    score_at: str = "",
+    at_once: bool = False,
     streams: Mapping[str, Sequence[str]] | None = None,
     width: float = 1.0,
-    padding: Literal["reference", "same"] = "reference",
-    at_once: bool = False,
-    score_at: str = "",
+    padding: str = "reference",
     fusion: Literal["sum", "max"] = "sum",
     upsampling: Literal["fixed", "learned"] = "fixed",
     score_init: Literal["zero", "gaussian"] = "zero",
     dropout_rate: float | None = None,
-    order: Literal["pool-norm", "norm-pool"] = "pool-norm",
-) -> FCN:
-    """Assemble an FCN.
+    order: str = "pool-norm",
+    backbones: Mapping[str, Backbone] = BACKBONES,
+) -> ModelSpec:
+    """Specify an FCN in the papers' terms.
 
     Args:
-        backbone: the trunk.
+        backbone: the trunk, a key of `backbones`.
         outputs: classes of each output, `{"semantic": 21}`.
         stride: finest stride fused: 32 (no skip), 16 (one) or 8 (two skips).
+        scores: (endpoint, fixed factor on it) of each score layer, coarsest first, in
+            place of `stride`: `(("fc7", 1), ("pool4", 1), ("pool2", 1))`.
+        score_at: score this endpoint alone; what lies above it does not exist (the
+            truncated pool3, pool4 and pool5 nets). `stride` is then ignored.
+        at_once: scale the skips by 0.01 and 0.0001 (FCN-8s at-once).
         streams: input names of each trunk; default one trunk that sees "color".
             `{"trunk": ("color", "depth")}` is early fusion,
             `{"color": ("color",), "hha": ("hha",)}` late fusion.
         width: factor on every channel count of the trunk.
         padding: "reference" pads conv1 by 100 (GoogLeNet: 15) pixels; "same" pads
             only to keep sizes: faster, equal in form, not equal in value at borders.
-        at_once: scale the skips by 0.01 and 0.0001 (FCN-8s at-once).
-        score_at: score this endpoint alone; what lies above it does not exist (the
-            truncated pool3, pool4 and pool5 nets). `stride` is then ignored.
         fusion: "sum", or "max" for the ablation.
         upsampling: "fixed" bilinear, or "learned".
         score_init: "zero", or "gaussian" for the ablation.
         dropout_rate: None for the backbone's own (0.5; GoogLeNet 0.4).
         order: AlexNet's order of pooling and normalisation.
+        backbones: what `backbone` may be.
 
     Raises:
         ValueError: for a name, value or combination that does not exist.
     """
-    for name, value, allowed in (
-        ("backbone", backbone, tuple(SCORED)),
-        ("stride", stride, (32, 16, 8)),
-        ("padding", padding, ("reference", "same")),
-        ("fusion", fusion, ("sum", "max")),
-        ("upsampling", upsampling, ("fixed", "learned")),
-        ("score_init", score_init, ("zero", "gaussian")),
-        ("order", order, ORDERS),
-    ):
-        _check(name, value, allowed)
-    _check_width(width)
-    if dropout_rate is not None and not 0 <= dropout_rate < 1:
-        raise ValueError(f"dropout_rate is {dropout_rate!r}; it must be in [0, 1)")
+    _check("stride", stride, STRIDES)
+    if scores and (score_at or at_once):
+        raise ValueError(
+            "scores says which endpoints are scored, with their factors; leave out "
+            "score_at and at_once"
+        )
     if at_once and (stride == 32 or score_at):
         raise ValueError(
             "at_once scales the skips, but stride 32 and score_at have none; set "
             "stride to 16 or 8"
         )
-    layers = _score_layers(backbone, stride, at_once, score_at)
-    make_backbone = _backbone(
-        backbone, width, padding, layers[0].endpoint, dropout_rate, order
-    )
+    own = _backbone(backbone, backbones)
+    layers = _named_scores(scores) or _score_layers(own, stride, at_once, score_at)
     inputs = streams or {"trunk": ("color",)}
-    return FCN(
+    spec = ModelSpec(
         streams=tuple(
-            Stream(name, tuple(names), make_backbone) for name, names in inputs.items()
+            StreamSpec(name, tuple(names), backbone) for name, names in inputs.items()
         ),
-        head=partial(
-            SkipHead,
-            scores=layers,
-            outputs=tuple(outputs.items()),
-            kernels="even" if backbone == "vgg16" else "odd",
-            fusion=fusion,
-            upsampling=upsampling,
-            score_init=score_init,
-        ),
+        outputs=tuple(outputs.items()),
+        scores=layers,
+        padding=padding,
+        width=width,
+        dropout_rate=dropout_rate,
+        options=_options(own, order),
+        fusion=fusion,
+        upsampling=upsampling,
+        score_init=score_init,
     )
+    check_spec(spec, backbones)
+    return spec
 
 
-def build_classifier(
-    *,
-    backbone: Literal["vgg16", "alexnet", "googlenet"],
-    classes: int = 1000,
-    width: float = 1.0,
-    order: Literal["pool-norm", "norm-pool"] = "pool-norm",
-) -> FCN:
-    """Assemble an ImageNet classifier, convolutional and with its own paddings.
+def spec_of_settings(
+    settings: Mapping[str, Any],
+    outputs: Mapping[str, int],
+    backbones: Mapping[str, Backbone] = BACKBONES,
+) -> ModelSpec:
+    """Specify an FCN by the keys of `config.model`, as files hold them too.
 
     Args:
-        backbone: the trunk.
+        settings: the keys; those that `fcn_spec` has defaults for may be missing.
+        outputs: classes of each output.
+        backbones: what the backbone may be.
+
+    Raises:
+        ValueError: as `fcn_spec`.
+    """
+    own = dict(settings)
+    own["streams"] = {name: tuple(v) for name, v in own.get("streams", {}).items()}
+    own["scores"] = tuple((name, float(f)) for name, f in own.get("scores", ()))
+    rate = own.get("dropout_rate", -1.0)
+    own["dropout_rate"] = None if rate < 0 else rate
+    return fcn_spec(outputs=outputs, backbones=backbones, **own)
+
+
+def classifier_spec(
+    *,
+    backbone: str,
+    classes: int = 1000,
+    width: float = 1.0,
+    order: str = "pool-norm",
+    backbones: Mapping[str, Backbone] = BACKBONES,
+) -> ModelSpec:
+    """Specify an ImageNet classifier, convolutional and with its own paddings.
+
+    Its one output is `classifier.OUTPUT`.
+
+    Args:
+        backbone: the trunk, a key of `backbones`.
         classes: number of classes.
         width: factor on every channel count of the trunk.
         order: AlexNet's order of pooling and normalisation; CaffeNet is "pool-norm".
-
-    Returns:
-        The network; its one output is `classifier.OUTPUT`.
+        backbones: what `backbone` may be.
 
     Raises:
         ValueError: for a name that does not exist.
     """
-    _check("backbone", backbone, tuple(SCORED))
-    _check("order", order, ORDERS)
-    _check_width(width)
-    if backbone == "googlenet":
-        trunk = partial(GoogLeNet, width=width, input_pad=0)
-        head = partial(
-            ClassifierHead, layer="loss3_classifier", endpoint="inception_5b", pool=7
+    spec = ModelSpec(
+        streams=(StreamSpec("trunk", ("color",), backbone),),
+        outputs=((OUTPUT, classes),),
+        head="classifier",
+        padding="native",
+        width=width,
+        options=_options(_backbone(backbone, backbones), order),
+    )
+    check_spec(spec, backbones)
+    return spec
+
+
+def check_spec(spec: ModelSpec, backbones: Mapping[str, Backbone] = BACKBONES) -> None:
+    """Refuse a specification of which no network can be built.
+
+    Raises:
+        ValueError: names the field, its value and what is allowed.
+    """
+    for name, value, allowed in (
+        ("head", spec.head, ("skips", "classifier")),
+        ("fusion", spec.fusion, ("sum", "max")),
+        ("upsampling", spec.upsampling, ("fixed", "learned")),
+        ("score_init", spec.score_init, ("zero", "gaussian")),
+    ):
+        _check(name, value, allowed)
+    if not 0 < spec.width < math.inf:
+        raise ValueError(
+            f"width is {spec.width!r}; it must be a finite factor on the channels, "
+            "above 0"
         )
-    else:
-        head = partial(ClassifierHead, layer="fc8", endpoint="fc7")
-        if backbone == "vgg16":
-            trunk = partial(VGG16, width=width, input_pad=1)
-        else:
-            trunk = partial(AlexNet, width=width, input_pad=0, order=order)
-    stream = Stream("trunk", ("color",), trunk)
-    return FCN(streams=(stream,), head=partial(head, classes=classes))
+    rate = spec.dropout_rate
+    if rate is not None and not 0 <= rate < 1:
+        raise ValueError(f"dropout_rate is {rate!r}; it must be in [0, 1)")
+    if not spec.streams or not spec.outputs:
+        raise ValueError("a network needs at least one stream and one output")
+    if bool(spec.scores) == spec.is_classifier:
+        raise ValueError("pixel scores need score layers, and a classifier has none")
+    if spec.is_classifier and len(spec.streams) + len(spec.outputs) > 2:
+        raise ValueError("a classifier has one stream and one output")
+    for stream in spec.streams:
+        own = _backbone(stream.backbone, backbones)
+        _check_padding(stream.backbone, own, spec.padding)
+        for name, value in spec.options:
+            _check(name, value, own.options.get(name, ()))
 
 
-def _check(name: str, value: object, allowed: tuple[object, ...]) -> None:
+def build(spec: ModelSpec, backbones: Mapping[str, Backbone] = BACKBONES) -> FCN:
+    """Build the network of a specification.
+
+    Args:
+        spec: the network.
+        backbones: what its streams' backbones may be.
+
+    Raises:
+        ValueError: for a name, value or combination that does not exist.
+    """
+    check_spec(spec, backbones)
+    return FCN(
+        streams=tuple(_stream(spec, stream, backbones) for stream in spec.streams),
+        head=_head(spec, backbones),
+    )
+
+
+def _stream(
+    spec: ModelSpec, stream: StreamSpec, backbones: Mapping[str, Backbone]
+) -> Stream:
+    own = backbones[stream.backbone]
+    arguments: dict[str, Any] = {"width": spec.width, **own.pads[spec.padding]}
+    if not spec.is_classifier:
+        arguments["until"] = spec.scores[0].endpoint
+    if spec.dropout_rate is not None:
+        arguments["dropout_rate"] = spec.dropout_rate
+    module = partial(own.module, **arguments, **dict(spec.options))
+    return Stream(stream.name, stream.inputs, module)
+
+
+def _head(spec: ModelSpec, backbones: Mapping[str, Backbone]) -> partial:
+    if not spec.is_classifier:
+        first = spec.streams[0].backbone
+        return partial(
+            SkipHead,
+            scores=spec.scores,
+            outputs=spec.outputs,
+            kernels="even" if first == "vgg16" else "odd",
+            fusion=spec.fusion,
+            upsampling=spec.upsampling,
+            score_init=spec.score_init,
+        )
+    name = spec.streams[0].backbone
+    last = backbones[name].classifier
+    if last is None:
+        raise ValueError(f"the backbone {name} has no classifier")
+    ((_, classes),) = spec.outputs
+    return partial(
+        ClassifierHead,
+        layer=last.layer,
+        endpoint=last.endpoint,
+        pool=last.pool,
+        classes=classes,
+    )
+
+
+def _backbone(name: str, backbones: Mapping[str, Backbone]) -> Backbone:
+    if name in backbones:
+        return backbones[name]
+    near = difflib.get_close_matches(str(name), backbones, n=1, cutoff=0.6)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    raise ValueError(
+        f"backbone is {name!r}; it must be one of {', '.join(backbones)}{meant}"
+    )
+
+
+def _options(backbone: Backbone, order: str) -> tuple[tuple[str, str], ...]:
+    """AlexNet's order of layers, for a backbone that has one."""
+    if "order" not in backbone.options:
+        return ()
+    _check("order", order, backbone.options["order"])
+    return (("order", order),)
+
+
+def _check_padding(name: str, backbone: Backbone, padding: str) -> None:
+    if padding not in backbone.pads:
+        raise ValueError(
+            f"padding is {padding!r}; of {name} it must be one of "
+            f"{', '.join(backbone.pads)}"
+        )
+
+
+def _check(name: str, value: object, allowed: Sequence[object]) -> None:
     if value not in allowed:
         raise ValueError(
             f"{name} is {value!r}; it must be one of "
@@ -151,48 +308,21 @@ def _check(name: str, value: object, allowed: tuple[object, ...]) -> None:
         )
 
 
-def _check_width(width: float) -> None:
-    if not 0 < width < math.inf:
-        raise ValueError(
-            f"width is {width!r}; it must be a finite factor on the channels, above 0"
-        )
-
-
 def _score_layers(
-    backbone: str, stride: int, at_once: bool, score_at: str
-) -> tuple[Score, ...]:
+    backbone: Backbone, stride: int, at_once: bool, score_at: str
+) -> tuple[ScoreLayer, ...]:
     if score_at:
-        return (Score(f"score_{score_at}", score_at),)
+        return (ScoreLayer(f"score_{score_at}", score_at),)
+    count = STRIDES.index(stride) + 1
     scales = AT_ONCE_SCALES if at_once else (1.0, 1.0, 1.0)
-    count = {32: 1, 16: 2, 8: 3}[stride]
-    return tuple(
-        Score("score_fr" if index == 0 else f"score_{endpoint}", endpoint, scale)
-        for index, (endpoint, scale) in enumerate(
-            zip(SCORED[backbone][:count], scales[:count], strict=True)
-        )
+    return _named_scores(
+        list(zip(backbone.scored[:count], scales[:count], strict=True))
     )
 
 
-def _backbone(
-    name: str,
-    width: float,
-    padding: str,
-    last: str,
-    dropout_rate: float | None,
-    order: Literal["pool-norm", "norm-pool"],
-) -> partial:
-    drop = {} if dropout_rate is None else {"dropout_rate": dropout_rate}
-    own = {"width": width, "until": last, **drop}
-    same = padding == "same"
-    if name == "vgg16":
-        pads = {"input_pad": 1, "fc6_pad": 3} if same else {}
-        return partial(VGG16, **pads, **own)
-    if name == "alexnet":
-        pads = {"input_pad": 5, "fc6_pad": 3} if same else {}
-        return partial(AlexNet, order=order, **pads, **own)
-    if same:
-        raise ValueError(
-            "padding 'same' exists for vgg16 and alexnet only; GoogLeNet's reference "
-            "padding already adds no more than 15 pixels"
-        )
-    return partial(GoogLeNet, **own)
+def _named_scores(scores: Sequence[tuple[str, float]]) -> tuple[ScoreLayer, ...]:
+    """Score layers under Caffe's names: score_fr, then score_<endpoint>."""
+    return tuple(
+        ScoreLayer(f"score_{endpoint}" if index else "score_fr", endpoint, scale)
+        for index, (endpoint, scale) in enumerate(scores)
+    )

@@ -11,9 +11,6 @@ import flax.linen as nn
 from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.models.blocks import Convolution, average_pool
 
-OWN_SIZE = {"vgg16": 224, "alexnet": 227, "googlenet": 224}
-"""Pixels of either side for which each classifier gives one vector of scores."""
-
 OUTPUT = "imagenet"
 """Name of the only output."""
 

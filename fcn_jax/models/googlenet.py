@@ -12,6 +12,7 @@ import flax.linen as nn
 from jax import Array
 
 from fcn_jax.layers.feature_map import FeatureMap, concatenate
+from fcn_jax.models.backbone import Backbone, ClassifierLayer
 from fcn_jax.models.blocks import (
     Convolution,
     Steps,
@@ -119,3 +120,20 @@ class GoogLeNet(nn.Module):
                 yield name, block
             if name in POOLED:
                 yield POOLED[name], halve
+
+
+BACKBONE = Backbone(
+    module=GoogLeNet,
+    scored=("inception_5b", "pool3", "pool2"),
+    # No "same": the reference's padding adds no more than 15 pixels.
+    pads={"reference": {"input_pad": 15}, "native": {"input_pad": 0}},
+    native_size=224,
+    classifier=ClassifierLayer("loss3_classifier", "inception_5b", pool=7),
+    first_layer="conv1_7x7_s2",
+    caffe_names={
+        "conv1_7x7_s2": "conv1/7x7_s2",
+        "conv2_3x3_reduce": "conv2/3x3_reduce",
+        "conv2_3x3": "conv2/3x3",
+        "loss3_classifier": "loss3/classifier",
+    },
+)

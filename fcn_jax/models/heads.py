@@ -7,7 +7,6 @@ every backbone.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 import flax.linen as nn
@@ -27,25 +26,10 @@ from fcn_jax.layers.geometry import (
 from fcn_jax.layers.transposed import transposed_convolution
 from fcn_jax.layers.upsample import bilinear_kernel, bilinear_upsample
 from fcn_jax.models.blocks import Convolution, show
+from fcn_jax.models.spec import ScoreLayer
 
 Endpoints = Mapping[str, Mapping[str, FeatureMap]]
 """Stream name -> endpoint name -> features."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """One 1 x 1 score layer.
-
-    Attributes:
-        layer: its Caffe name, "score_fr", "score_pool4", ...
-        endpoint: the backbone endpoint that it reads.
-        scale: fixed factor on the endpoint, 1 when staged; 0.01 and 0.0001 for
-            pool4 and pool3 of the at-once net.
-    """
-
-    layer: str
-    endpoint: str
-    scale: float = 1.0
 
 
 class SkipHead(nn.Module):
@@ -62,7 +46,7 @@ class SkipHead(nn.Module):
         score_init: "zero", or "gaussian" (standard deviation 0.01) for the ablation.
     """
 
-    scores: tuple[Score, ...]
+    scores: tuple[ScoreLayer, ...]
     outputs: tuple[tuple[str, int], ...]
     kernels: Literal["even", "odd"]
     fusion: Literal["sum", "max"] = "sum"
@@ -128,7 +112,7 @@ class SkipHead(nn.Module):
         return self._upsample(fused, window, geometry, start, canvas, name + suffix)
 
     def _score(
-        self, score: Score, endpoints: Endpoints, classes: int, suffix: str
+        self, score: ScoreLayer, endpoints: Endpoints, classes: int, suffix: str
     ) -> FeatureMap:
         """1 x 1 scores, averaged over the streams; at least float32 from here on."""
         init = nn.initializers.zeros

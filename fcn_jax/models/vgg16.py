@@ -11,6 +11,7 @@ from jax import Array
 
 from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.layers.frame import framed
+from fcn_jax.models.backbone import Backbone, ClassifierLayer
 from fcn_jax.models.blocks import (
     Convolution,
     Steps,
@@ -74,3 +75,18 @@ class VGG16(nn.Module):
             train=train,
             keys=keys,
         )
+
+
+BACKBONE = Backbone(
+    module=VGG16,
+    scored=("fc7", "pool4", "pool3"),
+    pads={
+        "reference": {"input_pad": 100, "fc6_pad": 0},
+        "same": {"input_pad": 1, "fc6_pad": 3},
+        "native": {"input_pad": 1, "fc6_pad": 0},
+    },
+    native_size=224,
+    classifier=ClassifierLayer("fc8", "fc7"),
+    first_layer="conv1_1",
+    frame_scale=16,  # up to pool4
+)

@@ -23,9 +23,8 @@ import rich.progress
 from absl import logging
 from PIL import Image
 
-from fcn_jax.runtime import atomic
-from fcn_jax.runtime import terminal
 from fcn_jax.report import event_file
+from fcn_jax.runtime import atomic, terminal
 
 _PLAIN_SECONDS = 30.0
 

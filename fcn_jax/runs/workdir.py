@@ -11,13 +11,11 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fcn_jax.runtime import atomic
+from fcn_jax.config import Config, from_dict
 from fcn_jax.runs import lock
-from fcn_jax.runtime import plain_json
-from fcn_jax.runtime import cli
-from fcn_jax.config import (Config, from_dict)
-from fcn_jax.runtime.locations import (located)
-from fcn_jax.runtime.shown import (shortened, shown)
+from fcn_jax.runtime import atomic, cli, plain_json
+from fcn_jax.runtime.locations import located
+from fcn_jax.runtime.shown import shortened, shown
 
 CONFIG = "config.json"
 _ABSENT = "absent"

@@ -110,7 +110,7 @@ def test_a_former_run_that_is_another_is_named(runs, caplog):
     former.mkdir(parents=True)
     store_config(former, configuration.to_dict(runs))
     runs.seed = 4
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="absl")
     assert default_workdir(experiment, runs) != former
     assert "folder-data-v1 is not this run" in caplog.text
     (former / "config.json").write_text(json.dumps({"steps": "many"}))

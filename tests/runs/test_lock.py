@@ -11,9 +11,8 @@ import time
 
 import pytest
 
-from fcn_jax.runs import lock
+from fcn_jax.runs import lock, workdir
 from fcn_jax.runtime import cli
-from fcn_jax.runs import workdir
 
 WITHOUT = (
     "import errno, fcntl, os, pathlib, sys, time\n"

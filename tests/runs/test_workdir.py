@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from fcn_jax.runtime import cli
 from fcn_jax.runs import workdir
+from fcn_jax.runtime import cli
 
 HOLDER = (
     "import sys, time\n"

@@ -1,0 +1,52 @@
+"""What the rest of the package knows of a backbone: a record in the backbone's file."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import flax.linen as nn
+
+
+class ClassifierLayer(NamedTuple):
+    """The last layer of the ImageNet classifier that a backbone comes from.
+
+    Attributes:
+        layer: its name, after Caffe's: "fc8" or "loss3_classifier".
+        endpoint: the endpoint that it reads.
+        pool: window of the average pooling before it, 0 for none; GoogLeNet's 7.
+    """
+
+    layer: str
+    endpoint: str
+    pool: int = 0
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A backbone: its module, and what heads, converters and exporters need.
+
+    Attributes:
+        module: makes the module from `name`, `width`, `until` (the last endpoint),
+            what `pads` holds, `dropout_rate` if one is given, and `options`.
+        scored: endpoints of stride 32, 16 and 8 that heads score, coarsest first.
+        pads: arguments of the module for each padding: "reference", "same" and
+            "native", the classifier's own. One that is not there does not exist.
+        native_size: pixels of either side for which the classifier gives one vector.
+        classifier: its last layer; None where there is no classifier.
+        options: allowed values of the module's other arguments; the first is the
+            default.
+        frame_scale: stride up to which padding around the image is not computed
+            (`layers.frame`); 0 computes all of it.
+        first_layer: the module that reads the image.
+        caffe_names: Caffe's name of a module, where it has another.
+    """
+
+    module: Callable[..., nn.Module]
+    scored: tuple[str, ...]
+    pads: Mapping[str, Mapping[str, int]]
+    native_size: int
+    classifier: ClassifierLayer | None
+    first_layer: str
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    frame_scale: int = 0
+    caffe_names: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""The work directory of a run: its lock, configuration and log."""
