@@ -126,7 +126,7 @@ class Inference(_System):
         super().__init__(*args)
         import jax
 
-        from fcn_jax.models.preprocessing import preprocess
+        from fcn_jax.layers.preprocess import preprocess
         from fcn_jax.runtime.compilation import compiler_options
 
         @partial(jax.jit, compiler_options=compiler_options(self.setting.device))
@@ -182,7 +182,7 @@ class Training(_System):
         super().__init__(*args)
         from fcn_jax.config import CAFFE_MULTIPLIERS
         from fcn_jax.runtime import sharding
-        from fcn_jax.training import optim
+        from fcn_jax.optim import optimizers as optim
         from fcn_jax.training.state import create_state
         from fcn_jax.training.train_step import make_train_step
 

@@ -12,11 +12,11 @@ of the depth, are the mean over those of the colours.
 
 from ml_collections import ConfigDict
 
-from fcn_jax.models.published import NETS
+from fcn_jax import config as defaults
 
 
 def get_config() -> ConfigDict:
-    config = NETS["nyud-fcn32s-color-d"].configuration(upsampling="fixed")
+    config = defaults.of_net("nyud-fcn32s-color-d")
     config.data.name = "nyud_v2"
     config.data.train_split = "trainval"
     config.data.eval_split = "test"

@@ -11,11 +11,11 @@ Starts from runs/nyud_fcn32s_color and runs/nyud_fcn32s_hha, score layers includ
 
 from ml_collections import ConfigDict
 
-from fcn_jax.models.published import NETS
+from fcn_jax import config as defaults
 
 
 def get_config() -> ConfigDict:
-    config = NETS["nyud-fcn32s-color-hha"].configuration(upsampling="fixed")
+    config = defaults.of_net("nyud-fcn32s-color-hha")
     config.data.name = "nyud_v2"
     config.data.train_split = "trainval"
     config.data.eval_split = "test"

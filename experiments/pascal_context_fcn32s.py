@@ -12,11 +12,11 @@ Starts from third_party_weights/vgg16.
 
 from ml_collections import ConfigDict
 
-from fcn_jax.models.published import NETS
+from fcn_jax import config as defaults
 
 
 def get_config() -> ConfigDict:
-    config = NETS["pascalcontext-fcn32s"].configuration(upsampling="fixed")
+    config = defaults.of_net("pascalcontext-fcn32s")
     config.steps = 400_000
     config.data.name = "pascal_context"
     config.init_from = "third_party_weights/vgg16"

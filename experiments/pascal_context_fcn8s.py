@@ -12,11 +12,11 @@ Starts from runs/pascal_context_fcn16s.
 
 from ml_collections import ConfigDict
 
-from fcn_jax.models.published import NETS
+from fcn_jax import config as defaults
 
 
 def get_config() -> ConfigDict:
-    config = NETS["pascalcontext-fcn8s"].configuration(upsampling="fixed")
+    config = defaults.of_net("pascalcontext-fcn8s")
     config.steps = 400_000
     config.data.name = "pascal_context"
     config.init_from = "runs/pascal_context_fcn16s"

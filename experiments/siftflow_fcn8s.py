@@ -13,11 +13,11 @@ the means, as in the paper.
 
 from ml_collections import ConfigDict
 
-from fcn_jax.models.published import NETS
+from fcn_jax import config as defaults
 
 
 def get_config() -> ConfigDict:
-    config = NETS["siftflow-fcn8s"].configuration(upsampling="fixed")
+    config = defaults.of_net("siftflow-fcn8s")
     config.data.name = "sift_flow"
     config.data.train_split = "trainval"
     config.data.eval_split = "test"

@@ -12,11 +12,11 @@ Starts from third_party_weights/vgg16. To grow to all classes, start `fcn32s.py`
 
 from ml_collections import ConfigDict
 
-from fcn_jax.models.published import NETS
+from fcn_jax import config as defaults
 
 
 def get_config() -> ConfigDict:
-    config = NETS["voc-fcn32s"].configuration(upsampling="fixed")
+    config = defaults.of_net("voc-fcn32s")
     config.steps = 20_000
     config.data.classes = ("person", "cat")
     config.init_from = "third_party_weights/vgg16"

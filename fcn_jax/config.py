@@ -12,15 +12,14 @@ from typing import Any, TypeAlias
 from ml_collections import ConfigDict
 from ml_collections.config_dict import FieldReference
 
+from fcn_jax.models.published import ILSVRC_MEAN, NETS
+from fcn_jax.params.paths import pretrained_sources
 from fcn_jax.runtime.locations import all_located, located
 from fcn_jax.runtime.plain_values import DATA_SETS, check_values, one_of, require
 from fcn_jax.runtime.shown import shown
 
 Config: TypeAlias = Any
 """A locked ConfigDict of the keys below; Any, because they are attributes of it."""
-
-ILSVRC_MEAN = (122.67891434, 116.66876762, 104.00698793)
-"""RGB mean of ImageNet, which the reference subtracts on PASCAL data."""
 
 CAFFE_MULTIPLIERS = (("*.bias", 2.0, 0.0), ("*", 1.0, 1.0))
 """What the reference's VGG16 nets set: biases learn twice as fast, undecayed."""
@@ -78,10 +77,13 @@ def base() -> Config:
 
     config.model = ConfigDict(
         {
-            "backbone": "vgg16",  # vgg16, alexnet or googlenet
+            "backbone": "vgg16",  # vgg16, alexnet, googlenet, or one that is passed in
             "stride": 32,  # finest stride fused: 32, 16 or 8
             "width": 1.0,  # factor on the trunk's channels
             "padding": "reference",  # or "same": faster, not identical at borders
+            # (endpoint, fixed factor) of each score layer, coarsest first, in place of
+            # stride: (("fc7", 1.0), ("pool4", 1.0), ("pool2", 1.0)).
+            "scores": (),
             "at_once": False,  # fixed factors 0.01, 0.0001 on the skips
             "score_at": "",  # score this endpoint alone (truncated nets)
             "fusion": "sum",  # or "max"
@@ -175,6 +177,31 @@ def base() -> Config:
             "constant_scores_after": 300,  # so many updates
             "learning_rate": True,  # the rate must belong to the kind of loss
         }
+    )
+    return config.lock()
+
+
+def of_net(name: str) -> Config:
+    """Return the defaults with the network and preprocessing of a published net.
+
+    Args:
+        name: a key of `models.published.NETS`, "nyud-fcn32s-color".
+
+    Raises:
+        ValueError: if there is no such FCN.
+    """
+    net = NETS.get(name)
+    if net is None or net.classifier:
+        known = ", ".join(key for key, own in NETS.items() if not own.classifier)
+        raise ValueError(f"{name!r} is no published FCN; it must be one of {known}")
+    config = base().unlock()
+    config.dtype = net.dtype
+    settings = net.model
+    streams = settings.pop("streams")
+    config.model.update(settings)
+    config.model.streams = ConfigDict(streams)
+    config.preprocessing = ConfigDict(
+        {key: record.to_dict() for key, record in net.preprocessing.items()}
     )
     return config.lock()
 
@@ -274,11 +301,7 @@ def initial_checkpoints(
     config: Config,
 ) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
     """Checkpoints that give the initial parameters, each with its renaming rules."""
-    start = config.init_from
-    if isinstance(start, str):
-        return ((start, ()),) if start else ()
-    entries = [(entry, ()) if isinstance(entry, str) else entry for entry in start]
-    return tuple((path, tuple(map(tuple, rules))) for path, rules in entries)
+    return pretrained_sources(config.init_from)
 
 
 def located_config(config: Config) -> Config:

@@ -44,15 +44,18 @@ def main(arguments: list[str]) -> None:
     give_memory_back()
 
     # Imported late, so that --help and a mistake answer at once.
+    from fcn_jax.experiment import Experiment, Scoring
+
     if command.mode == "train":
         from fcn_jax.training.loop import train
 
-        train(config, directory, clock)
+        train(Experiment.from_config(config), directory, clock)
         return
-    from fcn_jax.evaluation.evaluate import evaluate
+    from fcn_jax.evaluation.evaluate import evaluate_to_file
 
     target = directory if command.workdir or not command.checkpoint else stored
-    evaluate(config, target, stored, command.split or config.data.eval_split, clock)
+    scoring = Scoring.from_config(config, command.split)
+    evaluate_to_file(scoring, target, stored, config.data.eval_split, clock)
 
 
 def _check(command: Command, config: Config, stored: Path) -> None:

@@ -79,6 +79,7 @@ class CheckpointStore:
         params: Mapping[str, Any],
         optimizer: Mapping[str, Any],
         record: Mapping[str, Any],
+        collections: Mapping[str, Any] | None = None,
         mean_iu: float | None = None,
     ) -> None:
         """Writes a checkpoint, and returns once it is on the disk.
@@ -91,6 +92,7 @@ class CheckpointStore:
           params: dotted path -> JAX or NumPy array of any shape without a zero.
           optimizer: the same; may be empty.
           record: what JSON can hold (finite numbers, string keys).
+          collections: the same for what else layers keep, as batch statistics.
           mean_iu: the score by which the best checkpoint is chosen; a checkpoint without
             one, or with NaN, is never the best.
 
@@ -102,8 +104,10 @@ class CheckpointStore:
         directory = self.directory / str(operator.index(step))
         try:
             given = {"params": params, "optimizer": optimizer}
-            arrays = {name: host_arrays(name, given[name]) for name in ITEMS}
-            described = {item: describe_all(arrays[item]) for item in ITEMS}
+            if collections:  # most nets have none, and their form is that of 0.1.0
+                given["collections"] = collections
+            arrays = {name: host_arrays(name, given[name]) for name in given}
+            described = {item: describe_all(arrays[item]) for item in arrays}
             manifest = manifest_of(step, record, described, mean_iu)
             if directory.exists():
                 try:
@@ -179,7 +183,7 @@ class CheckpointStore:
         )
         # Orbax refuses an item without leaves; the manifest says that it was empty.
         items: dict[str, Any] = {RECORD: ocp.args.JsonSave(manifest)}
-        for name in (name for name in ITEMS if arrays[name]):
+        for name in (name for name in ITEMS if arrays.get(name)):
             held = {key: array.view(_Held) for key, array in arrays[name].items()}
             chunks = dict.fromkeys(held, ocp.SaveArgs(chunk_byte_size=_CHUNK_BYTES))
             items[name] = ocp.args.PyTreeSave(held, save_args=chunks)

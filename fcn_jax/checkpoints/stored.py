@@ -22,7 +22,7 @@ from etils import epath
 from fcn_jax.checkpoints.record import check_manifest
 from fcn_jax.runtime import cli, plain_json
 
-ITEMS = ("params", "optimizer")
+ITEMS = ("params", "optimizer", "collections")
 RECORD = "record"
 JSON_FILE = "metadata"  # Orbax's name for the one file of a JSON item
 # What Orbax gives back bit for bit; a wider list would be found out only on restoring.
@@ -45,6 +45,7 @@ class Checkpoint:
       directory: where it was read from.
       params: dotted path -> array, bit for bit as saved.
       optimizer: the same for the optimizer's state; None where it was not asked for.
+      collections: the same for what else layers keep, as batch statistics.
       record: the JSON record given to `CheckpointStore.save` (tuples are lists).
       mean_iu: the score it was saved with, in [0, 1]; None without one.
     """
@@ -53,6 +54,7 @@ class Checkpoint:
     directory: pathlib.Path
     params: dict[str, np.ndarray]
     optimizer: dict[str, np.ndarray] | None
+    collections: dict[str, np.ndarray]
     record: dict[str, Any]
     mean_iu: float | None = None
 
@@ -63,13 +65,15 @@ def read(directory: pathlib.Path, *, optimizer: bool) -> Checkpoint:
     with _reading(directory):
         arrays = {
             name: _read_arrays(directory / name, manifest["arrays"][name])
-            for name in ITEMS[: 2 if optimizer else 1]
+            for name in manifest["arrays"]
+            if optimizer or name != "optimizer"
         }
     return Checkpoint(
         step=manifest["step"],
         directory=directory,
         params=arrays["params"],
         optimizer=arrays.get("optimizer"),
+        collections=arrays.get("collections", {}),
         record=manifest["record"],
         mean_iu=manifest["mean_iu"],
     )

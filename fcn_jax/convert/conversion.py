@@ -17,7 +17,7 @@ from fcn_jax.convert.layouts.origins import Origin
 from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
 from fcn_jax.convert.readers.wrappers import prefixes_of_nets
 from fcn_jax.convert.report import Copied
-from fcn_jax.models.build import AT_ONCE_SCALES, SCORED
+from fcn_jax.models.build import AT_ONCE_SCALES, BACKBONES
 from fcn_jax.models.published import Net
 
 FULLY_CONNECTED = ("fc6", "fc7", "fc8", "loss3/classifier")
@@ -132,7 +132,7 @@ def _find_scales(
     if not net.at_once:
         return {}, {}
     found, missing = {}, {}
-    for endpoint in SCORED[net.backbone][1:]:
+    for endpoint in BACKBONES[net.backbone].scored[1:]:
         layer = f"scale_{endpoint}"
         (key, *_) = origin.keys(layer, "weight")
         if key in foreign.arrays:
@@ -190,7 +190,7 @@ def _fold_scales(
     scales: Mapping[str, str],
 ) -> dict[str, str]:
     checked = {}
-    factors = dict(zip(SCORED[net.backbone], AT_ONCE_SCALES, strict=True))
+    factors = dict(zip(BACKBONES[net.backbone].scored, AT_ONCE_SCALES, strict=True))
     for path, name in scales.items():
         if path not in values:
             checked[name] = "not needed: its score layer is not in the file"

@@ -12,25 +12,24 @@ import json
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fcn_jax import experiment
-from fcn_jax.checkpoints import restored
-from fcn_jax.checkpoints.restored import Trained
-from fcn_jax.checkpoints.store import Checkpoint, load
-from fcn_jax.config import Config, from_dict
+from fcn_jax.checkpoints.load_model import LoadedModel, load_model
+from fcn_jax.checkpoints.record import Record
 from fcn_jax.convert.exported import at_once_sentence, description, fixed_factors
 from fcn_jax.convert.layouts.caffe_names import Blob, blob_of
 from fcn_jax.convert.readers.torch import METADATA
 from fcn_jax.layers.upsample import bilinear_kernel
+from fcn_jax.models.build import BACKBONES, build, settings_of
 from fcn_jax.models.preprocessing import Preprocessing
+from fcn_jax.models.shapes import channels, parameter_shapes
 from fcn_jax.params.paths import flatten
 from fcn_jax.runtime.atomic import whole_file
 from fcn_jax.runtime.cli import no_program, remedy, run
-from fcn_jax.training.state import parameter_shapes
 
 Write = Callable[[Path, Mapping[str, np.ndarray], Mapping[str, str]], None]
 """(file, float32 arrays by name, metadata): writes them."""
@@ -55,18 +54,21 @@ def export_checkpoint(checkpoint: str | os.PathLike, file: str | os.PathLike) ->
     """
     path = Path(file).absolute()
     write = _writer(path)
-    found = load(checkpoint)
-    own = restored.fcn(found.record, str(found.directory))
-    restored.parameters(own, found)  # refuses those of another net
-    config = from_dict(found.record["config"])
-    metadata = _metadata(config, own, Path(checkpoint).absolute().name, found.step)
-    tensors = _tensors(found, own, config)
+    loaded = load_model(checkpoint, head="skips")
+    if loaded.variables.keys() != {"params"}:
+        kept = ", ".join(sorted(loaded.variables.keys() - {"params"}))
+        raise ValueError(
+            f"the layers of {loaded.directory} keep {kept}, which no format of export "
+            "has; only nets of parameters alone are exported"
+        )
+    metadata = _metadata(loaded, Path(checkpoint).absolute().name)
+    tensors = _tensors(loaded)
     with remedy(f"writing {path}"), whole_file(path) as unfinished:
         write(unfinished, tensors, metadata)
     count = sum(array.size for array in tensors.values())
     return (
         f"{len(tensors)} arrays, {count:,} values of {metadata['net']} written to {path}"
-        f"\n{_use(config, own)}; its input is {metadata['input']}"
+        f"\n{_use(loaded.record)}; its input is {metadata['input']}"
     )
 
 
@@ -119,29 +121,28 @@ def _torch_writer() -> Write:
     return write
 
 
-def _tensors(found: Checkpoint, own: Trained, config: Config) -> dict[str, np.ndarray]:
-    """Every array by its name in torch; takes the parameters out of `found`.
+def _tensors(loaded: LoadedModel) -> dict[str, np.ndarray]:
+    """Every array by its name in torch.
 
     Fixed upsampling kernels are no parameters here but are in pytorch-fcn, whose nets
     are loaded strictly; so names and shapes are those of the net that learns them.
     """
-    learning = config.copy_and_resolve_references().unlock()
-    learning.model.upsampling = "learned"
-    counts = {name: len(classes) for name, classes in own.outputs.items()}
-    model = experiment.network(learning, counts)
-    shapes = flatten(parameter_shapes(model, experiment.channels(own.records)))
-    streams = {stream.name: stream.inputs for stream in own.model.streams}
+    record, params = loaded.record, flatten(loaded.variables["params"])
+    learning = build(replace(record.spec, upsampling="learned"))
+    shapes = flatten(parameter_shapes(learning, channels(record.preprocessing)))
+    streams = {stream.name: stream.inputs for stream in record.spec.streams}
     tensors = {}
     for path in sorted(shapes, key=lambda path: path.startswith("head.")):
-        blob = blob_of(path, streams=streams, outputs=tuple(own.outputs))
+        blob = blob_of(path, streams=streams, outputs=tuple(record.outputs))
         name = f"{blob.layer}.{'bias' if blob.role == 'bias' else 'weight'}"
-        if blob.role == "upsampling" and path not in found.params:
-            size, _, _, channels = shapes[path].shape
-            value = bilinear_kernel(size, channels)
+        if blob.role == "upsampling" and path not in params:
+            size, _, _, count = shapes[path].shape
+            value = bilinear_kernel(size, count)
         else:
-            value = found.params.pop(path)
-        tensors[name] = _as_torch(value, blob, own.records)
-    assert not found.params, f"parameters of no layer: {', '.join(found.params)}"
+            value = params[path]
+        tensors[name] = _as_torch(value, blob, record.preprocessing)
+    left = params.keys() - shapes.keys()
+    assert not left, f"parameters of no layer: {', '.join(left)}"
     return tensors
 
 
@@ -171,27 +172,29 @@ def _reading_bgr(
     return np.concatenate(parts, axis=2)
 
 
-def _metadata(config: Config, own: Trained, source: str, step: int) -> dict[str, str]:
+def _metadata(loaded: LoadedModel, source: str) -> dict[str, str]:
     """What a .safetensors file says of its net; values are text, most of them JSON."""
-    trunk: Any = own.model.streams[0].backbone()
-    maps = experiment.score_maps(own.model, own.records)
-    configuration = config.model.to_dict() | {
+    trunk: Any = loaded.model.streams[0].backbone()
+    record = loaded.record
+    configuration = settings_of(record.spec) | {
         "dropout_rate": trunk.dropout_rate,
-        "factors": fixed_factors(config),
-        "crops": {name: found.geometry.crops for name, found in maps.items()},
-        "dtype": own.dtype,
+        "factors": fixed_factors(record.spec),
+        "crops": {name: found.geometry.crops for name, found in loaded.maps.items()},
+        "dtype": record.dtype,
     }
-    outputs = {name: classes.to_dict() for name, classes in own.outputs.items()}
-    preprocessing = {name: _as_read(name, own.records[name]) for name in own.records}
+    outputs = {name: classes.to_dict() for name, classes in record.outputs.items()}
+    preprocessing = {
+        name: _as_read(name, own) for name, own in record.preprocessing.items()
+    }
     return {
         "format": "pt",
-        "net": description(config, own.outputs),
-        "input": _input(config, own, trunk.input_pad),
+        "net": description(record.spec),
+        "input": _input(record, trunk.input_pad),
         "preprocessing": json.dumps(preprocessing),
         "classes": json.dumps(outputs),
         "configuration": json.dumps(configuration),
-        "at_once": at_once_sentence(config),
-        "source": f"{source}, step {step}",
+        "at_once": at_once_sentence(record.spec),
+        "source": f"{source}, step {loaded.step}",
     }
 
 
@@ -208,39 +211,40 @@ def _as_read(name: str, record: Preprocessing) -> dict[str, Any]:
     }
 
 
-def _input(config: Config, own: Trained, pad: int) -> str:
+def _input(record: Record, pad: int) -> str:
     """What the exported net reads, in words."""
     parts = []
-    names = [name for stream in own.model.streams for name in stream.inputs]
-    for name in dict.fromkeys(names):
-        record = _as_read(name, own.records[name])
+    for name in record.spec.inputs:
+        own = _as_read(name, record.preprocessing[name])
         order = "BGR" if name == "color" else f"{name} as stored"
         unit = "0..255"
-        if record["logarithm"]:
+        if own["logarithm"]:
             unit = "its natural logarithm (the mean where it has none)"
-        mean = ", ".join(f"{value:.6g}" for value in record["mean"])
+        mean = ", ".join(f"{value:.6g}" for value in own["mean"])
         parts.append(f"{order}, {unit}, minus mean ({mean})")
-    layer = {"alexnet": "conv1", "googlenet": "conv1/7x7_s2"}
-    if config.model.backbone == "googlenet":
+    name = record.spec.streams[0].backbone
+    backbone = BACKBONES[name]
+    first = backbone.caffe_names.get(backbone.first_layer, backbone.first_layer)
+    if name == "googlenet":
         pad += 3
-    first = layer.get(config.model.backbone, "conv1_1")
     return f"{'; '.join(parts)}, then zero padding {pad} in {first}"
 
 
-def _use(config: Config, own: Trained) -> str:
+def _use(record: Record) -> str:
     """The class of pytorch-fcn that loads the file, or why there is none."""
-    model = config.model
-    channels = sum(len(record.mean) for record in own.records.values())
+    model = settings_of(record.spec)
+    inputs = sum(channels(record.preprocessing).values())
     differences = {
-        f"{model.backbone}": model.backbone != "vgg16",
-        f"width {model.width:g}": model.width != 1,
-        f"padding {model.padding!r}": model.padding != "reference",
-        "max fusion": model.fusion == "max",
-        f"scores at {model.score_at}": bool(model.score_at),
-        "at-once of stride 16": model.at_once and model.stride == 16,
-        f"{len(own.outputs)} outputs": len(own.outputs) > 1,
-        f"{len(model.streams)} trunks": len(model.streams) > 1,
-        f"{channels} input channels": channels != 3,
+        f"{model['backbone']}": model["backbone"] != "vgg16",
+        f"width {model['width']:g}": model["width"] != 1,
+        f"padding {model['padding']!r}": model["padding"] != "reference",
+        "max fusion": model["fusion"] == "max",
+        f"scores at {model['score_at']}": bool(model["score_at"]),
+        "other score layers": "scores" in model,
+        "at-once of stride 16": model["at_once"] and model["stride"] == 16,
+        f"{len(record.outputs)} outputs": len(record.outputs) > 1,
+        f"{len(model['streams'])} trunks": len(model["streams"]) > 1,
+        f"{inputs} input channels": inputs != 3,
     }
     found = [name for name, differs in differences.items() if differs]
     if found:
@@ -248,8 +252,8 @@ def _use(config: Config, own: Trained) -> str:
             f"pytorch-fcn has no class of such a net ({', '.join(found)}): the program "
             "that loads it must do the same"
         )
-    (classes,) = own.outputs.values()
-    name = f"FCN{model.stride}s{'AtOnce' if model.at_once else ''}"
+    (classes,) = record.outputs.values()
+    name = f"FCN{model['stride']}s{'AtOnce' if model['at_once'] else ''}"
     return f"torchfcn.models.{name}(n_class={len(classes)}) loads it strictly"
 
 

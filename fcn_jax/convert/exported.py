@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fcn_jax import experiment
-from fcn_jax.config import Config, base, validate
 from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
 from fcn_jax.data.labels import Classes
-from fcn_jax.models.build import AT_ONCE_SCALES, SCORED
+from fcn_jax.models.build import build, settings_of
 from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.models.published import NETS, Net
+from fcn_jax.models.shapes import channels, score_maps
+from fcn_jax.models.spec import ModelSpec
 from fcn_jax.runtime.plain_values import is_number
 from fcn_jax.runtime.shown import shown
 
@@ -20,6 +20,20 @@ ORIGIN = "wkentaro"
 """Of `origins.ORIGINS`: whose names and layout an exported file has."""
 
 _STATED = ("net", "preprocessing", "classes", "configuration")
+_SETTINGS: dict[str, Any] = {
+    "backbone": "",
+    "stride": 32,
+    "width": 1.0,
+    "padding": "",
+    "at_once": False,
+    "score_at": "",
+    "fusion": "",
+    "upsampling": "",
+    "score_init": "",
+    "dropout_rate": 0.0,
+    "order": "",
+}
+"""Of `build.spec_of_settings`, what every file has, and a value of its type."""
 _LONGEST = 2**20  # characters of a value
 
 
@@ -75,14 +89,16 @@ def _refusal(foreign: Foreign, kind: str, error: Exception) -> WeightFileError:
 
 def _exported(metadata: Mapping[str, str], file: str) -> Exported:
     stored = json.loads(metadata["configuration"])
-    model = {key: stored.pop(key) for key in base().model}
+    streams = {name: tuple(own) for name, own in stored.pop("streams").items()}
+    model = {key: stored.pop(key) for key in _SETTINGS}
+    if "scores" in stored:
+        model["scores"] = stored.pop("scores")
     facts = {key: stored.pop(key) for key in ("factors", "crops")}
     dtype = stored.pop("dtype")
     if stored:
         raise ValueError(f"the settings {', '.join(sorted(stored))} are not known")
-    streams = {name: tuple(own) for name, own in model.pop("streams").items()}
-    for key, value in model.items():
-        _check_kind(key, value, base().model[key])
+    for key, default in _SETTINGS.items():
+        _check_kind(key, model[key], default)
     records = json.loads(metadata["preprocessing"])
     inputs = {name for own in streams.values() for name in own}
     if set(records) != inputs:
@@ -109,9 +125,8 @@ def _exported(metadata: Mapping[str, str], file: str) -> Exported:
         upsampling=model.pop("upsampling"),
         settings=model,
     )
-    config = net.configuration(upsampling=net.upsampling)
-    validate(config)
-    at_once = metadata.get("at_once", at_once_sentence(config))
+    spec = _spec(net)
+    at_once = metadata.get("at_once", at_once_sentence(spec))
     return Exported(metadata["net"], net, at_once, facts)
 
 
@@ -142,52 +157,54 @@ def _record(name: str, record: Mapping[str, Any], file: str) -> Preprocessing:
 def _check_facts(exported: Exported) -> None:
     """Compares what the metadata derive with what follows here."""
     net = exported.net
-    counts = {name: len(own) for name, own in net.outputs.items()}
-    config = net.configuration(upsampling=net.upsampling)
-    maps = experiment.score_maps(net.build(counts), net.preprocessing)
+    spec = _spec(net)
+    maps = score_maps(build(spec), channels(net.preprocessing))
     crops = {name: list(found.geometry.crops) for name, found in maps.items()}
-    for key, own in (("factors", fixed_factors(config)), ("crops", crops)):
+    for key, own in (("factors", fixed_factors(spec)), ("crops", crops)):
         if exported.facts[key] != own:
             raise ValueError(
                 f"its {key} are {exported.facts[key]}, of such a net {own}"
             )
     for stated, own in (
-        (exported.description, description(config, net.outputs)),
-        (exported.at_once, at_once_sentence(config)),
+        (exported.description, description(spec)),
+        (exported.at_once, at_once_sentence(spec)),
     ):
         if stated != own:
             raise ValueError(f"it says {shown(stated)}, and its settings {shown(own)}")
 
 
-def description(config: Config, outputs: Mapping[str, Classes]) -> str:
-    """A net in a few words, as the metadata and messages have it."""
-    model = config.model
-    net = f"FCN-{model.stride}s"
-    if model.score_at:
-        net = f"FCN at {model.score_at}"
-    if model.at_once:
+def _spec(net: Net) -> ModelSpec:
+    counts = {name: len(own) for name, own in net.outputs.items()}
+    return net.spec(counts, upsampling=net.upsampling)
+
+
+def description(spec: ModelSpec) -> str:
+    """Return a net in a few words, as the metadata and messages have it."""
+    settings = settings_of(spec)
+    net = f"FCN-{settings['stride']}s"
+    if settings["score_at"]:
+        net = f"FCN at {settings['score_at']}"
+    if "scores" in settings:
+        net = f"FCN at {', '.join(layer.endpoint for layer in spec.scores)}"
+    if settings["at_once"]:
         net += " at-once"
-    width = "" if model.width == 1 else f" of width {model.width:g}"
-    classes = " and ".join(f"{len(own)} {name}" for name, own in outputs.items())
-    return f"{net} on {model.backbone}{width}, {classes} classes"
+    width = "" if spec.width == 1 else f" of width {spec.width:g}"
+    classes = " and ".join(f"{count} {name}" for name, count in spec.outputs)
+    return f"{net} on {settings['backbone']}{width}, {classes} classes"
 
 
-def at_once_sentence(config: Config) -> str:
-    """Where the factors of an at-once net are."""
-    factors = fixed_factors(config)
+def at_once_sentence(spec: ModelSpec) -> str:
+    """Return where the factors of an at-once net are."""
+    factors = fixed_factors(spec)
     if not factors:
         return "no factors"
     rows = " and ".join(f"{name} by {factor:g}" for name, factor in factors.items())
     return f"the program multiplies {rows}; the weights here are not scaled"
 
 
-def fixed_factors(config: Config) -> dict[str, float]:
-    """Fixed factor of each endpoint that is scored at once."""
-    if not config.model.at_once:
-        return {}
-    count = {16: 2, 8: 3}[config.model.stride]
-    endpoints = SCORED[config.model.backbone][1:count]
-    return dict(zip(endpoints, AT_ONCE_SCALES[1:count], strict=True))
+def fixed_factors(spec: ModelSpec) -> dict[str, float]:
+    """Return the fixed factor of each endpoint that has one."""
+    return {own.endpoint: own.scale for own in spec.scores if own.scale != 1}
 
 
 def refuse_contradictions(

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fcn_jax.checkpoints.restored import CLASSIFIER
+from fcn_jax.checkpoints.record import Record
 from fcn_jax.checkpoints.store import CheckpointStore
-from fcn_jax.config import to_dict
 from fcn_jax.convert import manifest
 from fcn_jax.convert.conversion import Conversion, convert
 from fcn_jax.convert.exported import (
@@ -28,16 +27,17 @@ from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
 from fcn_jax.convert.report import Report
 from fcn_jax.data.imagenet import imagenet_classes
 from fcn_jax.data.labels import Classes
-from fcn_jax.models.classifier import OUTPUT, OWN_SIZE
+from fcn_jax.models.build import BACKBONES, build
+from fcn_jax.models.classifier import OUTPUT
 from fcn_jax.models.published import NETS, Net
+from fcn_jax.models.shapes import channels, parameter_shapes
 from fcn_jax.params.paths import flatten
 from fcn_jax.params.surgery import Rules
 from fcn_jax.runtime.atomic import whole_directory
 from fcn_jax.runtime.locations import located
-from fcn_jax.training.state import parameter_shapes
 
 IMAGENET = 1000
-PROBE = max(OWN_SIZE.values())
+PROBE = max(backbone.native_size for backbone in BACKBONES.values())
 """Pixels of either side that every net takes."""
 TITLES = {"AlexNet": "alexnet", "CaffeNet": "caffenet"}
 """What the two nets of equal shapes call themselves in their files."""
@@ -124,7 +124,7 @@ def convert_file(
     record = _record(chosen, outputs, classes, converted, report)
     with whole_directory(directory) as unfinished:
         CheckpointStore(unfinished).save(
-            0, params=converted.params, optimizer={}, record=record
+            0, params=converted.params, optimizer={}, record=record.to_dict()
         )
     return report
 
@@ -170,9 +170,8 @@ def _check_claims(
 
 def _shapes(net: Net, classes: Classes | None) -> dict[str, tuple[int, ...]]:
     """Shape of every parameter, upsampling kernels included."""
-    model = net.build(_counts(net, classes))
-    channels = {name: len(r.mean) for name, r in net.preprocessing.items()}
-    shapes = flatten(parameter_shapes(model, channels, PROBE))
+    model = build(net.spec(_counts(net, classes), upsampling="learned"))
+    shapes = flatten(parameter_shapes(model, channels(net.preprocessing), PROBE))
     return {name: tuple(value.shape) for name, value in shapes.items()}
 
 
@@ -313,20 +312,19 @@ def _record(
     classes: Classes | None,
     converted: Conversion,
     report: Report,
-) -> dict[str, object]:
-    """What a checkpoint tells of its net; see `train.py` for that of a run."""
+) -> Record:
+    """What a checkpoint tells of its net."""
     upsampling = "learned" if converted.learned_upsampling else "fixed"
-    config = net.configuration(upsampling=upsampling)
-    records = net.preprocessing
-    record: dict[str, object] = {
-        "network": CLASSIFIER if net.classifier else "fcn",
-        "config": to_dict(config),
-        "outputs": {name: own.to_dict() for name, own in outputs.items()},
-        "preprocessing": {name: own.to_dict() for name, own in records.items()},
-        "origins": dict.fromkeys(converted.params, f"{report.net} of {report.file}"),
-        "conversion": report.to_dict(),
-        "missing": list(converted.missing),
-    }
+    categories: tuple[str, ...] = ()
     if net.classifier:
-        record["categories"] = list(classes.names if classes else imagenet_classes())
-    return record
+        categories = tuple(classes.names if classes else imagenet_classes())
+    return Record(
+        spec=net.spec(_counts(net, classes), upsampling=upsampling),
+        outputs=outputs,
+        preprocessing=net.preprocessing,
+        dtype=net.dtype,
+        origins=dict.fromkeys(converted.params, f"{report.net} of {report.file}"),
+        categories=categories,
+        conversion=report.to_dict(),
+        missing=tuple(converted.missing),
+    )

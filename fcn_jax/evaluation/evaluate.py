@@ -1,5 +1,6 @@
 """Score a split: one confusion matrix an output, then one record of scores."""
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,20 +15,21 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from fcn_jax import experiment
-from fcn_jax.checkpoints import restored, store
-from fcn_jax.config import Config, validate
+from fcn_jax.checkpoints.load_model import LoadedModel, load_model
 from fcn_jax.data.labels import Classes
-from fcn_jax.data.pipeline.batches import evaluation_batches
-from fcn_jax.data.sources.catalog import Source
+from fcn_jax.data.sources.splits import refuse_small_images
 from fcn_jax.evaluation import scores_file
-from fcn_jax.losses.cross_entropy import softmax_cross_entropy
+from fcn_jax.experiment import Scoring
+from fcn_jax.layers.preprocess import preprocess
+from fcn_jax.losses.terms import Loss
 from fcn_jax.metrics.confusion import Absent, ConfusionMatrix, confusion_counts
+from fcn_jax.models.backbone import Backbone
+from fcn_jax.models.build import BACKBONES
 from fcn_jax.models.fcn import FCN
-from fcn_jax.models.preprocessing import Preprocessing, preprocess
+from fcn_jax.models.preprocessing import Preprocessing
+from fcn_jax.models.shapes import smallest_image
 from fcn_jax.runs import runlog
 from fcn_jax.runtime import cli, sharding, terminal
-from fcn_jax.runtime.cli import no_program, run
 from fcn_jax.runtime.compilation import compiler_options
 from fcn_jax.runtime.concurrency import one_behind
 from fcn_jax.runtime.timing import StartClock
@@ -88,23 +90,26 @@ class Evaluation:
 
 
 def make_evaluation_step(
-    *, model: FCN, records: Mapping[str, Preprocessing], dtype: Any, mesh: Mesh
+    *,
+    model: FCN,
+    records: Mapping[str, Preprocessing],
+    loss: Loss,
+    dtype: Any,
+    mesh: Mesh,
 ) -> Callable[[Any, Batch], dict[str, Any]]:
-    """A jitted function from parameters and a batch to counts, losses and labels.
+    """A jitted function from variables and a batch to counts, losses and labels.
 
     The batch holds inputs, labels, sizes and index with the image axis first; sizes are
     None where every image fills the canvas.
     """
 
-    def step(params: Any, batch: Batch) -> dict[str, Any]:
+    def step(variables: Any, batch: Batch) -> dict[str, Any]:
         inputs = preprocess(batch["inputs"], records, dtype)
-        maps = model.apply(
-            {"params": params}, inputs, train=False, sizes=batch["sizes"]
-        )
+        maps: Any = model.apply(variables, inputs, train=False, sizes=batch["sizes"])
         result = {}
         for name, labels in batch["labels"].items():
             scores = maps[name].values
-            terms = softmax_cross_entropy(scores, labels)
+            terms = loss(scores, labels)
             result[name] = {
                 "counts": confusion_counts(scores, labels),
                 "loss": terms.total,
@@ -123,7 +128,7 @@ def make_evaluation_step(
 
 def evaluate_split(
     step: Callable[[Any, Batch], dict[str, Any]],
-    params: Any,
+    variables: Any,
     batches: Iterable[Batch],
     outputs: Mapping[str, Classes],
     *,
@@ -135,7 +140,7 @@ def evaluate_split(
 
     Args:
         step: from `make_evaluation_step`.
-        params: parameters on the devices.
+        variables: the network's collections on the devices.
         batches: host batches, the last one filled up with ignored images.
         outputs: classes of each output.
         mesh: the devices.
@@ -148,7 +153,8 @@ def evaluate_split(
     placement = sharding.split_images(mesh, axis=0)
     first = next(iter(outputs))
     queued = (
-        (batch, step(params, sharding.put_batch(batch, placement))) for batch in batches
+        (batch, step(variables, sharding.put_batch(batch, placement)))
+        for batch in batches
     )
     # Counts are added on the host, where they are exact however large the split.
     for batch, result in one_behind(queued):
@@ -193,62 +199,47 @@ def spread(count: int, length: int) -> list[int]:
     return sorted({int(index) for index in np.linspace(0, length - 1, count)})
 
 
-def split_batches(config: Config, source: Source) -> Iterable[Batch]:
-    """Batches of an evaluation split, in order."""
-    canvases = experiment.canvases(config, source, train=False)
-    batches = evaluation_batches(
-        source,
-        batch_size=config.evaluation.batch_size,
-        canvases=canvases,
-        workers=config.data.workers,
-        threads=config.data.threads,
-        prefetch=config.data.prefetch,
-    )
-    return experiment.unpadded(batches, source, canvases)
-
-
 def evaluate(
-    config: Config,
-    workdir: Path,
-    stored: Path,
-    split: str,
+    scoring: Scoring,
+    checkpoint: str | os.PathLike,
+    *,
+    backbones: Mapping[str, Backbone] = BACKBONES,
     clock: StartClock | None = None,
-) -> None:
-    """Score a checkpoint on a split, print the table and write the scores.
+) -> tuple[Evaluation, LoadedModel]:
+    """Score a checkpoint on a split.
 
     Args:
-        config: says which data; network and preprocessing are the checkpoint's own.
-        workdir: where scores.json goes, or a file beside it: see `scores_file`.
-        stored: work directory (its best checkpoint) or converted checkpoint.
-        split: split to score, config.data.eval_split unless told otherwise.
+        scoring: which data, and how; network and preprocessing are the checkpoint's own.
+        checkpoint: work directory (its best checkpoint) or converted checkpoint.
+        backbones: what the network's backbones may be.
         clock: of the program; started here if None.
 
+    Returns:
+        The scores, and the network that was scored.
+
     Raises:
+        CheckpointError: if there is no checkpoint that can be trusted.
         ValueError: if the checkpoint has other outputs or classes than the data.
     """
     clock = clock or StartClock()
-    validate(config)
-    found = store.load(stored)
-    workdir.mkdir(parents=True, exist_ok=True)
-    own = restored.fcn(found.record, str(found.directory))
-    source = experiment.source(config, split, name=config.data.eval_name)
-    check_outputs(own.outputs, source.outputs, str(found.directory))
-    experiment.refuse_small_images(source, own.smallest_image)
-    mesh = sharding.make_mesh(experiment.devices(config))
-    sharding.check_divisible(
-        config.evaluation.batch_size, mesh, "config.evaluation.batch_size"
-    )
+    loaded = load_model(checkpoint, head="skips", backbones=backbones)
+    source, mesh = scoring.source, scoring.mesh
+    check_outputs(loaded.record.outputs, source.outputs, str(loaded.directory))
+    refuse_small_images(source, smallest_image(loaded.maps))
     step = make_evaluation_step(
-        model=own.model, records=own.records, dtype=own.dtype, mesh=mesh
+        model=loaded.model,
+        records=loaded.record.preprocessing,
+        loss=scoring.loss,
+        dtype=loaded.record.dtype,
+        mesh=mesh,
     )
-    params = jax.device_put(restored.parameters(own, found), sharding.replicated(mesh))
-    name = config.data.eval_name or config.data.name
+    variables = jax.device_put(loaded.variables, sharding.replicated(mesh))
+    name = f"{scoring.data}/{scoring.split}"
     logging.info(
-        "scoring %s (step %d) on %s/%s: %d images",
-        found.directory,
-        found.step,
+        "scoring %s (step %d) on %s: %d images",
+        loaded.directory,
+        loaded.step,
         name,
-        split,
         len(source),
     )
     console = terminal.console(stderr=True)
@@ -256,7 +247,7 @@ def evaluate(
         "a lower --config.evaluation.batch_size needs less", cli.NO_MEMORY
     )
     with less, Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(escape(f"{name}/{split}"), total=len(source))
+        task = bar.add_task(escape(name), total=len(source))
 
         def advance(count: int) -> None:
             clock.result()
@@ -264,26 +255,49 @@ def evaluate(
 
         result = evaluate_split(
             clock.first_call(step),
-            params,
-            split_batches(config, source),
+            variables,
+            scoring.batches(),
             source.outputs,
             mesh=mesh,
             progress=advance,
         )
     logging.info("%s", clock.sentence("first batch"))
-    absent = config.evaluation.absent
-    record = result.record(source.outputs, absent)
-    asked = scores_file.question(config, split, stored)
+    return result, loaded
+
+
+def evaluate_to_file(
+    scoring: Scoring,
+    workdir: Path,
+    checkpoint: Path,
+    usual_split: str,
+    clock: StartClock | None = None,
+) -> None:
+    """Score a checkpoint, print the table and write the scores.
+
+    Args:
+        scoring: which data, and how.
+        workdir: where scores.json goes, or a file beside it: see `scores_file`.
+        checkpoint: as for `evaluate`.
+        usual_split: the configuration's own split.
+        clock: of the program; started here if None.
+
+    Raises:
+        ValueError: as `evaluate`.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    result, loaded = evaluate(scoring, checkpoint, clock=clock)
+    outputs, absent = scoring.source.outputs, scoring.absent
+    asked = scores_file.question(scoring, checkpoint)
     about = {
-        "step": found.step,
-        "checkpoint": str(found.directory),
-        **asked.about(source.fingerprint),
+        "step": loaded.step,
+        "checkpoint": str(loaded.directory),
+        **asked.about(scoring.source.fingerprint),
     }
-    path = scores_file.scores_path(workdir, asked, config.data.eval_split)
-    runlog.write_scores(path, {**about, **record})
+    path = scores_file.scores_path(workdir, asked, usual_split)
+    runlog.write_scores(path, {**about, **result.record(outputs, absent)})
     logging.info("scores are in %s", path)
     with cli.printing():
-        print_scores(result, source.outputs, absent)
+        print_scores(result, outputs, absent)
 
 
 def check_outputs(
@@ -332,7 +346,3 @@ def print_scores(
         console.print(escape(line))
         if caution:
             logging.warning("%s", caution)
-
-
-if __name__ == "__main__":
-    run(no_program("python -m fcn_jax.main --config=NAME --mode=evaluate"))

@@ -8,13 +8,14 @@ has a file beside it, as scores_train.json.
 import contextlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fcn_jax.config import Config, to_dict
-from fcn_jax.launch.run_name import digest, file_name, folder_name
-from fcn_jax.runs.workdir import run_configuration
+from fcn_jax.experiment.scoring import Scoring, stored_scoring
+from fcn_jax.runs.names import digest, file_name, folder_name
+from fcn_jax.runs.workdir import CONFIG, read_config
 
 OWN = "scores.json"
 
@@ -44,26 +45,26 @@ class Question:
         return {**shown, "fingerprint": fingerprint, "rules": self.rules}
 
 
-def question(config: Config, split: str, net: Path) -> Question:
-    """What the evaluation of a configuration asks.
+def question(scoring: Scoring, net: str | os.PathLike) -> Question:
+    """What scores of a split answer.
 
     Args:
-        config: says which data, and the rules.
-        split: to score.
+        scoring: says which data, and the rules.
         net: work directory or checkpoint.
     """
-    data = config.data.eval_name or config.data.name
-    kept = list(config.data.classes)
-    rules = {
-        "classes": [kept, config.data.rest] if kept else [],
-        "absent": config.evaluation.absent,
-        "synthetic": to_dict(config)["synthetic"] if data == "synthetic" else {},
-    }
+    return _question(scoring.data, scoring.split, scoring.rules, net)
+
+
+def _question(
+    data: str, split: str, rules: Mapping[str, Any], net: str | os.PathLike
+) -> Question:
+    folder = rules["folder"]
+    others = {key: value for key, value in rules.items() if key != "folder"}
     return Question(
         data=data,
-        folder=os.path.abspath(config.data.folder) if data == "folder" else "",
+        folder=os.path.abspath(folder) if folder else "",
         split=split,
-        rules=digest(json.dumps(rules, sort_keys=True)),
+        rules=digest(json.dumps(others, sort_keys=True)),
         net=os.path.abspath(net),
     )
 
@@ -93,8 +94,8 @@ def scores_path(directory: Path, asked: Question, usual_split: str) -> Path:
 def _own_question(directory: Path, asked: Question, usual_split: str) -> Question:
     """What scores.json of a directory answers, or would."""
     with contextlib.suppress(ValueError):
-        config = run_configuration(directory)
-        return question(config, config.data.eval_split, directory)
+        own = stored_scoring(read_config(directory), str(directory / CONFIG))
+        return _question(*own, directory)
     fresh = Question(asked.data, asked.folder, usual_split, asked.rules, asked.net)
     try:
         stored = json.loads((directory / OWN).read_bytes())

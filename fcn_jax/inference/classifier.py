@@ -1,22 +1,19 @@
 """ImageNet classes of pictures, by a classifier made convolutional (PAMI Figure 2)."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from absl import logging
 from PIL import Image
 
-from fcn_jax.checkpoints import restored, store
-from fcn_jax.checkpoints.restored import TrainedClassifier
+from fcn_jax.checkpoints.load_model import LoadedModel, load_model
 from fcn_jax.inference.image_files import checked_input, write_whole
+from fcn_jax.layers.preprocess import preprocess
+from fcn_jax.models.build import BACKBONES
 from fcn_jax.models.classifier import OUTPUT
-from fcn_jax.models.preprocessing import preprocess
 from fcn_jax.report.heat import heat_map
-from fcn_jax.runtime.cli import no_program, run
 from fcn_jax.runtime.compiled_programs import Programs
 
 TOP = 5
@@ -27,19 +24,20 @@ class Classifier:
 
     Attributes:
         categories: name of each class.
-        own_size: height and width for which it gives one vector of scores; no less.
+        native_size: height and width for which it gives one vector of scores; no less.
         geometry: where the scores of a larger picture lie over it.
     """
 
-    def __init__(self, trained: TrainedClassifier, params: Mapping[str, Any]):
-        self.categories = trained.categories
-        self.own_size = trained.own_size
-        self.geometry = trained.geometry
-        self._params = jax.device_put(params)
+    def __init__(self, loaded: LoadedModel, native_size: int):
+        record = loaded.record
+        self.categories = record.categories
+        self.native_size = native_size
+        self.geometry = loaded.maps[OUTPUT].geometry
+        self._variables = jax.device_put(loaded.variables)
 
-        def forward(params: Any, image: Any) -> Any:
-            ready = preprocess({"color": image}, trained.records, np.float32)
-            maps: Any = trained.model.apply({"params": params}, ready, train=False)
+        def forward(variables: Any, image: Any) -> Any:
+            ready = preprocess({"color": image}, record.preprocessing, np.float32)
+            maps: Any = loaded.model.apply(variables, ready, train=False)
             return maps[OUTPUT].values[0]
 
         self._forward = Programs(forward)
@@ -52,16 +50,15 @@ class Classifier:
             CheckpointError: if there is none that can be trusted.
             ValueError: if it is an FCN, or partial.
         """
-        found = store.load(path)
-        logging.info("classifying with %s", found.directory)
-        own = restored.classifier(found.record, str(found.directory))
-        return cls(own, restored.parameters(own, found))
+        loaded = load_model(path, head="classifier")
+        (stream,) = loaded.record.spec.streams
+        return cls(loaded, BACKBONES[stream.backbone].native_size)
 
     def scores(self, image: np.ndarray) -> np.ndarray:
         """Scores before the softmax.
 
         Args:
-            image: `[H, W, 3] uint8` RGB, at least `own_size` high and wide.
+            image: `[H, W, 3] uint8` RGB, at least `native_size` high and wide.
 
         Returns:
             `[h, w, K] float32`; 1 x 1 for a picture of the net's own size, else a map,
@@ -76,15 +73,15 @@ class Classifier:
         """Queue a picture on the device, and return at once; see `scores`."""
         image = checked_input("color", image)
         self.refuse_small(image, "the image")
-        return self._forward(self._params, image[None])
+        return self._forward(self._variables, image[None])
 
     def refuse_small(self, image: np.ndarray, name: str) -> None:
         """Refuse a picture smaller than the net's own size."""
         height, width = image.shape[:2]
-        if min(height, width) < self.own_size:
+        if min(height, width) < self.native_size:
             raise ValueError(
                 f"{name} is {height} x {width} pixels; this classifier needs at least "
-                f"{self.own_size} x {self.own_size}: enlarge it first"
+                f"{self.native_size} x {self.native_size}: enlarge it first"
             )
 
 
@@ -127,11 +124,3 @@ def write_classes(
         f"{classifier.categories[index]}"
         for index in order
     ]
-
-
-if __name__ == "__main__":
-    run(
-        no_program(
-            "python -m fcn_jax.predict --classify --checkpoint=DIR --output=DIR IMAGE"
-        )
-    )

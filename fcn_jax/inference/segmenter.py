@@ -7,15 +7,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import logging
 
-from fcn_jax import experiment
-from fcn_jax.checkpoints import restored, store
-from fcn_jax.checkpoints.restored import Trained
+from fcn_jax.checkpoints.load_model import LoadedModel, load_model
 from fcn_jax.data.pipeline.buckets import Canvas, rounded_up
+from fcn_jax.data.sources.splits import too_small
 from fcn_jax.inference.image_files import checked_input
-from fcn_jax.models.preprocessing import preprocess
-from fcn_jax.runtime.cli import no_program, run
+from fcn_jax.layers.preprocess import preprocess
+from fcn_jax.models.backbone import Backbone
+from fcn_jax.models.build import BACKBONES
+from fcn_jax.models.shapes import smallest_image
 from fcn_jax.runtime.compiled_programs import Programs
 
 Picture = np.ndarray | Mapping[str, np.ndarray]
@@ -59,7 +59,7 @@ class Segmenter:
     """A trained or converted network that labels pictures of any size.
 
     A picture is padded to a canvas, and each canvas is compiled once, as long as few
-    others come between, see `programs.MOST`; the network's masks make the result that of
+    others come between, see `compiled_programs.MOST`; the network's masks make the result that of
     the picture alone. A picture that fills its canvas needs no masks, which is a program
     of its own, and faster.
 
@@ -69,20 +69,19 @@ class Segmenter:
 
     def __init__(
         self,
-        trained: Trained,
-        params: Mapping[str, Any],
+        loaded: LoadedModel,
         canvases: Sequence[Canvas] = (),
     ):
-        self.outputs = dict(trained.outputs)
-        self._records = trained.records
-        self._smallest_image = trained.smallest_image
+        record = loaded.record
+        self.outputs = dict(record.outputs)
+        self._records = record.preprocessing
+        self._smallest_image = smallest_image(loaded.maps)
         self._canvases = tuple(canvases)
-        self._params = jax.device_put(params)
-        model, dtype = trained.model, trained.dtype
+        self._variables = jax.device_put(loaded.variables)
 
-        def forward(params: Any, inputs: Any, sizes: Any) -> Any:
-            ready = preprocess(inputs, trained.records, dtype)
-            maps: Any = model.apply({"params": params}, ready, train=False, sizes=sizes)
+        def forward(variables: Any, inputs: Any, sizes: Any) -> Any:
+            ready = preprocess(inputs, record.preprocessing, record.dtype)
+            maps: Any = loaded.model.apply(variables, ready, train=False, sizes=sizes)
             return {name: feature_map.values for name, feature_map in maps.items()}
 
         def classify(scores: Any) -> Any:
@@ -95,7 +94,11 @@ class Segmenter:
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike, canvases: Sequence[Canvas] = ()
+        cls,
+        path: str | os.PathLike,
+        canvases: Sequence[Canvas] = (),
+        *,
+        backbones: Mapping[str, Backbone] = BACKBONES,
     ) -> "Segmenter":
         """Load the best (else newest) of a work directory, or a converted checkpoint.
 
@@ -103,15 +106,13 @@ class Segmenter:
             path: the directory.
             canvases: (height, width) to which pictures are padded, the smallest first;
                 a picture that fits none, as where there is none, gets the next of a
-                ladder of sizes, `data.buckets.rounded_up`.
+                ladder of sizes, `data.pipeline.buckets.rounded_up`.
+            backbones: what the network's backbones may be.
 
         Raises:
             CheckpointError: if there is none that can be trusted.
         """
-        found = store.load(path)
-        logging.info("predicting with %s", found.directory)
-        own = restored.fcn(found.record, str(found.directory))
-        return cls(own, restored.parameters(own, found), canvases)
+        return cls(load_model(path, head="skips", backbones=backbones), canvases)
 
     def scores(self, image: Picture) -> dict[str, np.ndarray]:
         """Unnormalised scores of every pixel.
@@ -149,7 +150,7 @@ class Segmenter:
         padded = {name: np.pad(value, padding)[None] for name, value in inputs.items()}
         filled = (rows, columns) == (height, width)
         sizes = None if filled else np.array([[height, width]], np.int32)
-        found = self._forward(self._params, padded, sizes)
+        found = self._forward(self._variables, padded, sizes)
         labels = self._classify(found)
         return Segmentation((height, width), found if scores else None, labels)
 
@@ -169,7 +170,7 @@ class Segmenter:
     def refuse_small(self, size: Sequence[int], name: str) -> None:
         """Refuse an image of `size` (height, width) whose maps would be empty."""
         if min(size) < self._smallest_image:
-            raise ValueError(experiment.too_small(name, size, self._smallest_image))
+            raise ValueError(too_small(name, size, self._smallest_image))
 
     def _checked(self, image: Picture) -> dict[str, np.ndarray]:
         given = dict(image) if isinstance(image, Mapping) else {"color": image}
@@ -184,7 +185,3 @@ class Segmenter:
             raise ValueError(f"the inputs have different sizes: {sizes}")
         self.refuse_small(next(iter(sizes.values())), "the image")
         return inputs
-
-
-if __name__ == "__main__":
-    run(no_program("python -m fcn_jax.predict --checkpoint=DIR --output=DIR IMAGE"))

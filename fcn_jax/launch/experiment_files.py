@@ -19,7 +19,6 @@ from ml_collections import ConfigDict
 
 from fcn_jax.config import Config
 from fcn_jax.runtime import shipped
-from fcn_jax.runtime.cli import no_program, run
 from fcn_jax.runtime.locations import located
 
 _FILE = re.compile(r"(.*?\.py)(?::(.*))?", re.DOTALL)
@@ -62,15 +61,8 @@ def find(text: str) -> ExperimentFile:
     return ExperimentFile(file, None if argument is None else located(argument))
 
 
-def names() -> tuple[str, ...]:
-    """The shipped experiments."""
-    return tuple(
-        sorted(file.stem for file in shipped.directory("experiments").glob("*.py"))
-    )
-
-
 def _unknown(text: str, stem: str) -> str:
-    known = names()
+    known = shipped.experiments()
     near = difflib.get_close_matches(stem, known, n=1, cutoff=0.5)
     meant = f"did you mean --config={near[0]}? " if near else ""
     return (
@@ -142,7 +134,3 @@ def _run(action: Callable[[], T], file: Path) -> T:
         raise ValueError(
             f"the experiment {where}: {type(error).__name__}: {error}"
         ) from error
-
-
-if __name__ == "__main__":
-    run(no_program("python -m fcn_jax.main --config=NAME"))

@@ -1,20 +1,18 @@
 """Which directory a run has that was given none: runs/<experiment>."""
 
-import hashlib
 import os
 import re
-import unicodedata
 from pathlib import Path
 
 from absl import logging
 
-from fcn_jax.config import Config, changeable_keys, to_dict
+from fcn_jax.config import Config, changeable_keys, from_dict, to_dict
 from fcn_jax.launch.experiment_files import ExperimentFile
-from fcn_jax.runs.workdir import CONFIG, check_resume, run_configuration
+from fcn_jax.runs.names import file_name, folder_name, plain
+from fcn_jax.runs.workdir import CONFIG, check_resume, read_config
 from fcn_jax.runtime.shown import shown
 
 RUNS = Path("runs")
-_DIGITS = 8
 
 
 def default_workdir(experiment: ExperimentFile, config: Config) -> Path:
@@ -28,7 +26,7 @@ def default_workdir(experiment: ExperimentFile, config: Config) -> Path:
     if former == directory or directory.exists() or not (former / CONFIG).is_file():
         return directory
     try:
-        stored = run_configuration(former)
+        stored = from_dict(read_config(former), str(former / CONFIG))
         _check_folder(stored.data.folder, config.data.folder)
         check_resume(to_dict(stored), to_dict(config), changeable_keys(config))
     except ValueError as error:
@@ -53,9 +51,9 @@ def run_name(experiment: ExperimentFile, folder: str = "") -> str:
         folder: `config.data.folder`; the argument may begin with it.
     """
     argument = experiment.argument or ""
-    parts = [_plain(experiment.file.stem)]
+    parts = [plain(experiment.file.stem)]
     if folder and argument.startswith(folder):
-        parts += [folder_name(folder), _plain(argument[len(folder) :])]
+        parts += [folder_name(folder), plain(argument[len(folder) :])]
     else:
         parts.append(file_name(argument))
     return "-".join(filter(None, parts))
@@ -65,30 +63,3 @@ def former_run_name(experiment: ExperimentFile) -> str:
     """The name by the rule of version 0.1.0, ASCII alone, for runs that have it."""
     name = f"{experiment.file.stem} {experiment.argument or ''}"
     return re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")
-
-
-def folder_name(folder: str) -> str:
-    """A name for a folder: its last part and a digest of its absolute path."""
-    place = os.path.abspath(folder)
-    return "-".join(filter(None, (_plain(os.path.basename(place)), digest(place))))
-
-
-def file_name(text: str) -> str:
-    """A part of a file's name for any text; no two texts have the same.
-
-    Letters and digits of any script, '_' and single '-' are kept, in composed form; where
-    anything else was there, a digest of the text follows.
-    """
-    plain = _plain(text)
-    return plain if plain == text else "-".join(filter(None, (plain, digest(text))))
-
-
-def digest(text: str) -> str:
-    """A few hexadecimal digits for a text."""
-    encoded = text.encode(errors="surrogateescape")
-    return hashlib.sha256(encoded).hexdigest()[:_DIGITS]
-
-
-def _plain(text: str) -> str:
-    composed = unicodedata.normalize("NFC", text)
-    return re.sub(r"[^\w]+", "-", composed).strip("-")

@@ -14,78 +14,13 @@ their size is kept or built besides it. m is kept apart from r: their sum would 
 away what large scores leave of r.
 """
 
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 
-Reduction = Literal["sum", "mean"]
-
-
-class LossTerms(NamedTuple):
-    """Sums over the pixels of a batch; they add up over batches and devices.
-
-    Attributes:
-        total: scalar, weighted cross-entropy in nats, summed.
-        weight: scalar, weights of the valid pixels, summed (their number if
-            unweighted).
-        valid: scalar int32, number of valid pixels.
-    """
-
-    total: Array
-    weight: Array
-    valid: Array
-
-    def reduce(self, reduction: Reduction) -> Array:
-        """The objective: the plain sum, or the mean over valid pixels.
-
-        "sum" is Caffe's `normalize: false` at batch 1; its gradient grows with the
-        image, so learning rates of 1e-10 belong to it. "mean" is VALID
-        normalisation. The reference's 1e-10 on a 375 x 500 image is 1.9e-5 on the
-        mean.
-        """
-        if reduction == "sum":
-            return self.total
-        if reduction == "mean":
-            return self.total / jnp.where(self.weight > 0, self.weight, 1)
-        raise ValueError(f"reduction is {reduction!r}; it must be 'sum' or 'mean'")
-
-
-def class_factors(weights: Sequence[Any], classes: int) -> np.ndarray:
-    """Weights of the classes, `[K] float32`, once they are known to be usable.
-
-    Args:
-        weights: one number a class, finite and not below 0; 0 ignores the class.
-        classes: K.
-
-    Raises:
-        ValueError: for another number of them, a value that is none of these, or none
-            above 0.
-    """
-    if len(weights) != classes:
-        raise ValueError(
-            f"{len(weights)} class weights for {classes} classes; give one a class, or none"
-        )
-    for index, weight in enumerate(weights):
-        number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        # Beyond float32 a large weight would be infinite, and a small one 0.
-        with np.errstate(over="ignore", under="ignore"):
-            kept = np.float32(weight if number else -1)
-        if not (np.isfinite(kept) and kept >= 0 and (kept > 0) == (weight > 0)):
-            raise ValueError(
-                f"the weight of class {index} is {weight!r}; a class weight is a finite "
-                "number, at least 0, that float32 can hold"
-            )
-    factors = np.asarray(weights, np.float32)
-    if not factors.any():
-        raise ValueError(
-            "all class weights are 0, so there is nothing to learn; give the classes that "
-            "count a weight above 0"
-        )
-    return factors
+from fcn_jax.losses.terms import LossTerms
 
 
 def softmax_cross_entropy(

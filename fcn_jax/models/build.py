@@ -150,6 +150,44 @@ def spec_of_settings(
     return fcn_spec(outputs=outputs, backbones=backbones, **own)
 
 
+def settings_of(
+    spec: ModelSpec, backbones: Mapping[str, Backbone] = BACKBONES
+) -> dict[str, Any]:
+    """Return the settings of an FCN, the inverse of `spec_of_settings`.
+
+    "scores" is there only where no stride says which endpoints are scored.
+
+    Args:
+        spec: an FCN whose streams have one backbone.
+        backbones: what that may be.
+    """
+    name = spec.streams[0].backbone
+    settings: dict[str, Any] = {
+        "backbone": name,
+        "stride": 32,
+        "width": spec.width,
+        "padding": spec.padding,
+        "at_once": False,
+        "score_at": "",
+        "fusion": spec.fusion,
+        "upsampling": spec.upsampling,
+        "score_init": spec.score_init,
+        "dropout_rate": -1.0 if spec.dropout_rate is None else spec.dropout_rate,
+        "order": dict(spec.options).get("order", "pool-norm"),
+        "streams": {stream.name: list(stream.inputs) for stream in spec.streams},
+    }
+    own = backbones[name]
+    for stride in STRIDES:
+        for at_once in (False, True)[: 1 + (stride != 32)]:
+            if spec.scores == _score_layers(own, stride, at_once, ""):
+                return settings | {"stride": stride, "at_once": at_once}
+    first = spec.scores[0]
+    if spec.scores == _score_layers(own, 32, False, first.endpoint):
+        return settings | {"score_at": first.endpoint}
+    scores = [[layer.endpoint, layer.scale] for layer in spec.scores]
+    return settings | {"scores": scores}
+
+
 def classifier_spec(
     *,
     backbone: str,

@@ -1,19 +1,14 @@
 """From stored pixels to network input: a record that travels with the weights.
 
-Applied on the device inside the jitted step, so that images travel as uint8. The
-order of colours is RGB everywhere; weights that expect BGR are flipped when they
-are converted, never the images.
+`layers.preprocess` applies it on the device inside the jitted step, so that images travel
+as uint8. The order of colours is RGB everywhere; weights that expect BGR are flipped when
+they are converted, never the images.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
-
-import jax.numpy as jnp
-import numpy as np
-from jax import Array
-from jax.typing import DTypeLike
 
 
 @dataclass(frozen=True)
@@ -33,25 +28,6 @@ class Preprocessing:
     scale: float = 1.0
     logarithm: bool = False
     origin: str = ""
-
-    def apply(self, pixels: Array, dtype: DTypeLike) -> Array:
-        """`[N, H, W, C]` stored pixels to floating-point network input.
-
-        Raises:
-            ValueError: if the image has another number of channels.
-        """
-        if pixels.shape[-1] != len(self.mean):
-            raise ValueError(
-                f"the image has {pixels.shape[-1]} channels, its preprocessing record "
-                f"{len(self.mean)} ({self.origin})"
-            )
-        precise = np.promote_types(dtype, np.float32)
-        values = pixels.astype(precise)
-        mean = jnp.asarray(self.mean, precise)[None, None, None, :]
-        if self.logarithm:
-            positive = values > 0
-            values = jnp.where(positive, jnp.log(jnp.where(positive, values, 1)), mean)
-        return ((values - mean) * self.scale).astype(dtype)
 
     @property
     def mean_pixel(self) -> tuple[int, ...]:
@@ -73,22 +49,3 @@ class Preprocessing:
             logarithm=record["logarithm"],
             origin=record["origin"],
         )
-
-
-def preprocess(
-    inputs: Mapping[str, Array],
-    records: Mapping[str, Preprocessing],
-    dtype: DTypeLike,
-) -> dict[str, Array]:
-    """Apply each input's record.
-
-    Raises:
-        ValueError: if an input has no record.
-    """
-    missing = sorted(set(inputs) - set(records))
-    if missing:
-        raise ValueError(
-            f"no preprocessing record for the inputs {missing}; records exist for "
-            f"{sorted(records)}"
-        )
-    return {name: records[name].apply(inputs[name], dtype) for name in inputs}

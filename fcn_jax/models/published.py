@@ -9,13 +9,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from fcn_jax import experiment
-from fcn_jax.config import ILSVRC_MEAN, Config, base
 from fcn_jax.data import labels
 from fcn_jax.data.labels import Classes
-from fcn_jax.models.build import build_classifier
-from fcn_jax.models.fcn import FCN
 from fcn_jax.models.preprocessing import Preprocessing
+from fcn_jax.models.spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class Net:
         at_once: whether the skips have fixed factors.
         order: AlexNet's order of pooling and normalisation.
         streams: input names of each trunk.
-        settings: of `config.model` what else is not the default; "width" is the factor
+        settings: of `build.fcn_spec` what else is not the default; "width" is the factor
             on the trunk's channels.
         upsampling: "fixed" or "learned" where it is known; "" lets the kernels tell.
         dtype: of the arithmetic.
@@ -54,40 +51,35 @@ class Net:
         """Whether it is an ImageNet classifier."""
         return not self.outputs
 
-    def configuration(self, *, upsampling: str) -> Config:
-        """The configuration that a checkpoint of this net records."""
-        config = base().unlock()
-        config.dtype = self.dtype
-        config.model.update(
-            {
-                "backbone": self.backbone,
-                "stride": self.stride,
-                "at_once": self.at_once,
-                "order": self.order,
-                "upsampling": upsampling,
-                **self.settings,
-            }
-        )
-        config.model.streams = type(config.model)(dict(self.streams))
-        config.preprocessing = type(config.model)(
-            {name: record.to_dict() for name, record in self.preprocessing.items()}
-        )
-        return config.lock()
+    @property
+    def model(self) -> dict[str, Any]:
+        """The settings that `build.spec_of_settings` reads."""
+        return {
+            "backbone": self.backbone,
+            "stride": self.stride,
+            "at_once": self.at_once,
+            "order": self.order,
+            "streams": dict(self.streams),
+            **self.settings,
+        }
 
-    def build(self, classes: Mapping[str, int]) -> FCN:
-        """The network, with every upsampling kernel a parameter.
+    def spec(self, classes: Mapping[str, int], *, upsampling: str) -> ModelSpec:
+        """Specify the network.
 
         Args:
             classes: number of classes of each output; of a classifier its only one.
+            upsampling: "fixed", or "learned" with every upsampling kernel a parameter.
         """
-        config = self.configuration(upsampling="learned")
+        # Names and means, which experiments read, are had without flax.
+        from fcn_jax.models.build import classifier_spec, spec_of_settings
+
         if not self.classifier:
-            return experiment.network(config, classes)
-        return build_classifier(
-            backbone=config.model.backbone,
+            return spec_of_settings({**self.model, "upsampling": upsampling}, classes)
+        return classifier_spec(
+            backbone=self.backbone,
             classes=next(iter(classes.values())),
-            width=config.model.width,
-            order=config.model.order,
+            width=self.settings.get("width", 1.0),
+            order=self.order,
         )
 
 
@@ -95,6 +87,8 @@ def _color(mean: tuple[float, float, float], origin: str) -> dict[str, Preproces
     return {"color": Preprocessing(mean, origin=origin)}
 
 
+ILSVRC_MEAN = (122.67891434, 116.66876762, 104.00698793)
+"""RGB mean of ImageNet, which the reference subtracts on PASCAL data."""
 VGG_MEAN = (123.68, 116.779, 103.939)
 CAFFE_MEAN = (123.0, 117.0, 104.0)
 

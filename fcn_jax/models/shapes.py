@@ -1,6 +1,6 @@
 """Shapes and places of scores and parameters, found without computing anything."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -66,18 +66,3 @@ def score_maps(
 def smallest_image(maps: Mapping[str, FeatureMap]) -> int:
     """Return the least height and width for which no map of the net is empty."""
     return max(found.geometry.smallest_image() for found in maps.values())
-
-
-def too_small(name: str, size: Sequence[int], least: int) -> str:
-    """Return the sentence for an image that a net cannot take.
-
-    Args:
-        name: of the image.
-        size: its height and width in pixels.
-        least: what the net needs of either, in pixels.
-    """
-    return (
-        f"{name} is {size[0]} x {size[1]} pixels, this net needs at least {least} x "
-        f"{least}; use a net with model.padding=reference, which takes any size, or "
-        "leave such images out"
-    )

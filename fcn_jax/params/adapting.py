@@ -7,7 +7,7 @@ import numpy as np
 from fcn_jax.params import surgery
 
 
-class Misfit(ValueError):
+class ShapeMismatch(ValueError):
     """An array that does not fit.
 
     Attributes:
@@ -19,7 +19,7 @@ class Misfit(ValueError):
         self.remedy = remedy
 
 
-def fit(
+def adapt_to(
     path: str,
     stored: np.ndarray,
     fresh: np.ndarray,
@@ -29,7 +29,7 @@ def fit(
     how: str | None,
     leading: int,
 ) -> tuple[np.ndarray, str]:
-    """A stored array in the shape of a parameter.
+    """Return a stored array in the shape of a parameter.
 
     Args:
         path: of the parameter.
@@ -44,7 +44,7 @@ def fit(
         The array, and what was done to it, "" for nothing.
 
     Raises:
-        Misfit: if it does not fit.
+        ShapeMismatch: if it does not fit.
     """
     same_classes = here is None or there is None or tuple(here) == tuple(there)
     if stored.shape == fresh.shape and same_classes and how != "reversed":
@@ -57,12 +57,12 @@ def fit(
         if how == "channels":
             return _by_channel(stored, fresh, leading)
     except ValueError as error:
-        raise Misfit(f"{path}: {error}") from error
+        raise ShapeMismatch(f"{path}: {error}") from error
     if stored.shape == fresh.shape and here is not None and there is not None:
         sentence = f"{path} {_first_difference(there, here)}"
     else:
         sentence = f"{path} is {list(stored.shape)} there, {list(fresh.shape)} here"
-    raise Misfit(sentence, _remedy(path, stored, fresh, same_classes))
+    raise ShapeMismatch(sentence, _remedy(path, stored, fresh, same_classes))
 
 
 def _by_class(

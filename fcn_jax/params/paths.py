@@ -11,6 +11,8 @@ from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+Rules = tuple[tuple[str, str], ...]
+"""(pattern, new name): ordered rules that rename parameters."""
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -72,3 +74,16 @@ def match_all(
             f"them (parameters: {', '.join(paths[:6])}, ...)"
         )
     return values
+
+
+def pretrained_sources(value: Any) -> tuple[tuple[str, Rules], ...]:
+    """Return the checkpoints that give initial parameters, each with its renaming rules.
+
+    Args:
+        value: "", a directory, or a sequence of directories, each alone or as a pair
+            with its rules.
+    """
+    if isinstance(value, str):
+        return ((value, ()),) if value else ()
+    entries = [(entry, ()) if isinstance(entry, str) else entry for entry in value]
+    return tuple((path, tuple(map(tuple, rules))) for path, rules in entries)

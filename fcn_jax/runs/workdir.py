@@ -11,7 +11,6 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fcn_jax.config import Config, from_dict
 from fcn_jax.runs import lock
 from fcn_jax.runtime import atomic, cli, plain_json
 from fcn_jax.runtime.locations import located
@@ -107,17 +106,6 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ValueError(f"{file} is {shown(config)}, expected an object; {remedy}")
     return config
-
-
-def run_configuration(path: str | os.PathLike) -> Config:
-    """The configuration of the run in a directory, locked.
-
-    Raises:
-      ValueError: `<path>/config.json` is missing or damaged, or has a value that no
-        run has.
-    """
-    # Through from_dict, so that a key newer than the run has its default.
-    return from_dict(read_config(path), str(pathlib.Path(path, CONFIG)))
 
 
 def check_resume(

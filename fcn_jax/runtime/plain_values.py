@@ -19,7 +19,6 @@ CHOICES = {
     "recipe": ("fine-tune", "scratch"),
     "dtype": ("float32", "bfloat16"),
     "init_preprocessing": ("checked", "replace"),
-    "model.backbone": ("vgg16", "alexnet", "googlenet"),
     "model.stride": (32, 16, 8),
     "model.padding": ("reference", "same"),
     "model.fusion": ("sum", "max"),
@@ -129,6 +128,11 @@ def _is_streams(value: Any) -> bool:
     return _is_section(value) and all(own and names(own) for _, own in value.items())
 
 
+def _is_score(value: Any) -> bool:
+    pair = isinstance(value, tuple | list) and len(value) == 2
+    return pair and is_text(value[0]) and is_number(value[1])
+
+
 def _is_rule(value: Any) -> bool:
     sequence = isinstance(value, tuple | list) and len(value) == 3
     return sequence and is_text(value[0]) and all(map(is_number, value[1:]))
@@ -168,6 +172,10 @@ _OWN: dict[str, tuple[Callable[[Any], bool], str]] = {
         _are_inputs,
         "inputs, each with mean (a tuple of finite numbers), scale (a finite number), "
         "logarithm (True or False) and origin (a text)",
+    ),
+    "model.scores": (
+        sequence_of(_is_score),
+        "a tuple of (endpoint, factor)",
     ),
     "data.classes": (sequence_of(is_text), "a tuple of names of classes"),
     "data.canvas": (sequence_of(is_whole), "two whole numbers (rows, columns)"),

@@ -12,10 +12,39 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from fcn_jax.runtime import compilation
+
 
 def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """A mesh of all devices (of all hosts) along the axis "data"."""
     return Mesh(np.array(devices if devices is not None else jax.devices()), ("data",))
+
+
+def choose_devices(count: int, *, deterministic: bool = False) -> Sequence[Any]:
+    """Return the first devices of this machine.
+
+    Args:
+        count: how many; 0 is all.
+        deterministic: whether a GPU must add in one order.
+
+    Raises:
+        ValueError: for a number that there is not, or GPUs that were started without
+            the flag that `deterministic` needs.
+    """
+    available = jax.devices()
+    chosen = count or len(available)
+    if not 1 <= chosen <= len(available):
+        raise ValueError(
+            f"config.devices is {chosen}, but this machine has {len(available)} "
+            f"{available[0].platform} devices; 0 uses all of them"
+        )
+    gpu = available[0].platform == "gpu"
+    if deterministic and gpu and not compilation.is_deterministic():
+        raise ValueError(
+            "config.deterministic is set, but JAX was started without the flag that it "
+            f"needs; set XLA_FLAGS={compilation.DETERMINISTIC} in the environment"
+        )
+    return available[:chosen]
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -13,3 +13,8 @@ def directory(name: str) -> Path:
     package = Path(str(resources.files("fcn_jax")))
     inside = package / name
     return inside if inside.is_dir() else package.parent / name
+
+
+def experiments() -> tuple[str, ...]:
+    """Return the names of the shipped experiments."""
+    return tuple(sorted(file.stem for file in directory("experiments").glob("*.py")))

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fcn_jax.optim.optimizers import Schedule
 from fcn_jax.runs import runlog
 from fcn_jax.runtime.cli import RunError
 from fcn_jax.runtime.timing import StartClock
-from fcn_jax.training import optim
 from fcn_jax.training.checks.progress import Losses
 from fcn_jax.training.train_step import Batch, Report
 
@@ -50,7 +50,7 @@ class Follower:
         *,
         every: int,
         images: int,
-        schedule: optim.Schedule,
+        schedule: Schedule,
         equal_scores_loss: float,
         clock: StartClock,
     ):

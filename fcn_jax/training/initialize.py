@@ -13,28 +13,21 @@ import jax
 import jax.numpy as jnp
 from absl import logging
 
-from fcn_jax import experiment as assembly
 from fcn_jax.checkpoints import store
-from fcn_jax.checkpoints.record import required
+from fcn_jax.checkpoints.record import Record
 from fcn_jax.checkpoints.store import Checkpoint
-from fcn_jax.config import Config, from_dict, initial_checkpoints
-from fcn_jax.experiment import Parts
-from fcn_jax.launch import experiment_files
+from fcn_jax.experiment import Experiment
 from fcn_jax.models.preprocessing import Preprocessing
-from fcn_jax.params.paths import flatten
-from fcn_jax.params.surgery import Rules, classes_of, new_names
-from fcn_jax.runtime import sharding
-from fcn_jax.training.checks import trunk
+from fcn_jax.models.shapes import channels
+from fcn_jax.params.paths import Rules, flatten, pretrained_sources
+from fcn_jax.params.surgery import classes_of, new_names
+from fcn_jax.params.trees import restore_tree
+from fcn_jax.params.warm_start import PretrainedParams, warm_start
+from fcn_jax.runtime import sharding, shipped
 from fcn_jax.training.checks.labels import check_labels
 from fcn_jax.training.checks.same_data import check_same_data
-from fcn_jax.training.state import (
-    Given,
-    TrainState,
-    create_state,
-    fill,
-    init_params,
-    warm_start,
-)
+from fcn_jax.training.checks.trunk import check_trunk
+from fcn_jax.training.state import TrainState, create_state, init_variables
 
 INITIALISED = "initialised"
 FARTHEST_MEAN = 40.0
@@ -46,126 +39,148 @@ SAME_MEAN = 5.0
 
 
 def initial_state(
-    config: Config, parts: Parts, found: Checkpoint | None
+    run: Experiment, found: Checkpoint | None
 ) -> tuple[TrainState, dict[str, str]]:
     """The state to start from, and where each parameter came from.
 
     Args:
-        config: the experiment.
-        parts: what the run is made of.
+        run: the experiment.
         found: this run's own newest checkpoint, if there is one.
 
     Raises:
         ValueError: if what is stored does not fit the network or the data.
     """
     if found is None:
-        _refuse_missing_weights(config)
-        if config.checks.labels:
-            data = config.data
-            scored = f"{data.eval_name} {data.eval_split}".strip()
-            check_labels(
-                {data.train_split: parts.train_source, scored: parts.eval_source}
-            )
-    everywhere = sharding.replicated(parts.mesh)
-    channels = assembly.channels(parts.records)
-    params = init_params(parts.model, channels, seed=config.seed, sharding=everywhere)
-    optimizer = assembly.optimizer(config, params)
+        _refuse_missing_weights(run)
+        if run.checks.labels:
+            _check_labels(run)
+    everywhere = sharding.replicated(run.mesh)
+    counts = channels(run.preprocessing)
+    variables = init_variables(run.model, counts, seed=run.seed, sharding=everywhere)
+    params = variables["params"]
+    optimizer = run.make_optimizer(params)
     if found is not None:
-        return _resumed(
-            config, parts, found, create_state(params, optimizer, sharding=everywhere)
-        )
+        fresh = create_state(variables, optimizer, sharding=everywhere)
+        return _resumed(run, found, fresh)
     origins = dict.fromkeys(flatten(params), INITIALISED)
-    if config.init_from:
-        params, origins = _warm(config, parts, params)
-    if config.checks.untrained_trunk:
-        trunk.check_trunk(config.recipe, origins)
-    return create_state(params, optimizer, sharding=everywhere), origins
+    if run.start.checkpoints:
+        variables, origins = _warm(run, variables)
+    if run.checks.untrained_trunk:
+        check_trunk(run.start.recipe, origins)
+    return create_state(variables, optimizer, sharding=everywhere), origins
+
+
+def _check_labels(run: Experiment) -> None:
+    scored = run.scoring.split
+    if run.scoring.data != run.data:
+        scored = f"{run.scoring.data} {scored}"
+    check_labels({run.train_split: run.train_source, scored: run.scoring.source})
 
 
 def _resumed(
-    config: Config, parts: Parts, found: Checkpoint, state: TrainState
+    run: Experiment, found: Checkpoint, state: TrainState
 ) -> tuple[TrainState, dict[str, str]]:
-    here = data_position(config, parts, found.step)
     where = str(found.directory)
-    stored = required(found.record, "data", where)
-    check_same_data(stored, here, parts.train_source, where)
-    _say_unread_start(config, found)
-    params = fill(state.params, found.params, "net")
-    optimizer = fill(state.opt_state, found.optimizer or {}, "optimiser state")
+    record = Record.from_dict(found.record, where)
+    if record.data is None:
+        raise ValueError(
+            f"the record of {where} has no data, so it was not made by a run; give "
+            "another --workdir"
+        )
+    here = data_position(run, found.step)
+    check_same_data(record.data, here, run.train_source, where)
+    _say_unread_start(run, record, where)
     logging.info("continuing %s after step %d", found.directory.parent, found.step)
-    everywhere = sharding.replicated(parts.mesh)
-    restored = TrainState(jnp.int32(found.step), params, optimizer)
-    return jax.device_put(restored, everywhere), required(
-        found.record, "origins", where
+    restored = TrainState(
+        jnp.int32(found.step),
+        restore_tree(state.params, found.params, "net"),
+        restore_tree(state.opt_state, found.optimizer or {}, "optimiser state"),
+        restore_tree(state.collections, found.collections, "collections"),
     )
+    everywhere = sharding.replicated(run.mesh)
+    return jax.device_put(restored, everywhere), dict(record.origins)
 
 
-def _say_unread_start(config: Config, found: Checkpoint) -> None:
+def _say_unread_start(run: Experiment, record: Record, where: str) -> None:
     """Initial parameters may move once they have been read; others are not read."""
-    where = str(found.directory)
-    stored = from_dict(required(found.record, "config", where), where)
-    if _sources(stored) != _sources(config):
+    stored = pretrained_sources(record.config.get("init_from", ""))
+    if _absolute(stored) != _absolute(run.start.checkpoints):
+        here, there = (
+            " and ".join(path for path, _ in own) or "empty"
+            for own in (run.start.checkpoints, stored)
+        )
         logging.warning(
             "config.init_from is %s and was %s: this run goes on from its own checkpoint "
             "%s, and reads neither",
-            config.init_from or "empty",
-            stored.init_from or "empty",
+            here,
+            there,
             where,
         )
 
 
-def _sources(config: Config) -> list[tuple[str, Rules]]:
-    """What a run starts from, as absolute paths."""
-    return [(os.path.abspath(path), own) for path, own in initial_checkpoints(config)]
+def _absolute(sources: Sequence[tuple[str, Rules]]) -> list[tuple[str, Rules]]:
+    return [(os.path.abspath(path), rules) for path, rules in sources]
 
 
-def _refuse_missing_weights(config: Config) -> None:
+def _refuse_missing_weights(run: Experiment) -> None:
     """Before the net is initialised, which takes a while."""
-    for path, _ in initial_checkpoints(config):
+    for path, _ in run.start.checkpoints:
         if not Path(path).exists():
             raise ValueError(missing_weights(path))
 
 
-def _warm(config: Config, parts: Parts, params: Any) -> tuple[Any, dict[str, str]]:
-    given = []
-    for path, rules in initial_checkpoints(config):
+def _warm(
+    run: Experiment, variables: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    start, given = run.start, []
+    for path, rules in start.checkpoints:
         found = store.load(path)
-        replace = config.init_preprocessing == "replace"
-        check_preprocessing(found, parts.records, replace=replace)
-        given.append(_given(found, rules))
-    outputs = {name: classes.names for name, classes in parts.outputs.items()}
-    counts = assembly.channels(parts.records)
-    return warm_start(
+        record = Record.from_dict(found.record, str(found.directory))
+        check_preprocessing(
+            record.preprocessing,
+            run.preprocessing,
+            str(found.directory),
+            replace=start.replace_preprocessing,
+        )
+        given.append(_given(found, record, rules))
+    params = variables["params"]
+    outputs = {name: classes.names for name, classes in run.outputs.items()}
+    counts = channels(run.preprocessing)
+    warm, origins = warm_start(
         params,
         given,
-        new=config.init_new,
-        unused=config.init_unused,
-        adapt=config.init_adapt,
+        new=start.new,
+        unused=start.unused,
+        adapt=start.adapt,
         classes=classes_of(flatten(params), outputs),
-        leading={name: counts[own[0]] for name, own in config.model.streams.items()},
+        leading={own.name: counts[own.inputs[0]] for own in run.spec.streams},
     )
+    return {**variables, "params": warm}, origins
 
 
-def _given(found: Checkpoint, rules: Rules) -> Given:
+def _given(found: Checkpoint, record: Record, rules: Rules) -> PretrainedParams:
     """What a checkpoint gives, under the names that it has in the net."""
-    outputs = found.record.get("outputs") or {}
     classes = classes_of(
-        found.params, {name: stored["names"] for name, stored in outputs.items()}
+        found.params, {name: own.names for name, own in record.outputs.items()}
     )
     try:
         names = new_names(found.params, rules)
     except ValueError as error:
         raise ValueError(f"config.init_from, {found.directory}: {error}") from error
-    return Given(
+    return PretrainedParams(
         source=str(found.directory),
         params={names[path]: value for path, value in found.params.items()},
         classes={names[path]: own for path, own in classes.items()},
-        missing=found.record.get("missing") or (),
+        missing=record.missing,
     )
 
 
 def check_preprocessing(
-    found: Checkpoint, records: Mapping[str, Preprocessing], *, replace: bool
+    stored: Mapping[str, Preprocessing],
+    records: Mapping[str, Preprocessing],
+    where: str,
+    *,
+    replace: bool,
 ) -> None:
     """The experiment's preprocessing may replace a checkpoint's mean, not its scale.
 
@@ -173,22 +188,21 @@ def check_preprocessing(
     would hand the weights another kind of image is refused.
 
     Args:
-        found: the checkpoint.
+        stored: the checkpoint's, by input.
         records: the experiment's, by input; inputs of other names are not compared.
+        where: the checkpoint lies, for messages.
         replace: whether any change is meant; then it is only logged.
 
     Raises:
         ValueError: unless it is meant, if scale or logarithm differ, a mean is far off, or reversed.
     """
-    stored = required(found.record, "preprocessing", str(found.directory))
     for name in sorted(records.keys() & stored.keys()):
-        before = Preprocessing.from_dict(stored[name])
-        now = records[name]
+        before, now = stored[name], records[name]
         problem = _other_kind(before, now)
         if problem and not replace:
             raise ValueError(
                 f"config.preprocessing.{name} does not suit the weights of "
-                f"{found.directory}: {problem}; take the checkpoint's preprocessing "
+                f"{where}: {problem}; take the checkpoint's preprocessing "
                 f"({before.to_dict()}), or insist with "
                 "--config.init_preprocessing=replace"
             )
@@ -196,7 +210,7 @@ def check_preprocessing(
             logging.warning(
                 "the preprocessing of %s replaces that of %s: mean %s instead of %s%s",
                 name,
-                found.directory,
+                where,
                 now.mean,
                 before.mean,
                 f"; {problem}" if problem else "",
@@ -228,7 +242,7 @@ def _distance(one: Sequence[float], other: Sequence[float]) -> float:
 def missing_weights(init_from: str) -> str:
     """The sentence for an `init_from` that is not there: what makes it."""
     parent, name = Path(init_from).parent.name, Path(init_from).name
-    if parent == "runs" and name in experiment_files.names():
+    if parent == "runs" and name in shipped.experiments():
         remedy = f"train it: python -m fcn_jax.main --config={name}"
     elif parent == "third_party_weights":
         remedy = (
@@ -243,13 +257,13 @@ def missing_weights(init_from: str) -> str:
     )
 
 
-def data_position(config: Config, parts: Parts, step: int) -> dict[str, Any]:
-    """How much of which data a run has seen after `step` updates."""
+def data_position(run: Experiment, step: int) -> dict[str, Any]:
+    """Return how much of which data a run has seen after `step` updates."""
     return {
-        "images": step * config.batch_size * config.accumulation,
-        "train": parts.train_source.fingerprint,
-        "length": len(parts.train_source),
-        "evaluation": parts.eval_source.fingerprint,
+        "images": step * run.batch_size * run.accumulation,
+        "train": run.train_source.fingerprint,
+        "length": len(run.train_source),
+        "evaluation": run.scoring.source.fingerprint,
     }
 
 

@@ -6,19 +6,20 @@ from dataclasses import dataclass
 
 from absl import logging
 
+from fcn_jax.checkpoints.record import Record
 from fcn_jax.checkpoints.store import CheckpointStore
-from fcn_jax.config import Config, to_dict
 from fcn_jax.data.examples import DataError
 from fcn_jax.evaluation import scores_file
 from fcn_jax.evaluation.evaluate import Evaluation, print_scores
-from fcn_jax.experiment import Parts
+from fcn_jax.experiment import Experiment
+from fcn_jax.params.trees import flat_arrays
 from fcn_jax.report.panels import panel
 from fcn_jax.runs import runlog
 from fcn_jax.runtime import cli
 from fcn_jax.runtime.cli import Stopped
 from fcn_jax.training import initialize
 from fcn_jax.training.follower import Follower, NotFinite
-from fcn_jax.training.state import TrainState, flat_arrays
+from fcn_jax.training.state import TrainState
 
 
 @dataclass
@@ -26,16 +27,14 @@ class Keeper:
     """Saves the states of a run, and what came of scoring them.
 
     Attributes:
-        config: the experiment.
-        parts: what the run is made of.
+        experiment: the run.
         store: its checkpoints.
         log: its log.
         origins: where each parameter came from.
         saved: updates of the newest state that is saved, or that can be made anew.
     """
 
-    config: Config
-    parts: Parts
+    experiment: Experiment
     store: CheckpointStore
     log: runlog.RunLog
     origins: Mapping[str, str]
@@ -43,48 +42,53 @@ class Keeper:
 
     def save(self, state: TrainState, step: int) -> None:
         """Saves a state with all that is needed to continue, evaluate or predict."""
-        outputs, records = self.parts.outputs, self.parts.records
+        run = self.experiment
+        record = Record(
+            spec=run.spec,
+            outputs=run.outputs,
+            preprocessing=run.preprocessing,
+            dtype=run.dtype,
+            origins=self.origins,
+            data=initialize.data_position(run, step),
+            config=run.config,
+        )
         self.store.save(
             step,
             params=flat_arrays(state.params),
             optimizer=flat_arrays(state.opt_state),
-            record={
-                "config": to_dict(self.config),
-                "outputs": {name: c.to_dict() for name, c in outputs.items()},
-                "preprocessing": {name: r.to_dict() for name, r in records.items()},
-                "data": initialize.data_position(self.config, self.parts, step),
-                "origins": dict(self.origins),
-            },
+            collections=flat_arrays(state.collections),
+            record=record.to_dict(),
         )
         self.saved = step
 
     def score(self, step: int, result: Evaluation) -> None:
         """One line of metrics, one picture, scores.json, and the checkpoint's score."""
-        scores = result.scores(self.config.evaluation.absent)
-        split = self.config.data.eval_split
+        scoring, outputs = self.experiment.scoring, self.experiment.outputs
+        scores = result.scores(scoring.absent)
+        split = scoring.split
         row = "train_evaluation" if split == "train" else split  # "train": the updates'
         self.log.evaluation(step, row, scores)
-        absent = self.config.evaluation.absent
-        for line, caution in result.sentences(self.parts.outputs, absent):
+        for line, caution in result.sentences(outputs, scoring.absent):
             self.log.message(f"step {step}, {row}: loss {result.loss:.4f}, {line}")
             if caution:
                 logging.warning("step %d, %s: %s", step, row, caution)
         if result.examples:
-            classes = next(iter(self.parts.outputs.values()))
+            classes = next(iter(outputs.values()))
             title = f"step {step}   mean IU {scores['mean_iu']:.3f}"
             self.log.picture(step, row, panel(result.examples, classes, title=title))
-        record = result.record(self.parts.outputs, absent)
-        own = scores_file.question(self.config, split, self.log.directory)
-        about = {"step": step, **own.about(self.parts.eval_source.fingerprint)}
+        record = result.record(outputs, scoring.absent)
+        own = scores_file.question(scoring, self.log.directory)
+        about = {"step": step, **own.about(scoring.source.fingerprint)}
         runlog.write_scores(self.log.directory / scores_file.OWN, {**about, **record})
         self.log.flush()
         self.store.rate(step, scores["mean_iu"])
 
     def show(self, result: Evaluation) -> None:
         """Prints the last scores; where that fails nothing is lost."""
+        run = self.experiment
         try:
             with cli.printing():
-                print_scores(result, self.parts.outputs, self.config.evaluation.absent)
+                print_scores(result, run.outputs, run.scoring.absent)
         except OSError as error:
             logging.warning(
                 "the scores could not be printed (%s); they are in %s",

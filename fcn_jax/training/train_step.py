@@ -5,22 +5,26 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import Array
 from jax.sharding import Mesh
 
+from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.layers.rematerialize import by_stages
-from fcn_jax.losses.cross_entropy import Reduction, softmax_cross_entropy
+from fcn_jax.losses.terms import Loss, Reduction
 from fcn_jax.models.fcn import FCN
-from fcn_jax.models.preprocessing import Preprocessing, preprocess
+from fcn_jax.models.preprocessing import Preprocessing
+from fcn_jax.params.trees import flat_arrays
 from fcn_jax.runtime import sharding
 from fcn_jax.runtime.compilation import compiler_options
-from fcn_jax.training.state import TrainState, flat_arrays
+from fcn_jax.training.state import TrainState
 
 Batch = Mapping[str, Any]
 Report = dict[str, Any]
 Sums = tuple[Array, Array, Any]
+
+PIXEL_MASK = 2**31
+"""Tells the random numbers of a pixel mask from those of dropout layers."""
 
 
 def make_train_step(
@@ -28,12 +32,13 @@ def make_train_step(
     model: FCN,
     records: Mapping[str, Preprocessing],
     optimizer: optax.GradientTransformation,
+    loss: Loss,
     reduction: Reduction,
-    class_weights: np.ndarray | None,
     dtype: Any,
     seed: int,
     mesh: Mesh,
     rematerialize: bool = False,
+    pixel_mask: Callable[[Array, Array], Array] | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Report]]:
     """One update as a function of (state, batch); it consumes the state.
 
@@ -41,59 +46,74 @@ def make_train_step(
     batches whose gradients are accumulated and divided by A (Caffe's iter_size), of
     B images each; sizes are None where every image fills the canvas. Dropout masks are
     drawn from seed, step and the image's index. To `rematerialize` is to compute
-    features again in the backward pass instead of keeping them.
+    features again in the backward pass instead of keeping them. `pixel_mask` maps labels
+    `[B, H, W]` and keys `[B]` to labels in which the pixels left out are 255. What layers
+    keep (batch statistics) passes from part to part.
 
     Returns:
         The function; its second result reports the loss of the update ("loss", the
         objective averaged over A; "loss_per_pixel") and, by module, whether
         gradients and new parameters are all finite ("finite").
     """
-    weights = None if class_weights is None else jnp.asarray(class_weights)
 
-    def scores(params: Any, inputs: Any, sizes: Any, keys: Array) -> dict[str, Array]:
-        maps: Any = model.apply(
-            {"params": params}, inputs, train=True, sizes=sizes, dropout_keys=keys
+    def scores(variables: Any, inputs: Any, sizes: Any, keys: Array) -> Any:
+        kept = [name for name in variables if name != "params"]
+        # Without collections to keep, `apply` returns the maps alone.
+        found: Any = model.apply(
+            variables,
+            inputs,
+            train=True,
+            sizes=sizes,
+            dropout_keys=keys,
+            mutable=kept or False,
         )
-        return {name: feature_map.values for name, feature_map in maps.items()}
+        maps, collections = found if kept else (found, {})
+        return {name: own.values for name, own in maps.items()}, dict(collections)
 
     forward = by_stages(scores) if rematerialize else scores
 
-    def objective(params: Any, batch: Batch, key: Array) -> tuple[Array, Array]:
+    def objective(
+        params: Any, collections: Any, batch: Batch, key: Array
+    ) -> tuple[Array, tuple[Array, Any]]:
         keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, batch["index"])
         inputs = preprocess(batch["inputs"], records, dtype)
-        maps = forward(params, inputs, batch["sizes"], keys)
+        variables = {"params": params, **collections}
+        maps, collections = forward(variables, inputs, batch["sizes"], keys)
         terms = [
-            softmax_cross_entropy(maps[name], labels, class_weights=weights)
+            loss(maps[name], _masked(labels, keys, pixel_mask))
             for name, labels in batch["labels"].items()
         ]
-        loss = jnp.stack([term.reduce(reduction) for term in terms]).sum()
+        total = jnp.stack([term.reduce(reduction) for term in terms]).sum()
         per_pixel = jnp.stack([term.reduce("mean") for term in terms]).sum()
-        return loss, per_pixel
+        return total, (per_pixel, collections)
 
-    def gradients(state: TrainState, part: Batch) -> Sums:
-        """Loss, loss per pixel and gradients of one part of the batch."""
+    def gradients(state: TrainState, part: Batch) -> tuple[Sums, Any]:
+        """Loss, loss per pixel and gradients of one part; the collections after it."""
         key = jax.random.fold_in(jax.random.key(seed), state.step)
-        (loss, per_pixel), gradient = jax.value_and_grad(objective, has_aux=True)(
-            state.params, part, key
+        value_and_grad = jax.value_and_grad(objective, has_aux=True)
+        (total, (per_pixel, collections)), gradient = value_and_grad(
+            state.params, state.collections, part, key
         )
-        return loss, per_pixel, gradient
+        return (total, per_pixel, gradient), collections
 
-    def update(state: TrainState, sums: Sums, count: int) -> tuple[TrainState, Report]:
-        loss, per_pixel, gradient = jax.tree.map(lambda value: value / count, sums)
+    def update(
+        state: TrainState, sums: Sums, collections: Any, count: int
+    ) -> tuple[TrainState, Report]:
+        total, per_pixel, gradient = jax.tree.map(lambda value: value / count, sums)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         report = {
-            "loss": loss,
+            "loss": total,
             "loss_per_pixel": per_pixel,
-            "finite": finite_by_module(params),
+            "finite": finite_by_module({"params": params, **collections}),
         }
-        return TrainState(state.step + 1, params, opt_state), report
+        return TrainState(state.step + 1, params, opt_state, collections), report
 
     everywhere = sharding.replicated(mesh)
     placed = (everywhere, sharding.split_images(mesh, axis=0))
     options = compiler_options(mesh.devices.flat[0].platform)
     once = jax.jit(
-        lambda state, part: update(state, gradients(state, part), 1),
+        lambda state, part: update(state, *gradients(state, part), 1),
         in_shardings=placed,
         out_shardings=everywhere,
         donate_argnums=0,
@@ -110,7 +130,7 @@ def make_train_step(
     add = jax.jit(
         lambda total, sums: jax.tree.map(jnp.add, total, sums), donate_argnums=0
     )
-    last = jax.jit(update, out_shardings=everywhere, static_argnums=2, donate_argnums=0)
+    last = jax.jit(update, out_shardings=everywhere, static_argnums=3, donate_argnums=0)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Report]:
         parts = [
@@ -119,12 +139,24 @@ def make_train_step(
         ]
         if len(parts) == 1:
             return once(state, parts[0])
-        total = part_of(state, parts[0])
+        total, collections = part_of(state, parts[0])
         for part in parts[1:]:
-            total = add(total, part_of(state, part))
-        return last(state, total, len(parts))
+            after = TrainState(state.step, state.params, state.opt_state, collections)
+            sums, collections = part_of(after, part)
+            total = add(total, sums)
+        return last(state, total, collections, len(parts))
 
     return step
+
+
+def _masked(
+    labels: Array, keys: Array, pixel_mask: Callable[[Array, Array], Array] | None
+) -> Array:
+    """The labels `[N, H, W]` without the pixels that the mask leaves out."""
+    if pixel_mask is None:
+        return labels
+    own = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, jnp.uint32(PIXEL_MASK))
+    return pixel_mask(labels, own)
 
 
 def finite_by_module(params: Any) -> dict[str, Array]:
@@ -137,7 +169,7 @@ def finite_by_module(params: Any) -> dict[str, Array]:
     """
     flags: dict[str, Array] = {}
     for path, leaf in flat_arrays(params).items():
-        module = path.rpartition(".")[0]
+        module = path.removeprefix("params.").rpartition(".")[0]
         finite = jnp.isfinite(leaf.sum(axis=-1)).all()
         flags[module] = flags[module] & finite if module in flags else finite
     return flags

@@ -11,7 +11,7 @@ from fcn_jax.checkpoints import restored, store
 from fcn_jax.convert.target import convert_file
 from fcn_jax.data.labels import VOC, Classes
 from fcn_jax.inference.classifier import Classifier
-from fcn_jax.models.preprocessing import preprocess
+from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.params.paths import unflatten
 from fcn_jax.predict import Segmenter
 from tests.convert.torch_nets import (

@@ -15,7 +15,8 @@ from fcn_jax.evaluation.evaluate import (
     spread,
 )
 from fcn_jax.models.build import build_fcn
-from fcn_jax.models.preprocessing import Preprocessing, preprocess
+from fcn_jax.layers.preprocess import preprocess
+from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.runtime import sharding
 
 RECORDS = {"color": Preprocessing((127.0, 127.0, 127.0), 1 / 64)}

@@ -17,7 +17,7 @@ from fcn_jax.models.build import build_fcn
 from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.params.paths import flatten
 from fcn_jax.runtime import sharding
-from fcn_jax.training.optim import make_optimizer
+from fcn_jax.optim.optimizers import make_optimizer
 from fcn_jax.training.state import create_state, parameter_shapes
 from fcn_jax.training.train_step import make_train_step
 

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fcn_jax.models.preprocessing import Preprocessing, preprocess
+from fcn_jax.layers.preprocess import preprocess
+from fcn_jax.models.preprocessing import Preprocessing
 
 RGB = Preprocessing((122.67891434, 116.66876762, 104.00698793), origin="ILSVRC")
 DEPTH = Preprocessing((7.844,), logarithm=True, origin="NYUDv2")

@@ -10,7 +10,7 @@ from jax.sharding import SingleDeviceSharding
 from fcn_jax.models.build import build_fcn
 from fcn_jax.params.paths import flatten
 from fcn_jax.params.surgery import classes_of
-from fcn_jax.training.optim import make_optimizer, make_schedule
+from fcn_jax.optim.optimizers import make_optimizer, make_schedule
 from fcn_jax.training.state import (
     Given,
     create_state,

@@ -8,14 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from fcn_jax.models.build import BACKBONES
+
 Role = Literal["weight", "bias", "upsampling"]
 
-GOOGLENET = {
-    "conv1_7x7_s2": "conv1/7x7_s2",
-    "conv2_3x3_reduce": "conv2/3x3_reduce",
-    "conv2_3x3": "conv2/3x3",
-    "loss3_classifier": "loss3/classifier",
+NAMES = {
+    name: caffe
+    for backbone in BACKBONES.values()
+    for name, caffe in backbone.caffe_names.items()
 }
+"""Caffe's name of a module, where it has another."""
+FIRST = frozenset(backbone.first_layer for backbone in BACKBONES.values())
+"""Modules that read the image."""
 OUTPUTS = {"semantic": "sem", "geometric": "geo"}
 DEPTH_FUSED = ("color", "depth")
 
@@ -60,11 +64,11 @@ def blob_of(
         raise ValueError(f"{path} belongs neither to the head nor to {list(streams)}")
     layer, _, kind = rest.rpartition(".")
     suffix = part if len(streams) > 1 else ""
-    first = layer in ("conv1_1", "conv1", "conv1_7x7_s2")
+    first = layer in FIRST
     inputs = tuple(streams[part]) if first else ()
     if inputs == DEPTH_FUSED:
         suffix = f"_bgrd{suffix}"
-    name = GOOGLENET.get(layer, layer).replace(".", "/")
+    name = NAMES.get(layer, layer).replace(".", "/")
     return Blob(name + suffix, _role(kind), inputs)
 
 
@@ -82,4 +86,4 @@ def _head_layer(layer: str, streams: tuple[str, ...], outputs: tuple[str, ...]) 
     if len(streams) > 1:
         stream = next((name for name in streams if layer.endswith(f"_{name}")), "")
         layer = layer.removesuffix(f"_{stream}") + stream
-    return GOOGLENET.get(layer, layer) + end
+    return NAMES.get(layer, layer) + end

@@ -6,7 +6,8 @@ number of workers and threads, a restart, and the number of processes change not
 Images stay uint8; subtracting means and masking the padding happen on the device.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,21 +15,34 @@ from fcn_jax.data.examples import Source
 from fcn_jax.data.pipeline.buckets import Canvas
 from fcn_jax.data.pipeline.building import Batch as Batch
 from fcn_jax.data.pipeline.building import EvaluationBatch, TrainBatch, too_large
-from fcn_jax.data.pipeline.order import ORDERS
-from fcn_jax.data.pipeline.order import draw_index as draw_index
+from fcn_jax.data.pipeline.order import Sampler
 from fcn_jax.data.pipeline.transforms import Augmentation as Augmentation
 from fcn_jax.data.pipeline.workers import run_ahead
+
+
+class Loading(NamedTuple):
+    """How examples are read; it changes no batch.
+
+    Attributes:
+        workers: processes that read; 0 reads in this one.
+        threads: threads that read in each of these processes; 0 reads when asked.
+        prefetch: batches held ready in each of these processes.
+    """
+
+    workers: int = 0
+    threads: int = 2
+    prefetch: int = 4
 
 
 def train_batches(
     source: Source,
     *,
+    sampler: Sampler,
     seed: int,
     start: int,
     stop: int,
     batch_size: int,
     accumulation: int,
-    order: str,
     canvases: tuple[Canvas, ...],
     augmentation: Augmentation,
     fill: Mapping[str, tuple[int, ...]],
@@ -42,12 +56,12 @@ def train_batches(
 
     Args:
       source: the training split.
-      seed: of the run, at least 0.
+      sampler: which example the sample at a position of the run is.
+      seed: of augmentation, at least 0.
       start: first step, where a run is continued.
       stop: the step after the last.
       batch_size: images of an accumulation step over all processes.
       accumulation: accumulation steps of an update.
-      order: "shuffle" or "replacement", see `draw_index`.
       canvases: (height, width) to which images are padded, at the bottom and right; a
         step takes the first that holds all of its images.
       augmentation: what is varied at random.
@@ -62,7 +76,7 @@ def train_batches(
       Batches `[A, B, ...]`, A = accumulation, B = batch_size / process_count.
 
     Raises:
-      ValueError: for a number outside its range or an unknown order.
+      ValueError: for a number outside its range.
       DataError: where an image is larger than the canvas, or the source refuses an
         example; the latter on the step that needs it.
     """
@@ -74,17 +88,15 @@ def train_batches(
             f"accumulation is {accumulation} and seed {seed}; they must be at least 1 "
             "and 0"
         )
-    if order not in ORDERS:
-        raise ValueError(f"order is {order!r}; allowed are {', '.join(ORDERS)}")
     if augmentation.jitter:
         _check_fill(fill, source)
-    _check_canvas(source, canvases, augmentation.crop)
+    _check_canvas(source, canvases, augmentation)
     build = TrainBatch(
         source=source,
         seed=seed,
         batch_size=batch_size,
         accumulation=accumulation,
-        order=order,
+        sampler=sampler,
         canvases=canvases,
         augmentation=augmentation,
         fill=dict(fill),
@@ -135,7 +147,7 @@ def evaluation_batches(
       DataError: as `train_batches`.
     """
     _check_counts(batch_size, process_index, process_count, threads, workers, prefetch)
-    _check_canvas(source, canvases, None)
+    _check_canvas(source, canvases, Augmentation())
     build = EvaluationBatch(source, batch_size, canvases, process_index, process_count)
     stop = -(-len(source) // batch_size)
     return run_ahead(
@@ -147,6 +159,23 @@ def evaluation_batches(
         prefetch=prefetch,
         describe=build.describe,
     )
+
+
+def unpadded(
+    batches: Iterator[Batch], sizes: np.ndarray, canvases: Sequence[Canvas]
+) -> Iterator[Mapping[str, Any]]:
+    """Return the batches of a split, without sizes if every image fills its canvas.
+
+    Nothing is padding then, and a network that is not told sizes masks nothing.
+
+    Args:
+        batches: of the split.
+        sizes: `[N, 2] int`, (height, width) of its images after augmentation.
+        canvases: of the batches.
+    """
+    if len(canvases) > 1 or (sizes != canvases[0]).any():
+        return iter(batches)
+    return ({**batch, "sizes": None} for batch in batches)
 
 
 def _check_counts(
@@ -188,12 +217,10 @@ def _check_fill(fill: Mapping[str, tuple[int, ...]], source: Source) -> None:
 
 
 def _check_canvas(
-    source: Source, canvases: tuple[Canvas, ...], crop: tuple[int, int] | None
+    source: Source, canvases: tuple[Canvas, ...], augmentation: Augmentation
 ) -> None:
     """Refuses canvases too small for some image, before the first step."""
-    sizes = source.sizes()
-    if crop is not None:
-        sizes = np.minimum(sizes, crop)
+    sizes = augmentation.sizes(source.sizes())
     largest = canvases[-1]
     outside = (sizes > largest).any(axis=1)
     if outside.any():

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+from absl import logging
 
 Canvas = tuple[int, int]
 
@@ -123,3 +124,29 @@ def waste(sizes: np.ndarray, canvases: Sequence[Canvas]) -> float:
     ]
     pixels = np.asarray(sizes, np.int64).prod(axis=1).sum()
     return 1 - float(pixels) / float(np.sum(areas))
+
+
+def batch_canvases(
+    sizes: np.ndarray, *, fixed: Sequence[int] = (0, 0), most: int = 1
+) -> tuple[Canvas, ...]:
+    """Return the canvases of the batches of a split, and log what they waste.
+
+    Args:
+        sizes: `[n, 2]` (height, width) of its images, after augmentation.
+        fixed: rows and columns of the one canvas; 0 is the largest image's, and (0, 0)
+            lets the sizes choose.
+        most: canvases to choose, at most.
+    """
+    height, width = (int(length) for length in sizes.max(axis=0))
+    if any(fixed):
+        return ((fixed[0] or height, fixed[1] or width),)
+    chosen = choose_canvases(sizes, most)
+    logging.info(
+        "%d canvases (height x width) for %d images: %s; padding is %.1f %% of the "
+        "pixels of single images",
+        len(chosen),
+        len(sizes),
+        ", ".join(f"{rows}x{columns}" for rows, columns in chosen),
+        100 * waste(sizes, chosen),
+    )
+    return chosen

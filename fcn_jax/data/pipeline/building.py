@@ -9,7 +9,7 @@ import numpy as np
 from fcn_jax.data.examples import DataError, Example, Source
 from fcn_jax.data.labels import IGNORE
 from fcn_jax.data.pipeline.buckets import Canvas, smallest_canvas
-from fcn_jax.data.pipeline.order import draw_index
+from fcn_jax.data.pipeline.order import Sampler
 from fcn_jax.data.pipeline.transforms import Augmentation, augment, place
 
 _NAMED = 20  # images that a message names
@@ -35,7 +35,7 @@ class TrainBatch:
     seed: int
     batch_size: int
     accumulation: int
-    order: str
+    sampler: Sampler
     canvases: tuple[Canvas, ...]
     augmentation: Augmentation
     fill: dict[str, tuple[int, ...]]
@@ -82,13 +82,16 @@ class TrainBatch:
         """That of a step whose first position is given: all processes' images fit."""
         stop = first + self.accumulation * self.batch_size
         indices = (self._index(position) for position in range(first, stop))
-        crop = self.augmentation.crop
-        return _canvas_for(self.source, indices, self.canvases, crop)
+        return _canvas_for(self.source, indices, self.canvases, self.augmentation)
 
     def _index(self, position: int) -> int:
-        return draw_index(
-            position, count=len(self.source), seed=self.seed, order=self.order
-        )
+        index = self.sampler(position)
+        if not 0 <= index < len(self.source):
+            raise ValueError(
+                f"the sampler gives example {index} at position {position}; the split "
+                f"has {len(self.source)}, counted from 0"
+            )
+        return index
 
     def _sample(self, position: int) -> Example:
         index = self._index(position)
@@ -126,7 +129,7 @@ class EvaluationBatch:
         examples = [self.source[index] for index in present or [0]]
         first = number * self.batch_size
         every = range(first, min(first + self.batch_size, len(self.source)))
-        canvas = _canvas_for(self.source, every, self.canvases, None)
+        canvas = _canvas_for(self.source, every, self.canvases, Augmentation())
         batch = _padded(examples, canvas, count=len(indices))
         for labels in batch["labels"].values():
             labels[len(present) :] = IGNORE
@@ -147,13 +150,12 @@ def _canvas_for(
     source: Source,
     indices: Iterable[int],
     canvases: tuple[Canvas, ...],
-    crop: tuple[int, int] | None,
+    augmentation: Augmentation,
 ) -> Canvas:
     """The smallest canvas for some examples; with one canvas, sizes are not asked."""
     if len(canvases) == 1:
         return canvases[0]
-    sizes = source.sizes()[list(indices)]
-    return smallest_canvas(sizes if crop is None else np.minimum(sizes, crop), canvases)
+    return smallest_canvas(augmentation.sizes(source.sizes()[list(indices)]), canvases)
 
 
 def _padded(

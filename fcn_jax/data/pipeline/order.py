@@ -2,33 +2,84 @@
 
 import functools
 import random
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 ORDERS = ("shuffle", "replacement")
 
 
-def draw_index(position: int, *, count: int, seed: int, order: str) -> int:
-    """Which example the sample at a position of the run is.
+class Sampler(Protocol):
+    """Which example the sample at a position of a run is.
 
-    Args:
-      position: samples drawn before it, over the whole run and all processes.
-      count: examples of the split.
-      seed: at least 0.
-      order: "shuffle" visits every example once an epoch, in an order of its own;
-        "replacement" is the reference's sampling, Python 2's `randint(0, n - 1)` on
-        `random.Random(seed)`, which is int(random() * n) (voc_layers.py).
-
-    Raises:
-      ValueError: for another order.
+    A function of the position alone, so that a continued run sees what it would have
+    seen; picklable, since worker processes ask it as well.
     """
-    if order == "shuffle":
-        epoch, place_in_epoch = divmod(position, count)
-        return int(_permutation(count, seed, epoch)[place_in_epoch])
-    if order == "replacement":
+
+    def __call__(self, position: int, /) -> int:
+        """Return the index of an example.
+
+        Args:
+            position: samples drawn before it, over the whole run and all processes.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Shuffle:
+    """Every example once an epoch, in an order of its own.
+
+    Attributes:
+        count: examples of the split.
+        seed: at least 0.
+    """
+
+    count: int
+    seed: int
+
+    def __call__(self, position: int, /) -> int:
+        """Return the index of an example; see `Sampler`."""
+        epoch, place_in_epoch = divmod(position, self.count)
+        return int(_permutation(self.count, self.seed, epoch)[place_in_epoch])
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """The reference's sampling (voc_layers.py), with replacement.
+
+    Python 2's `randint(0, n - 1)` on `random.Random(seed)`, which is int(random() * n).
+
+    Attributes:
+        count: examples of the split.
+        seed: at least 0.
+    """
+
+    count: int
+    seed: int
+
+    def __call__(self, position: int, /) -> int:
+        """Return the index of an example; see `Sampler`."""
         # Drawn in doubling blocks, so that a run draws each number about twice.
         length = 1024 << (position // 1024).bit_length()
-        return int(_draws(count, seed, length)[position])
+        return int(_draws(self.count, self.seed, length)[position])
+
+
+def make_sampler(order: str, count: int, seed: int) -> Sampler:
+    """Return the sampler of a name.
+
+    Args:
+        order: "shuffle" or "replacement".
+        count: examples of the split.
+        seed: at least 0.
+
+    Raises:
+        ValueError: for another order.
+    """
+    if order == "shuffle":
+        return Shuffle(count, seed)
+    if order == "replacement":
+        return Replacement(count, seed)
     raise ValueError(f"order is {order!r}; allowed are {', '.join(ORDERS)}")
 
 

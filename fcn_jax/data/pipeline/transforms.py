@@ -42,6 +42,14 @@ class Augmentation:
                 "each, or None for whole images"
             )
 
+    def sizes(self, sizes: np.ndarray) -> np.ndarray:
+        """Return the sizes of images after augmentation.
+
+        Args:
+            sizes: `[N, 2] int`, (height, width) of whole images.
+        """
+        return sizes if self.crop is None else np.minimum(sizes, self.crop)
+
 
 def augment(
     example: Example,

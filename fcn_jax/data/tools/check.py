@@ -33,7 +33,6 @@ from fcn_jax.data.tools.census import (
     useless_problems,
 )
 from fcn_jax.data.tools.scan import Progress, scan
-from fcn_jax.runtime.cli import no_program, run
 from fcn_jax.runtime.locations import located
 
 
@@ -290,7 +289,3 @@ def _copies(
         for group in same.values()
         if len({homes[stem] for stem in group}) > 1
     ]
-
-
-if __name__ == "__main__":
-    run(no_program("python -m fcn_jax.data check --folder=DIR"))

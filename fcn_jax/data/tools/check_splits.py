@@ -22,7 +22,6 @@ from fcn_jax.data.tools.census import (
     useless_problems,
 )
 from fcn_jax.data.tools.scan import Progress, scan
-from fcn_jax.runtime.cli import no_program, run
 
 SCORED = ("train", "val", "test")  # others, as trainval, are unions of these
 
@@ -242,7 +241,3 @@ def _examples(names: Sequence[str]) -> str:
     noun = "name" if len(names) == 1 else "names"
     more = ", ..." if len(names) > 5 else ""
     return f"{len(names)} {noun} ({', '.join(names[:5])}{more})"
-
-
-if __name__ == "__main__":
-    run(no_program("python -m fcn_jax.data check NAME"))

@@ -21,7 +21,6 @@ from fcn_jax.data.labels import IGNORE, Classes
 from fcn_jax.data.pipeline.buckets import choose_canvases, waste
 from fcn_jax.data.tools.census import Census
 from fcn_jax.data.tools.scan import Progress, scan
-from fcn_jax.runtime.cli import no_program, run
 
 CANVAS_LIMITS = (1, 2, 4, 8)
 
@@ -258,7 +257,3 @@ def _record(counts: ClassCounts) -> dict[str, Any]:
         "median_frequency_weights": counts.weights,
         "ignored": counts.ignored,
     }
-
-
-if __name__ == "__main__":
-    run(no_program("python -m fcn_jax.data stats NAME"))

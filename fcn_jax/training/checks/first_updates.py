@@ -11,10 +11,9 @@ import jax
 import numpy as np
 from absl import logging
 
-from fcn_jax.config import Config
 from fcn_jax.data.labels import IGNORE
-from fcn_jax.experiment import Parts
-from fcn_jax.models.preprocessing import preprocess
+from fcn_jax.experiment import Experiment
+from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.training.checks import trunk
 from fcn_jax.training.checks.progress import Reading, find_problem
 from fcn_jax.training.checks.rates import check_learning_rate
@@ -26,22 +25,22 @@ FEWEST = 100
 class Probe:
     """A batch that the net is shown at the start of training, and again later."""
 
-    def __init__(self, config: Config, parts: Parts, batch: Mapping[str, Any]):
+    def __init__(self, experiment: Experiment, batch: Mapping[str, Any]):
         """Nothing is computed yet.
 
         Args:
-            config: the experiment.
-            parts: what the run is made of.
+            experiment: the run.
             batch: a training batch on the devices, axes [A, B]; its first part is kept.
         """
         self.before: Reading | None = None
         self._part = jax.tree.map(lambda rows: rows[0], dict(batch))
-        model, records, dtype = parts.model, parts.records, config.dtype
+        model, records = experiment.model, experiment.preprocessing
+        dtype = experiment.dtype
 
-        def forward(params: Any, part: Mapping[str, Any]) -> Any:
+        def forward(variables: Any, part: Mapping[str, Any]) -> Any:
             inputs = preprocess(part["inputs"], records, dtype)
             _, sown = model.apply(
-                {"params": params},
+                variables,
                 inputs,
                 train=False,
                 sizes=part["sizes"],
@@ -54,43 +53,43 @@ class Probe:
 
         self._forward = jax.jit(forward)
 
-    def read(self, params: Any) -> Reading:
-        """What the net makes of the batch with these parameters."""
-        return Reading(*jax.device_get(self._forward(params, self._part)))
+    def read(self, variables: Any) -> Reading:
+        """Return what the net makes of the batch with these variables."""
+        return Reading(*jax.device_get(self._forward(variables, self._part)))
 
 
 def check_first_batch(
-    config: Config, parts: Parts, params: Any, batch: Mapping[str, Any]
+    experiment: Experiment, variables: Any, batch: Mapping[str, Any]
 ) -> Probe:
     """Before the first update: first loss, learning rate, features.
 
     Args:
-        config: the experiment.
-        parts: what the run is made of.
-        params: the parameters to start from.
+        experiment: the run.
+        variables: the parameters and collections to start from.
         batch: the first training batch, axes [A, B].
 
     Returns:
         The batch, for `check_progress`.
     """
     valid = {
-        name: int((np.asarray(labels) != IGNORE).sum()) // config.accumulation
+        name: int((np.asarray(labels) != IGNORE).sum()) // experiment.accumulation
         for name, labels in batch["labels"].items()
     }
-    if config.checks.learning_rate:
+    checks, rate = experiment.checks, experiment.rate
+    if checks.learning_rate and rate is not None:
         check_learning_rate(
-            optimizer=config.optimizer.name,
-            learning_rate=config.optimizer.learning_rate,
-            momentum=config.optimizer.momentum,
-            reduction=config.loss.reduction,
+            optimizer=rate.optimizer,
+            learning_rate=rate.learning_rate,
+            momentum=rate.momentum,
+            reduction=experiment.reduction,
             valid_pixels=max(valid.values()),
         )
-    probe = Probe(config, parts, batch)
-    if config.checks.constant_features or config.checks.constant_scores:
-        probe.before = probe.read(params)
-    if config.checks.constant_features and probe.before is not None:
+    probe = Probe(experiment, batch)
+    if checks.constant_features or checks.constant_scores:
+        probe.before = probe.read(variables)
+    if checks.constant_features and probe.before is not None:
         trunk.check_features(probe.before.features)
-    for name, classes in parts.outputs.items():
+    for name, classes in experiment.outputs.items():
         logging.info(
             "%s: %d classes; with scores of zero the loss is ln %d = %.4f per pixel, "
             "%.1f over the %d valid pixels of the first batch",
@@ -104,22 +103,28 @@ def check_first_batch(
     return probe
 
 
-def progress_is_due(config: Config, step: int) -> bool:
-    """Whether this is the update after which `check_progress` looks."""
-    due = min(config.checks.constant_scores_after, config.steps)
-    short = due < config.checks.constant_scores_after
+def progress_is_due(experiment: Experiment, step: int) -> bool:
+    """Return whether this is the update after which `check_progress` looks."""
+    due = min(experiment.checks.constant_scores_after, experiment.steps)
+    short = due < experiment.checks.constant_scores_after
     return step == due and not (short and due < FEWEST)
 
 
 def check_progress(
-    config: Config, probe: Probe, *, params: Any, step: int, loss: float, equal: float
+    experiment: Experiment,
+    probe: Probe,
+    *,
+    variables: Any,
+    step: int,
+    loss: float,
+    equal: float,
 ) -> None:
     """After some hundred updates: the net must have begun to learn.
 
     Args:
-        config: the experiment.
+        experiment: the run.
         probe: from `check_first_batch`, or new where the run was continued.
-        params: the parameters.
+        variables: the parameters and collections.
         step: completed updates.
         loss: of the last of them, per pixel.
         equal: loss per pixel of equal scores, summed over the outputs.
@@ -128,14 +133,18 @@ def check_progress(
         ValueError: if the scores are constant over the image, and there are updates to
             come; a loss that is still that of equal scores is warned of.
     """
-    if not config.checks.constant_scores:
+    if not experiment.checks.constant_scores:
         return
     problem = find_problem(
-        step=step, loss=loss, equal=equal, before=probe.before, now=probe.read(params)
+        step=step,
+        loss=loss,
+        equal=equal,
+        before=probe.before,
+        now=probe.read(variables),
     )
     if problem is None:
         return
-    if problem.constant and step < config.steps:
+    if problem.constant and step < experiment.steps:
         raise ValueError(
             f"{problem.sentence}, or insist with --config.checks.constant_scores=False"
         )

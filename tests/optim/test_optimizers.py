@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from fcn_jax.training.optim import CaffeSGDState, make_optimizer, make_schedule
+from fcn_jax.optim.optimizers import CaffeSGDState, make_optimizer, make_schedule
 
 SHAPES = {
     "trunk": {"conv1": {"kernel": (3, 2), "bias": (2,)}, "fc6": {"kernel": (2, 2)}},

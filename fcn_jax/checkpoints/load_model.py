@@ -1,0 +1,107 @@
+"""From a directory to a network: its module, its variables and its record."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from absl import logging
+
+from fcn_jax.checkpoints import store
+from fcn_jax.checkpoints.record import Record
+from fcn_jax.layers.feature_map import FeatureMap
+from fcn_jax.models.backbone import Backbone
+from fcn_jax.models.build import BACKBONES, build
+from fcn_jax.models.fcn import FCN
+from fcn_jax.models.shapes import SIZE, abstract, channels
+from fcn_jax.params.trees import restore_tree
+from fcn_jax.runtime.cli import error_sentence
+from fcn_jax.runtime.shown import SENTENCE, shortened
+
+
+class LoadedModel(NamedTuple):
+    """A network with what belongs to it.
+
+    Attributes:
+        model: the network; `model.apply(variables, inputs, train=False)` gives scores.
+        variables: its collections, on the host; "params" is one of them.
+        record: what its checkpoint knows of it.
+        maps: the scores of a small image, as shapes with their geometry.
+        directory: the checkpoint that was read.
+        step: completed updates.
+    """
+
+    model: FCN
+    variables: dict[str, Any]
+    record: Record
+    maps: Mapping[str, FeatureMap]
+    directory: Path
+    step: int
+
+
+def load_model(
+    path: str | os.PathLike,
+    *,
+    head: Literal["skips", "classifier"] | None = None,
+    backbones: Mapping[str, Backbone] = BACKBONES,
+) -> LoadedModel:
+    """Load the best (else newest) of a work directory, or a converted checkpoint.
+
+    Args:
+        path: the directory.
+        head: what is wanted, an FCN or an ImageNet classifier; None takes either.
+        backbones: what the network's backbones may be.
+
+    Raises:
+        CheckpointError: if there is none that can be trusted.
+        ValueError: if it has the other head, is partial, or its record and arrays are
+            of no network.
+    """
+    found = store.load(path)
+    where = str(found.directory)
+    record = Record.from_dict(found.record, where)
+    _refuse_other_head(record, head, where)
+    _refuse_partial(record, where)
+    logging.info("the network is %s", where)
+    size = SIZE
+    if record.spec.is_classifier:
+        size = backbones[record.spec.streams[0].backbone].native_size
+    try:
+        model = build(record.spec, backbones)
+        maps, shapes = abstract(model, channels(record.preprocessing), size)
+    except Exception as error:  # Flax has many kinds
+        said = shortened(error_sentence(error), SENTENCE)
+        raise ValueError(
+            f"no network can be built from the record of {where} ({said}); make the "
+            "checkpoint again"
+        ) from error
+    variables: dict[str, Any] = {
+        "params": restore_tree(
+            shapes.pop("params"), found.params, f"checkpoint {where}"
+        )
+    }
+    variables |= restore_tree(shapes, found.collections, f"checkpoint {where}")
+    return LoadedModel(model, variables, record, maps, found.directory, found.step)
+
+
+def _refuse_other_head(record: Record, head: str | None, where: str) -> None:
+    if head == "skips" and record.spec.is_classifier:
+        raise ValueError(
+            f"{where} is an ImageNet classifier, which labels no pixels: classify with "
+            "python -m fcn_jax.predict --classify, or train an FCN from it "
+            "(config.init_from)"
+        )
+    if head == "classifier" and not record.spec.is_classifier:
+        raise ValueError(
+            f"{where} is an FCN, which labels pixels; label them with "
+            "python -m fcn_jax.predict, without --classify"
+        )
+
+
+def _refuse_partial(record: Record, where: str) -> None:
+    if record.missing:
+        names = shortened(", ".join(record.missing), SENTENCE)
+        raise ValueError(
+            f"{where} is partial: its source had no {names}; it can start "
+            "the training of a net (config.init_from), but scores nothing"
+        )

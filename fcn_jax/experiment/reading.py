@@ -1,0 +1,192 @@
+"""Parts of an experiment, each read from its keys of a configuration."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl import logging
+from jax.sharding import Mesh
+
+from fcn_jax.config import (
+    Config,
+    initial_checkpoints,
+)
+from fcn_jax.data.labels import Classes
+from fcn_jax.data.pipeline.batches import (
+    Augmentation,
+    Loading,
+)
+from fcn_jax.data.sources.catalog import Source, open_source
+from fcn_jax.data.sources.subset import subset
+from fcn_jax.data.sources.synthetic import SyntheticSpec
+from fcn_jax.experiment.parts import Rate, Start
+from fcn_jax.layers.feature_map import FeatureMap
+from fcn_jax.losses.class_weights import class_factors
+from fcn_jax.losses.cross_entropy import softmax_cross_entropy
+from fcn_jax.losses.terms import Loss
+from fcn_jax.models.fcn import FCN
+from fcn_jax.models.preprocessing import Preprocessing
+from fcn_jax.models.shapes import channels, score_maps
+from fcn_jax.optim import optimizers
+from fcn_jax.runtime import sharding
+
+
+def read_mesh(config: Config) -> Mesh:
+    """Return the devices of a run as a mesh."""
+    return sharding.make_mesh(
+        sharding.choose_devices(config.devices, deterministic=config.deterministic)
+    )
+
+
+def read_loading(config: Config) -> Loading:
+    """Return how examples are read."""
+    return Loading(config.data.workers, config.data.threads, config.data.prefetch)
+
+
+def open_split(config: Config, split: str, name: str = "") -> Source:
+    """A split of a data set, with the inputs and classes that the run wants."""
+    synthetic = config.synthetic
+    whole = open_source(
+        name or config.data.name,
+        split,
+        folder=config.data.folder,
+        data_dir=config.data.data_dir,
+        inputs=tuple(sorted(input_names(config))),
+        synthetic=SyntheticSpec(
+            num_classes=synthetic.classes,
+            num_train=synthetic.train_length,
+            num_val=synthetic.eval_length,
+            min_size=(synthetic.min_size, synthetic.min_size),
+            max_size=(synthetic.max_size, synthetic.max_size),
+            seed=synthetic.seed,
+        ),
+    )
+    if not config.data.classes:
+        return whole
+    return subset(whole, config.data.classes, config.data.rest)
+
+
+def input_names(config: Config) -> set[str]:
+    """Return the names of the inputs that the network reads."""
+    return {name for inputs in config.model.streams.values() for name in inputs}
+
+
+def read_preprocessing(config: Config) -> dict[str, Preprocessing]:
+    """The record of each input that the network reads."""
+    names = input_names(config)
+    missing = sorted(names - set(config.preprocessing))
+    if missing:
+        raise ValueError(
+            f"config.model.streams reads {missing}, for which config.preprocessing has "
+            "no entry; add its mean and scale"
+        )
+    return {
+        name: Preprocessing(
+            mean=tuple(float(value) for value in config.preprocessing[name].mean),
+            scale=config.preprocessing[name].scale,
+            logarithm=config.preprocessing[name].logarithm,
+            origin=config.preprocessing[name].origin,
+        )
+        for name in sorted(names)
+    }
+
+
+def same_outputs(
+    config: Config, train: Source, evaluation: Source
+) -> Mapping[str, Classes]:
+    """Return the classes of both splits; refuse splits that differ in them."""
+    if dict(train.outputs) != dict(evaluation.outputs):
+        raise ValueError(
+            f"the splits {config.data.train_split} and {config.data.eval_split} have "
+            "different classes; choose splits of one data set"
+        )
+    return train.outputs
+
+
+def told_geometry(
+    model: FCN, records: Mapping[str, Preprocessing]
+) -> dict[str, FeatureMap]:
+    """Where the scores lie, which the log says."""
+    maps = score_maps(model, channels(records))
+    for name, found in maps.items():
+        logging.info(
+            "%s: crop offsets %s, receptive field %d pixels",
+            name,
+            ", ".join(map(str, found.geometry.crops)),
+            found.geometry.receptive_field,
+        )
+    return maps
+
+
+def read_augmentation(config: Config) -> Augmentation:
+    """Return what training varies at random."""
+    crop = tuple(config.data.crop)
+    return Augmentation(
+        config.data.mirror, config.data.jitter, crop if any(crop) else None
+    )
+
+
+def read_schedule(config: Config) -> optimizers.Schedule:
+    """Return the learning rate by number of completed updates."""
+    return optimizers.make_schedule(
+        config.optimizer.schedule,
+        learning_rate=config.optimizer.learning_rate,
+        total_steps=config.steps,
+        warmup_steps=config.optimizer.warmup_steps,
+    )
+
+
+def read_optimizer(
+    config: Config, schedule: optimizers.Schedule, params: Any
+) -> optax.GradientTransformation:
+    """Return the optimiser; of the parameters only the names are read."""
+    return optimizers.make_optimizer(
+        config.optimizer.name,
+        schedule,
+        params=params,
+        momentum=config.optimizer.momentum,
+        weight_decay=config.optimizer.weight_decay,
+        multipliers=[tuple(rule) for rule in config.optimizer.multipliers],
+    )
+
+
+def read_rate(config: Config) -> Rate:
+    """Return what the check of the learning rate judges."""
+    own = config.optimizer
+    return Rate(own.name, own.learning_rate, own.momentum)
+
+
+def read_loss(config: Config, outputs: Mapping[str, Classes]) -> Loss:
+    """The loss with the configuration's class weights, if there are any."""
+    weights = config.loss.class_weights
+    if not weights:
+        return softmax_cross_entropy
+    try:
+        found = [class_factors(weights, len(classes)) for classes in outputs.values()]
+    except ValueError as error:
+        raise ValueError(f"config.loss.class_weights: {error}") from error
+    for name, classes in outputs.items():
+        ignored = [classes.names[label] for label in np.flatnonzero(found[0] == 0)]
+        if ignored:
+            logging.warning(
+                "config.loss.class_weights: 0 ignores these classes of %s in training: "
+                "%s",
+                name,
+                ", ".join(ignored),
+            )
+    return partial(softmax_cross_entropy, class_weights=jnp.asarray(found[0]))
+
+
+def read_start(config: Config) -> Start:
+    """Return where the parameters come from."""
+    return Start(
+        recipe=config.recipe,
+        checkpoints=initial_checkpoints(config),
+        new=tuple(config.init_new),
+        unused=tuple(config.init_unused),
+        adapt=tuple(config.init_adapt),
+        replace_preprocessing=config.init_preprocessing == "replace",
+    )

@@ -1,0 +1,143 @@
+"""What a network is scored on, and how."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jax.sharding import Mesh
+
+from fcn_jax.config import (
+    Config,
+    from_dict,
+    located_config,
+    to_dict,
+    validate,
+)
+from fcn_jax.data.pipeline.batches import (
+    Loading,
+    evaluation_batches,
+    unpadded,
+)
+from fcn_jax.data.pipeline.buckets import Canvas, batch_canvases
+from fcn_jax.data.sources.catalog import Source
+from fcn_jax.experiment import reading
+from fcn_jax.losses.cross_entropy import softmax_cross_entropy
+from fcn_jax.losses.terms import Loss
+from fcn_jax.metrics.confusion import Absent
+from fcn_jax.runtime import sharding
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What a network is scored on, and how.
+
+    Attributes:
+        source: the split.
+        data: name of the data set.
+        split: name of the split.
+        rules: what else decides the scores: folder, kept classes, procedural images.
+        absent: rule for classes that do not occur: "script" or "paper".
+        loss: what is averaged beside the scores.
+        batch_size: images of a batch, over all devices.
+        canvases: rows and columns of batches.
+        loading: how examples are read.
+        mesh: the devices.
+    """
+
+    source: Source
+    data: str
+    split: str
+    rules: Mapping[str, Any]
+    absent: Absent
+    loss: Loss
+    batch_size: int
+    canvases: tuple[Canvas, ...]
+    loading: Loading
+    mesh: Mesh
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Config,
+        split: str = "",
+        *,
+        source: Source | None = None,
+        loss: Loss = softmax_cross_entropy,
+        mesh: Mesh | None = None,
+    ) -> "Scoring":
+        """Read what a configuration says of scoring.
+
+        Args:
+            config: of an experiment.
+            split: "" is the configuration's own.
+            source: the examples, in place of those that the configuration names.
+            loss: what is averaged beside the scores.
+            mesh: the devices, in place of those of the configuration.
+
+        Raises:
+            ValueError: for a value or a data set that cannot work.
+        """
+        config = located_config(config)
+        validate(config)
+        mesh = mesh or reading.read_mesh(config)
+        batch_size = config.evaluation.batch_size
+        sharding.check_divisible(batch_size, mesh, "config.evaluation.batch_size")
+        split = split or config.data.eval_split
+        name = config.data.eval_name or config.data.name
+        if source is None:
+            source = reading.open_split(config, split, name)
+        return cls(
+            source=source,
+            data=name,
+            split=split,
+            rules=scoring_rules(config),
+            absent=config.evaluation.absent,
+            loss=loss,
+            batch_size=batch_size,
+            canvases=batch_canvases(source.sizes(), most=config.data.canvases),
+            loading=reading.read_loading(config),
+            mesh=mesh,
+        )
+
+    def batches(self) -> Iterable[Mapping[str, Any]]:
+        """Return the batches of the split, in order."""
+        batches = evaluation_batches(
+            self.source,
+            batch_size=self.batch_size,
+            canvases=self.canvases,
+            **self.loading._asdict(),
+        )
+        return unpadded(batches, self.source.sizes(), self.canvases)
+
+
+def scoring_rules(config: Config) -> dict[str, Any]:
+    """Return what decides scores beside the data set and the split.
+
+    The folder of the folder data set, the classes kept, the rule for absent classes and
+    the procedural images.
+    """
+    name = config.data.eval_name or config.data.name
+    kept = list(config.data.classes)
+    return {
+        "folder": config.data.folder if name == "folder" else "",
+        "classes": [kept, config.data.rest] if kept else [],
+        "absent": config.evaluation.absent,
+        "synthetic": to_dict(config)["synthetic"] if name == "synthetic" else {},
+    }
+
+
+def stored_scoring(
+    stored: Mapping[str, Any], where: str
+) -> tuple[str, str, dict[str, Any]]:
+    """Return the data set, split and rules that a stored configuration scores on.
+
+    Args:
+        stored: the configuration, as JSON has it.
+        where: it is stored, for messages.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    config = from_dict(stored, where)
+    name = config.data.eval_name or config.data.name
+    return name, config.data.eval_split, scoring_rules(config)
