@@ -181,8 +181,8 @@ class Training(_System):
     def __init__(self, *args: Any):
         super().__init__(*args)
         from fcn_jax.config import CAFFE_MULTIPLIERS
-        from fcn_jax.runtime import sharding
         from fcn_jax.optim import optimizers as optim
+        from fcn_jax.runtime import sharding
         from fcn_jax.training.state import create_state
         from fcn_jax.training.train_step import make_train_step
 
@@ -231,8 +231,8 @@ class Training(_System):
         Raises:
             RunError: if anything is not finite.
         """
+        from fcn_jax.params.trees import flat_arrays
         from fcn_jax.training.follower import check_finite
-        from fcn_jax.training.state import flat_arrays
 
         outputs = {"loss": np.asarray(check_finite(1, self.result))}
         for path, value in flat_arrays(self.state.opt_state).items():

@@ -22,8 +22,8 @@ from fcn_jax.data.labels import VOC, Classes
 from fcn_jax.inference import segmenter as segment
 from fcn_jax.inference.picture_folders import find_pictures
 from fcn_jax.layers.preprocess import preprocess
+from fcn_jax.params.trees import flat_arrays
 from fcn_jax.predict import Segmenter
-from fcn_jax.training.state import flat_arrays
 
 CLASSES = Classes(VOC.names[:4], VOC.palette[:4])
 

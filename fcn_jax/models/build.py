@@ -222,6 +222,18 @@ def classifier_spec(
     return spec
 
 
+def build_classifier(
+    *,
+    backbone: str,
+    classes: int = 1000,
+    width: float = 1.0,
+    order: str = "pool-norm",
+) -> FCN:
+    """Assemble an ImageNet classifier: `build` of `classifier_spec`."""
+    spec = classifier_spec(backbone=backbone, classes=classes, width=width, order=order)
+    return build(spec)
+
+
 def check_spec(spec: ModelSpec, backbones: Mapping[str, Backbone] = BACKBONES) -> None:
     """Refuse a specification of which no network can be built.
 

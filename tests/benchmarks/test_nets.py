@@ -6,7 +6,8 @@ from benchmarks.nets import NETS, convolutions, operations
 from fcn_jax import experiment
 from fcn_jax.models.build import build_fcn
 from fcn_jax.models.preprocessing import Preprocessing
-from fcn_jax.training.state import flat_arrays, parameter_shapes
+from fcn_jax.models.shapes import parameter_shapes
+from fcn_jax.params.trees import flat_arrays
 
 RECORDS = {"color": Preprocessing((0.0, 0.0, 0.0))}
 

@@ -15,7 +15,7 @@ from fcn_jax.checkpoints import store as checkpoint
 from fcn_jax.checkpoints.record import check_manifest, check_record, required
 from fcn_jax.checkpoints.store import CheckpointError, CheckpointStore
 from fcn_jax.inference.segmenter import Segmenter
-from fcn_jax.training.state import flat_arrays
+from fcn_jax.params.trees import flat_arrays
 from tests.tiny import get_config
 
 CLASSES = {"names": ["a", "b"], "palette": [[0, 0, 0], [9, 9, 9]]}

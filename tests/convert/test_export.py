@@ -16,9 +16,9 @@ from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.convert.export import export_checkpoint
 from fcn_jax.convert.target import convert_file
 from fcn_jax.data.labels import VOC, Classes
+from fcn_jax.models.shapes import parameter_shapes
 from fcn_jax.params.paths import flatten
 from fcn_jax.predict import Segmenter
-from fcn_jax.training.state import parameter_shapes
 from tests.convert import torch_nets
 from tests.convert.torch_nets import FCN, apply, error, torch
 

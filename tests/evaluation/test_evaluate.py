@@ -14,8 +14,8 @@ from fcn_jax.evaluation.evaluate import (
     make_evaluation_step,
     spread,
 )
-from fcn_jax.models.build import build_fcn
 from fcn_jax.layers.preprocess import preprocess
+from fcn_jax.models.build import build_fcn
 from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.runtime import sharding
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from fcn_jax.losses.cross_entropy import LossTerms, class_factors, softmax_cross_entropy
+from fcn_jax.losses.class_weights import class_factors
+from fcn_jax.losses.cross_entropy import softmax_cross_entropy
+from fcn_jax.losses.terms import LossTerms
 
 IGNORE = 255
 

@@ -13,8 +13,8 @@ import pytest
 
 from fcn_jax.models.build import build_classifier
 from fcn_jax.models.classifier import OUTPUT, OWN_SIZE
+from fcn_jax.models.shapes import parameter_shapes
 from fcn_jax.params.paths import flatten
-from fcn_jax.training.state import parameter_shapes
 
 BACKBONES = ("vgg16", "alexnet", "googlenet")
 

@@ -16,8 +16,8 @@ from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.layers.geometry import Geometry, Window
 from fcn_jax.models.build import build_fcn
 from fcn_jax.models.heads import Score, SkipHead
+from fcn_jax.models.shapes import parameter_shapes
 from fcn_jax.params.paths import flatten
-from fcn_jax.training.state import parameter_shapes
 
 torch = pytest.importorskip("torch", reason="the oracles are torch networks")
 

@@ -17,9 +17,9 @@ from fcn_jax.layers.geometry import Align, Geometry
 from fcn_jax.models.build import build_fcn
 from fcn_jax.models.fcn import FCN
 from fcn_jax.models.googlenet import GoogLeNet
+from fcn_jax.models.shapes import parameter_shapes
 from fcn_jax.params import paths
 from fcn_jax.training.checks.trunk import sown
-from fcn_jax.training.state import parameter_shapes
 
 HEIGHTS = np.arange(1, 1025)
 TABLE = (1, 31, 33, 64, 224, 256, 333, 375, 425, 500, 560)

@@ -15,10 +15,11 @@ from fcn_jax.layers import conv, pool
 from fcn_jax.layers.cpu import convolution as cpu
 from fcn_jax.models.build import build_fcn
 from fcn_jax.models.preprocessing import Preprocessing
+from fcn_jax.models.shapes import parameter_shapes
+from fcn_jax.optim.optimizers import make_optimizer
 from fcn_jax.params.paths import flatten
 from fcn_jax.runtime import sharding
-from fcn_jax.optim.optimizers import make_optimizer
-from fcn_jax.training.state import create_state, parameter_shapes
+from fcn_jax.training.state import create_state
 from fcn_jax.training.train_step import make_train_step
 
 SIZE, CLASSES = (29, 37), 4

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from fcn_jax.models.build import build_fcn
+from fcn_jax.models.shapes import parameter_shapes
 from fcn_jax.params import surgery
 from fcn_jax.params.paths import flatten, unflatten
 from fcn_jax.training.checks.trunk import sown
-from fcn_jax.training.state import parameter_shapes
 
 
 def _net(**settings):

@@ -9,8 +9,8 @@ from fcn_jax import config as configuration
 from fcn_jax.config import base, from_dict, to_dict, validate
 from fcn_jax.data.sources.catalog import NAMES
 from fcn_jax.models.build import ORDERS, SCORED, build_fcn
-from fcn_jax.runtime.plain_values import CHOICES, DATA_SETS, LARGEST
 from fcn_jax.optim import optimizers as optim
+from fcn_jax.runtime.plain_values import CHOICES, DATA_SETS, LARGEST
 
 FLOATS = (
     *("model.width", "model.dropout_rate", "optimizer.learning_rate"),

@@ -11,10 +11,10 @@ from fcn_jax import experiment
 from fcn_jax.checkpoints import store
 from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.models.preprocessing import Preprocessing
+from fcn_jax.models.shapes import parameter_shapes
 from fcn_jax.params.paths import flatten
 from fcn_jax.training import initialize
 from fcn_jax.training.loop import train
-from fcn_jax.training.state import parameter_shapes
 from tests import tiny
 
 RULES = (("trunk.*", "hha.*"), ("head.score_pool3.*", "head.score_pool3_hha.*"))

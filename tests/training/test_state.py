@@ -8,18 +8,13 @@ import pytest
 from jax.sharding import SingleDeviceSharding
 
 from fcn_jax.models.build import build_fcn
+from fcn_jax.models.shapes import parameter_shapes
+from fcn_jax.optim.optimizers import make_optimizer, make_schedule
 from fcn_jax.params.paths import flatten
 from fcn_jax.params.surgery import classes_of
-from fcn_jax.optim.optimizers import make_optimizer, make_schedule
-from fcn_jax.training.state import (
-    Given,
-    create_state,
-    fill,
-    flat_arrays,
-    init_params,
-    parameter_shapes,
-    warm_start,
-)
+from fcn_jax.params.trees import flat_arrays, restore_tree
+from fcn_jax.params.warm_start import PretrainedParams, warm_start
+from fcn_jax.training.state import create_state, init_variables
 
 NARROW = {"backbone": "vgg16", "outputs": {"semantic": 3}, "width": 1 / 32}
 RGB = {"color": 3}
@@ -51,7 +46,7 @@ def test_initial_parameters():
     """Oracle: He-normal deviations sqrt(2 / fan-in), zero scores, the seed alone."""
     model = build_fcn(**{**NARROW, "width": 1 / 8}, stride=16)
     shapes = parameter_shapes(model, RGB)
-    params = init_params(model, RGB, seed=3, sharding=_sharding())
+    params = init_variables(model, RGB, seed=3, sharding=_sharding())["params"]
     same = jax.tree.map(
         lambda s, p: (s.shape, s.dtype) == (p.shape, p.dtype), shapes, params
     )
@@ -64,8 +59,8 @@ def test_initial_parameters():
             fan_in = np.prod(value.shape[:-1])
             tolerance = 4 / value.size**0.5
             assert value.std() == pytest.approx((2 / fan_in) ** 0.5, rel=tolerance)
-    again = init_params(model, RGB, seed=3, sharding=_sharding())
-    other = init_params(model, RGB, seed=4, sharding=_sharding())
+    again = init_variables(model, RGB, seed=3, sharding=_sharding())["params"]
+    other = init_variables(model, RGB, seed=4, sharding=_sharding())["params"]
     first, second, third = (
         np.asarray(p["trunk"]["fc6"]["kernel"]) for p in (params, again, other)
     )
@@ -116,7 +111,7 @@ def test_round_trip_of_an_optimiser_state(name):
     stored = {path: np.asarray(leaf) for path, leaf in flat_arrays(state).items()}
     assert all(not set("[]'\"") & set(path) for path in stored)
     assert len(stored) == len(jax.tree.leaves(state))
-    restored = fill(optimizer.init(params), stored, "optimiser state")
+    restored = restore_tree(optimizer.init(params), stored, "optimiser state")
     assert jax.tree.structure(restored) == jax.tree.structure(state)
     ours, _ = optimizer.update(params, restored, params)
     expected, _ = optimizer.update(params, state, params)
@@ -134,7 +129,7 @@ def test_fill_replaces_every_leaf():
     """Oracle: the stored arrays."""
     params = _params()
     stored = _arrays(params, seed=1)
-    filled = flat_arrays(fill(params, stored, "net"))
+    filled = flat_arrays(restore_tree(params, stored, "net"))
     assert filled.keys() == stored.keys()
     assert all(filled[path] is stored[path] for path in stored)
 
@@ -148,7 +143,7 @@ def test_fill_refuses_and_names_everything_that_differs():
     stored["head.score_fr.bias"] = np.zeros(4, np.float32)
     stored["trunk.fc7.bias"] = stored["trunk.fc7.bias"].astype(np.float16)
     with pytest.raises(ValueError, match="the stored net does not fit") as error:
-        fill(params, stored, "net")
+        restore_tree(params, stored, "net")
     for part in (
         "trunk.fc6.bias is missing",
         "head.score_pool4.bias is not part of it",
@@ -163,12 +158,12 @@ def test_long_lists_of_differences_are_cut():
     params = _params()
     more = len(flat_arrays(params)) - 12
     with pytest.raises(ValueError, match=f"and {more} more"):
-        fill(params, {}, "net")
+        restore_tree(params, {}, "net")
 
 
 def _given(stored, source="fcn32s", classes=CLASSES, missing=()):
     names = classes_of(stored, {"semantic": classes})
-    return Given(source, stored, names, missing)
+    return PretrainedParams(source, stored, names, missing)
 
 
 def _warm(
@@ -381,7 +376,7 @@ def test_a_head_of_unknown_classes_is_taken_where_shapes_are_equal():
     """Oracle: an ImageNet classifier's record names no outputs to compare."""
     params = _params()
     stored = _arrays(params)
-    unknown = Given("vgg16", stored, {})
+    unknown = PretrainedParams("vgg16", stored, {})
     _, origins = _warm(params, unknown)
     assert origins["head.score_fr.bias"] == "vgg16"
     stored["head.score_fr.bias"] = np.zeros(21, np.float32)

@@ -7,12 +7,12 @@ import pytest
 
 from fcn_jax.models.build import build_fcn
 from fcn_jax.models.preprocessing import Preprocessing
+from fcn_jax.optim.optimizers import make_optimizer, make_schedule
 from fcn_jax.params.paths import flatten
 from fcn_jax.runtime import sharding
 from fcn_jax.runtime.cli import RunError
 from fcn_jax.training.follower import check_finite
-from fcn_jax.optim.optimizers import make_optimizer, make_schedule
-from fcn_jax.training.state import create_state, init_params
+from fcn_jax.training.state import create_state, init_variables
 from fcn_jax.training.train_step import make_train_step
 
 CLASSES = 3
@@ -49,7 +49,7 @@ def _run(devices: int, dtype: str, *, steps: int, reduction="mean", **options):
         padding="same",
         score_init="gaussian",
     )
-    params = init_params(model, {"color": 3}, seed=0, sharding=everywhere)
+    params = init_variables(model, {"color": 3}, seed=0, sharding=everywhere)["params"]
     params = jax.tree.map(lambda value: value.astype(dtype), params)
     optimizer = make_optimizer(
         "caffe_sgd",
@@ -144,7 +144,7 @@ def test_first_loss_of_zero_scores_is_the_golden_value():
     )
     mesh = sharding.make_mesh(jax.devices()[:1])
     everywhere = sharding.replicated(mesh)
-    params = init_params(model, {"color": 3}, seed=0, sharding=everywhere)
+    params = init_variables(model, {"color": 3}, seed=0, sharding=everywhere)["params"]
     optimizer = make_optimizer(
         "caffe_sgd",
         make_schedule("fixed", learning_rate=1e-10, total_steps=1),

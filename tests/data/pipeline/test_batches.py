@@ -14,7 +14,6 @@ from fcn_jax.data.pipeline.batches import (
 )
 from fcn_jax.data.pipeline.buckets import choose_canvases
 from fcn_jax.data.pipeline.building import EvaluationBatch, TrainBatch
-from fcn_jax.data.pipeline.order import draw_index
 from fcn_jax.data.pipeline.transforms import augment
 from fcn_jax.data.sources.synthetic import SyntheticSource, SyntheticSpec
 

@@ -5,8 +5,6 @@ import random
 import numpy as np
 import pytest
 
-from fcn_jax.data.pipeline.order import draw_index
-
 # First draws of the reference's training (voc_layers.py, nyud_layers.py and
 # siftflow_layers.py under Python 2, seed 1337), computed with Python 2.7's rule.
 REFERENCE = {

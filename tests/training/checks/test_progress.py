@@ -10,8 +10,8 @@ import pytest
 
 from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.losses.cross_entropy import softmax_cross_entropy
-from fcn_jax.training.checks.progress import Losses, Reading, find_problem
 from fcn_jax.optim.optimizers import make_optimizer
+from fcn_jax.training.checks.progress import Losses, Reading, find_problem
 
 CLASSES, STEPS, RECENT = 3, 150, 50
 RATES = 10.0 ** np.arange(-12, 6)

@@ -15,10 +15,10 @@ from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.config import changeable_keys, to_dict
 from fcn_jax.data.sources.catalog import open_source
 from fcn_jax.data.sources.subset import subset
+from fcn_jax.params.trees import flat_arrays
 from fcn_jax.runs.workdir import check_resume
 from fcn_jax.training import initialize
 from fcn_jax.training.checks.same_data import check_same_data, earlier_fingerprint
-from fcn_jax.training.state import flat_arrays
 from tests import tiny
 
 
