@@ -8,7 +8,7 @@ The work directory is the run: the same command again continues it. Without
 from pathlib import Path
 
 from fcn_jax.config import Config, initial_checkpoints, located_config, validate
-from fcn_jax.launch import flags
+from fcn_jax.launch import experiment_files, flags
 from fcn_jax.launch.flags import Command
 from fcn_jax.launch.run_name import default_workdir
 from fcn_jax.runtime.cli import run, set_up_logging
@@ -46,16 +46,29 @@ def main(arguments: list[str]) -> None:
     # Imported late, so that --help and a mistake answer at once.
     from fcn_jax.experiment import Experiment, Scoring
 
+    parts = experiment_files.load_parts(command.experiment, config)
     if command.mode == "train":
         from fcn_jax.training.loop import train
 
-        train(Experiment.from_config(config), directory, clock)
+        train(Experiment.from_config(config, **parts), directory, clock)
         return
     from fcn_jax.evaluation.evaluate import evaluate_to_file
+    from fcn_jax.models.build import BACKBONES
 
     target = directory if command.workdir or not command.checkpoint else stored
-    scoring = Scoring.from_config(config, command.split)
-    evaluate_to_file(scoring, target, stored, config.data.eval_split, clock)
+    evaluate_to_file(
+        Scoring.from_config(
+            config,
+            command.split,
+            source=parts.get("eval_source"),
+            loss=parts.get("loss"),
+        ),
+        target,
+        stored,
+        config.data.eval_split,
+        backbones=parts.get("backbones", BACKBONES),
+        clock=clock,
+    )
 
 
 def _check(command: Command, config: Config, stored: Path) -> None:

@@ -50,19 +50,6 @@ BYTES_A_PIXEL = 16  # at most, while one is read
 WRITE_BEHIND = 1  # pictures, besides the one that is written
 
 
-def __getattr__(name: str) -> Any:
-    """The two classes, when they are asked for: jax takes a second, --help should not."""
-    if name == "Segmenter":
-        from fcn_jax.inference.segmenter import Segmenter
-
-        return Segmenter
-    if name == "Classifier":
-        from fcn_jax.inference.classifier import Classifier
-
-        return Classifier
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 class Stages(NamedTuple):
     """What is done with a picture between reading it and telling of it.
 

@@ -270,6 +270,8 @@ def evaluate_to_file(
     workdir: Path,
     checkpoint: Path,
     usual_split: str,
+    *,
+    backbones: Mapping[str, Backbone] = BACKBONES,
     clock: StartClock | None = None,
 ) -> None:
     """Score a checkpoint, print the table and write the scores.
@@ -279,13 +281,14 @@ def evaluate_to_file(
         workdir: where scores.json goes, or a file beside it: see `scores_file`.
         checkpoint: as for `evaluate`.
         usual_split: the configuration's own split.
+        backbones: as for `evaluate`.
         clock: of the program; started here if None.
 
     Raises:
         ValueError: as `evaluate`.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    result, loaded = evaluate(scoring, checkpoint, clock=clock)
+    result, loaded = evaluate(scoring, checkpoint, backbones=backbones, clock=clock)
     outputs, absent = scoring.source.outputs, scoring.absent
     asked = scores_file.question(scoring, checkpoint)
     about = {

@@ -29,13 +29,19 @@ from fcn_jax.data.pipeline.batches import (
     unpadded,
 )
 from fcn_jax.data.pipeline.buckets import Canvas, batch_canvases
-from fcn_jax.data.pipeline.order import Sampler, make_sampler
+from fcn_jax.data.pipeline.order import Sampler
 from fcn_jax.data.sources.catalog import Source
 from fcn_jax.data.sources.splits import check_disjoint, refuse_small_images
 from fcn_jax.experiment import reading
-from fcn_jax.experiment.parts import Checks, MakeOptimizer, PixelMask, Rate, Start
+from fcn_jax.experiment.parts import (
+    Checks,
+    MakeOptimizer,
+    MakeSampler,
+    PixelMask,
+    Rate,
+    Start,
+)
 from fcn_jax.experiment.scoring import Scoring
-from fcn_jax.losses.cross_entropy import softmax_cross_entropy
 from fcn_jax.losses.terms import Loss, Reduction
 from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES, build, spec_of_settings
@@ -133,7 +139,7 @@ class Experiment:
         *,
         train_source: Source | None = None,
         eval_source: Source | None = None,
-        sampler: Sampler | None = None,
+        make_sampler: MakeSampler | None = None,
         loss: Loss | None = None,
         pixel_mask: PixelMask | None = None,
         make_optimizer: MakeOptimizer | None = None,
@@ -147,7 +153,7 @@ class Experiment:
             config: the experiment; see `config.base`.
             train_source: examples to learn from.
             eval_source: examples to score.
-            sampler: index of the example at a position of the run, picklable.
+            make_sampler: see `MakeSampler`.
             loss: of the scores of one output, in training and in evaluation.
             pixel_mask: leaves pixels out of the loss at random.
             make_optimizer: see `MakeOptimizer`; its learning rate is not checked.
@@ -160,12 +166,9 @@ class Experiment:
         validate(config)
         mesh = reading.read_mesh(config)
         sharding.check_divisible(config.batch_size, mesh, "config.batch_size")
-        scored_loss = loss or softmax_cross_entropy
         if train_source is None:
             train_source = reading.open_split(config, config.data.train_split)
-        scoring = Scoring.from_config(
-            config, source=eval_source, loss=scored_loss, mesh=mesh
-        )
+        scoring = Scoring.from_config(config, source=eval_source, loss=loss, mesh=mesh)
         if not config.data.allow_overlap:
             check_disjoint(train_source, scoring.source)
         outputs = reading.same_outputs(config, train_source, scoring.source)
@@ -187,8 +190,9 @@ class Experiment:
             data=config.data.name,
             train_split=config.data.train_split,
             train_source=train_source,
-            sampler=sampler
-            or make_sampler(config.data.order, len(train_source), config.seed),
+            sampler=(make_sampler or partial(reading.read_sampler, config))(
+                train_source
+            ),
             augmentation=augmentation,
             fill={name: record.mean_pixel for name, record in records.items()},
             canvases=batch_canvases(

@@ -7,8 +7,13 @@ from typing import Any
 import optax
 from jax import Array
 
+from fcn_jax.data.examples import Source
+from fcn_jax.data.pipeline.order import Sampler
+
 MakeOptimizer = Callable[[Any], optax.GradientTransformation]
 """From the parameters, of which only the names are read, to an optax transform."""
+MakeSampler = Callable[[Source], Sampler]
+"""From the split to learn from to its `data.pipeline.order.Sampler`."""
 PixelMask = Callable[[Array, Array], Array]
 """(labels `[N, H, W]`, keys `[N]`) to labels in which the pixels left out are 255."""
 

@@ -19,6 +19,7 @@ from fcn_jax.data.pipeline.batches import (
     Augmentation,
     Loading,
 )
+from fcn_jax.data.pipeline.order import Sampler, make_sampler
 from fcn_jax.data.sources.catalog import Source, open_source
 from fcn_jax.data.sources.subset import subset
 from fcn_jax.data.sources.synthetic import SyntheticSpec
@@ -127,6 +128,11 @@ def read_augmentation(config: Config) -> Augmentation:
     return Augmentation(
         config.data.mirror, config.data.jitter, crop if any(crop) else None
     )
+
+
+def read_sampler(config: Config, source: Source) -> Sampler:
+    """Return which example the sample at a position of the run is."""
+    return make_sampler(config.data.order, len(source), config.seed)
 
 
 def read_schedule(config: Config) -> optimizers.Schedule:

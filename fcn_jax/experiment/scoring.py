@@ -62,7 +62,7 @@ class Scoring:
         split: str = "",
         *,
         source: Source | None = None,
-        loss: Loss = softmax_cross_entropy,
+        loss: Loss | None = None,
         mesh: Mesh | None = None,
     ) -> "Scoring":
         """Read what a configuration says of scoring.
@@ -71,7 +71,7 @@ class Scoring:
             config: of an experiment.
             split: "" is the configuration's own.
             source: the examples, in place of those that the configuration names.
-            loss: what is averaged beside the scores.
+            loss: what is averaged beside the scores; None is the cross-entropy.
             mesh: the devices, in place of those of the configuration.
 
         Raises:
@@ -92,7 +92,7 @@ class Scoring:
             split=split,
             rules=scoring_rules(config),
             absent=config.evaluation.absent,
-            loss=loss,
+            loss=loss or softmax_cross_entropy,
             batch_size=batch_size,
             canvases=batch_canvases(source.sizes(), most=config.data.canvases),
             loading=reading.read_loading(config),

@@ -4,6 +4,7 @@
 """
 
 import difflib
+import functools
 import importlib.util
 import inspect
 import os
@@ -13,16 +14,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ml_collections import ConfigDict
 
 from fcn_jax.config import Config
 from fcn_jax.runtime import shipped
 from fcn_jax.runtime.locations import located
+from fcn_jax.runtime.shown import shown
 
 _FILE = re.compile(r"(.*?\.py)(?::(.*))?", re.DOTALL)
 T = TypeVar("T")
+
+PARTS = (
+    *("train_source", "eval_source", "make_sampler", "loss", "pixel_mask"),
+    *("make_optimizer", "backbones"),
+)
+"""Keyword arguments of `Experiment.from_config` that an experiment may pass."""
 
 
 @dataclass(frozen=True)
@@ -89,19 +97,51 @@ def load(experiment: ExperimentFile) -> Config:
     return config.lock()
 
 
+def load_parts(experiment: ExperimentFile, config: Config) -> dict[str, Any]:
+    """Return what an experiment passes beside its configuration.
+
+    An experiment file may define `get_parts(config)`, which returns keyword arguments of
+    `Experiment.from_config`: a source, a loss, a sampler, backbones of the user's own.
+
+    Args:
+        experiment: the file.
+        config: its configuration, with overrides.
+
+    Raises:
+        ValueError: if the function cannot be run, or returns something else.
+    """
+    make = getattr(_module(experiment), "get_parts", None)
+    if make is None:
+        return {}
+    parts = _run(lambda: make(config), experiment.file)
+    if not isinstance(parts, dict) or not parts.keys() <= set(PARTS):
+        given = sorted(map(str, parts)) if isinstance(parts, dict) else shown(parts)
+        raise ValueError(
+            f"get_parts() of {experiment.file} returns {given}; it must return a "
+            f"dictionary with keys of {', '.join(PARTS)}"
+        )
+    return parts
+
+
 def _get_config(experiment: ExperimentFile) -> Callable[..., Config]:
+    found = getattr(_module(experiment), "get_config", None)
+    if not callable(found):
+        raise ValueError(
+            f"{experiment.file} has no function get_config(), which an experiment needs"
+        )
+    return found
+
+
+@functools.cache
+def _module(experiment: ExperimentFile) -> ModuleType:
+    """The module of an experiment file, under a name by which workers find it again."""
     spec = importlib.util.spec_from_file_location("experiment", experiment.file)
     if spec is None or spec.loader is None:
         raise ValueError(f"{experiment.file} cannot be loaded; check the file")
     module: ModuleType = importlib.util.module_from_spec(spec)
     loader = spec.loader
     _run(lambda: loader.exec_module(module), experiment.file)
-    found = getattr(module, "get_config", None)
-    if not callable(found):
-        raise ValueError(
-            f"{experiment.file} has no function get_config(), which an experiment needs"
-        )
-    return found
+    return module
 
 
 def _check_argument(make: Callable[..., Config], experiment: ExperimentFile) -> None:
