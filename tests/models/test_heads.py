@@ -15,8 +15,9 @@ import pytest
 from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.layers.geometry import Geometry, Window
 from fcn_jax.models.build import build_fcn
-from fcn_jax.models.heads import Score, SkipHead
+from fcn_jax.models.heads import SkipHead
 from fcn_jax.models.shapes import parameter_shapes
+from fcn_jax.models.spec import ScoreLayer
 from fcn_jax.params.paths import flatten
 
 torch = pytest.importorskip("torch", reason="the oracles are torch networks")
@@ -365,7 +366,7 @@ def _endpoints(dtype=jnp.float32):
 
 def _head(**settings):
     settings = {"kernels": "even", "outputs": (("semantic", 3),), **settings}
-    return SkipHead(scores=(Score("score", "last"),), **settings)
+    return SkipHead(scores=(ScoreLayer("score", "last"),), **settings)
 
 
 def test_fresh_scores_are_zero_or_small_and_learned_upsampling_starts_bilinear():

@@ -4,6 +4,7 @@ One update with momentum 0 and rate 1 leaves the gradient in the optimiser's sta
 """
 
 import contextlib
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ import pytest
 
 from fcn_jax.layers import conv, pool
 from fcn_jax.layers.cpu import convolution as cpu
+from fcn_jax.losses.cross_entropy import softmax_cross_entropy
 from fcn_jax.models.build import build_fcn
 from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.models.shapes import parameter_shapes
@@ -138,19 +140,21 @@ def _gradient(settings, dtype="float64", *, rematerialize, accumulation, **optio
         weight_decay=0.0,
         multipliers=(("*", 1.0, 1.0),),
     )
-    weights = options.get("weights")
+    loss = softmax_cross_entropy
+    if options.get("weights") is not None:
+        loss = partial(loss, class_weights=jnp.asarray(options["weights"], jnp.float32))
     step = make_train_step(
         model=model,
         records={name: Preprocessing((120.0, 110.0, 100.0), 1 / 64) for name in names},
         optimizer=optimizer,
+        loss=loss,
         reduction=options.get("reduction", "sum"),
-        class_weights=None if weights is None else np.array(weights, np.float32),
         dtype=dtype,
         seed=3,
         mesh=mesh,
         rematerialize=rematerialize,
     )
-    state = create_state(params, optimizer, sharding=everywhere)
+    state = create_state({"params": params}, optimizer, sharding=everywhere)
     batch = _batch(model, accumulation, sizes=options.get("sizes", False))
     placed = sharding.put_batch(batch, sharding.split_images(mesh, axis=1))
     state, report = step(state, placed)
