@@ -13,7 +13,7 @@ outside the image adds nothing.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,44 @@ from jax import Array
 
 from fcn_jax.layers import conv, pool
 from fcn_jax.layers.geometry import IMAGE, Geometry, Window
+
+
+class Features(Protocol):
+    """What a layer may be given: a `FeatureMap`, or one in parts (`frame.FramedMap`).
+
+    Every layer takes both; one that needs the values asks for the `FeatureMap`.
+    """
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """Of the values."""
+        ...
+
+    def convolved(
+        self,
+        kernel: Array,
+        bias: Array,
+        *,
+        stride: int = 1,
+        pad: int = 0,
+        groups: int = 1,
+        relu: bool = True,
+    ) -> "Features":
+        """Apply a convolution; see `FeatureMap.convolved`."""
+        ...
+
+    def max_pooled(self, *, kernel: int, stride: int, pad: int = 0) -> "Features":
+        """Apply max pooling; see `FeatureMap.max_pooled`."""
+        ...
+
+    def to_feature_map(self) -> "FeatureMap":
+        """Give the whole map, computing it where it is in parts."""
+        ...
 
 
 class FeatureMap(struct.PyTreeNode):
@@ -113,8 +151,8 @@ class FeatureMap(struct.PyTreeNode):
         values = pool.max_pool(self.values, kernel=kernel, stride=stride, pad=pad)
         return self.after(Window("pooling", kernel, stride, pad), values)
 
-    def whole(self) -> "FeatureMap":
-        """The map itself; `frame.FramedMap` is one in two parts."""
+    def to_feature_map(self) -> "FeatureMap":
+        """Give the map itself, which is whole."""
         return self
 
     def map(self, function: Callable[[Array], Array]) -> "FeatureMap":
@@ -122,11 +160,12 @@ class FeatureMap(struct.PyTreeNode):
         return self.placed(self.geometry, function(self.values))
 
 
-def concatenate(maps: Sequence[FeatureMap]) -> FeatureMap:
+def concatenate(parts: Sequence[Features]) -> FeatureMap:
     """Join maps of equal scale and offset along the channels.
 
     The result has the geometry of the map with the largest receptive field.
     """
+    maps = [part.to_feature_map() for part in parts]
     places = {feature_map.geometry.map for feature_map in maps}
     if len(places) != 1:
         raise ValueError(f"maps at different places cannot be joined: {places}")

@@ -11,7 +11,7 @@ from typing import Literal
 import flax.linen as nn
 from jax import Array
 
-from fcn_jax.layers.feature_map import FeatureMap
+from fcn_jax.layers.feature_map import FeatureMap, Features
 from fcn_jax.models.blocks import (
     Convolution,
     Steps,
@@ -44,7 +44,7 @@ class AlexNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: FeatureMap, *, train: bool, dropout_keys: Array | None = None
+        self, x: Features, *, train: bool, dropout_keys: Array | None = None
     ) -> dict[str, FeatureMap]:
         """Endpoints by name, from high to low resolution; see `VGG16`.
 
@@ -74,7 +74,7 @@ class AlexNet(nn.Module):
             keys=keys,
         )
 
-    def _pool_and_normalize(self, x: FeatureMap) -> FeatureMap:
+    def _pool_and_normalize(self, x: Features) -> Features:
         if self.order == "pool-norm":
             return normalize(max_pool(x, kernel=3, stride=2))
         if self.order == "norm-pool":

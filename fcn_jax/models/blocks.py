@@ -1,9 +1,8 @@
 """The few building blocks that all three backbones are written in.
 
-Each takes a `FeatureMap` and returns one, so that geometry and the exactness of
-padded batches come with every layer. (A convolution and max pooling take an image in a
-frame as well, `layers.frame.FramedMap`, which has the methods that they call.) The computing dtype is the dtype of the input
-image; parameters are kept in float32.
+Each takes `Features` and returns some, so that geometry and the exactness of padded
+batches come with every layer. The computing dtype is the dtype of the input image;
+parameters are kept in float32.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,12 +16,12 @@ from jax import Array
 
 from fcn_jax.layers import lrn, pool
 from fcn_jax.layers.dropout import dropout as drop
-from fcn_jax.layers.feature_map import FeatureMap
+from fcn_jax.layers.feature_map import FeatureMap, Features
 from fcn_jax.layers.geometry import Window
 from fcn_jax.layers.rematerialize import end_stage
 
 Initializer = nn.initializers.Initializer
-Steps = Iterable[tuple[str, Callable[[FeatureMap], FeatureMap]]]
+Steps = Iterable[tuple[str, Callable[[Features], Features]]]
 
 
 def _newest(_: tuple[Any, ...], new: Any) -> tuple[Any, ...]:
@@ -49,7 +48,7 @@ def scaled(channels: int, width: float) -> int:
     return channels if width == 1 else max(2, 2 * round(channels * width / 2))
 
 
-def run_until(steps: Steps, x: FeatureMap, last: str) -> dict[str, FeatureMap]:
+def run_until(steps: Steps, x: Features, last: str) -> dict[str, FeatureMap]:
     """Run the layers of a backbone up to the endpoint `last`, which ends it.
 
     Args:
@@ -68,7 +67,7 @@ def run_until(steps: Steps, x: FeatureMap, last: str) -> dict[str, FeatureMap]:
         x = layer(x)
         if name.startswith("pool"):
             x = end_stage(x)
-        endpoints[name] = x.whole()
+        endpoints[name] = x.to_feature_map()
         if name == last:
             return endpoints
     raise ValueError(
@@ -99,7 +98,7 @@ class Convolution(nn.Module):
     kernel_init: Initializer = nn.initializers.he_normal()
 
     @nn.compact
-    def __call__(self, x: FeatureMap) -> FeatureMap:
+    def __call__(self, x: Features) -> Features:
         """`[N, H, W, C]` to `[N, H', W', features]`."""
         channels = x.channels // self.groups
         shape = (self.kernel, self.kernel, channels, self.features)
@@ -116,28 +115,27 @@ class Convolution(nn.Module):
         )
 
 
-def max_pool(x: FeatureMap, *, kernel: int, stride: int, pad: int = 0) -> FeatureMap:
+def max_pool(x: Features, *, kernel: int, stride: int, pad: int = 0) -> Features:
     """Caffe's max pooling, ceil mode."""
     return x.max_pooled(kernel=kernel, stride=stride, pad=pad)
 
 
-def average_pool(
-    x: FeatureMap, *, kernel: int, stride: int, pad: int = 0
-) -> FeatureMap:
+def average_pool(x: Features, *, kernel: int, stride: int, pad: int = 0) -> FeatureMap:
     """Caffe's average pooling, ceil mode."""
     window = Window("pooling", kernel, stride, pad)
+    x = x.to_feature_map()
     values = pool.average_pool(x.values, kernel=kernel, stride=stride, pad=pad)
     return x.after(window, values)
 
 
-def normalize(x: FeatureMap) -> FeatureMap:
+def normalize(x: Features) -> FeatureMap:
     """Local response normalisation with the constants of AlexNet and GoogLeNet."""
-    return x.map(lrn.local_response_normalization)
+    return x.to_feature_map().map(lrn.local_response_normalization)
 
 
 def dropout(
-    x: FeatureMap, *, rate: float, layer: int, train: bool, keys: Array | None
-) -> FeatureMap:
+    x: Features, *, rate: float, layer: int, train: bool, keys: Array | None
+) -> Features:
     """Dropout in training, nothing otherwise.
 
     Args:
@@ -153,7 +151,7 @@ def dropout(
     if keys is None:
         raise ValueError("training with dropout needs dropout_keys, one key an image")
     own = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, jnp.uint32(layer))
-    return x.map(lambda values: drop(values, own, rate=rate))
+    return x.to_feature_map().map(lambda values: drop(values, own, rate=rate))
 
 
 def fully_connected(

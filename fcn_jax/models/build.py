@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Literal
 
+from fcn_jax.layers.frame import Frame
 from fcn_jax.models.alexnet import AlexNet
 from fcn_jax.models.classifier import ClassifierHead
 from fcn_jax.models.fcn import FCN, Stream
@@ -21,6 +22,9 @@ SCORED = {
 
 AT_ONCE_SCALES = (1.0, 0.01, 0.0001)
 """Fixed factors on those endpoints when all are trained at once."""
+
+FRAME_SCALE = 16
+"""Up to pool4 VGG16's padding around the image is not computed (`layers.frame`)."""
 
 ORDERS = ("pool-norm", "norm-pool")
 
@@ -88,9 +92,13 @@ def build_fcn(
         backbone, width, padding, layers[0].endpoint, dropout_rate, order
     )
     inputs = streams or {"trunk": ("color",)}
+    framed = backbone == "vgg16" and padding == "reference"
+    # VGG16 pads the image by 99 pixels more than "same" does.
+    frame = Frame(margin=99, scale=FRAME_SCALE) if framed else None
     return FCN(
         streams=tuple(
-            Stream(name, tuple(names), make_backbone) for name, names in inputs.items()
+            Stream(name, tuple(names), make_backbone, frame)
+            for name, names in inputs.items()
         ),
         head=partial(
             SkipHead,

@@ -11,7 +11,7 @@ from functools import partial
 import flax.linen as nn
 from jax import Array
 
-from fcn_jax.layers.feature_map import FeatureMap, concatenate
+from fcn_jax.layers.feature_map import FeatureMap, Features, concatenate
 from fcn_jax.models.blocks import (
     Convolution,
     Steps,
@@ -52,7 +52,7 @@ class Inception(nn.Module):
     width: float
 
     @nn.compact
-    def __call__(self, x: FeatureMap) -> FeatureMap:
+    def __call__(self, x: Features) -> FeatureMap:
         """`[N, H, W, C]` to `[N, H, W, sum of the branches]`."""
         one, reduce3, three, reduce5, five, project = (
             scaled(channels, self.width) for channels in self.channels
@@ -88,7 +88,7 @@ class GoogLeNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: FeatureMap, *, train: bool, dropout_keys: Array | None = None
+        self, x: Features, *, train: bool, dropout_keys: Array | None = None
     ) -> dict[str, FeatureMap]:
         """Endpoints by name, from high to low resolution; see `VGG16`.
 

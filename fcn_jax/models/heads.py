@@ -148,7 +148,7 @@ class SkipHead(nn.Module):
             name = score.layer if len(endpoints) == 1 else f"{score.layer}_{stream}"
             feature_map = Convolution(
                 classes, kernel=1, relu=False, kernel_init=init, name=name + suffix
-            )(feature_map)
+            )(feature_map).to_feature_map()
             precise = np.promote_types(feature_map.values.dtype, np.float32)
             values = feature_map.values.astype(precise) / len(endpoints)
             total = values if total is None else total + values

@@ -4,13 +4,11 @@ Names are the Caffe blobs of voc-fcn32s; stride 32, receptive field 404.
 """
 
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 from jax import Array
 
-from fcn_jax.layers.feature_map import FeatureMap
-from fcn_jax.layers.frame import framed
+from fcn_jax.layers.feature_map import FeatureMap, Features
 from fcn_jax.models.blocks import (
     Convolution,
     Steps,
@@ -22,9 +20,6 @@ from fcn_jax.models.blocks import (
 
 STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 """(convolutions, channels) of each stage; a 2 x 2 max pooling ends each."""
-
-FRAMED_SCALE = 16
-"""Up to pool4 the padding around the image is not computed (`layers.frame`)."""
 
 
 class VGG16(nn.Module):
@@ -46,7 +41,7 @@ class VGG16(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: FeatureMap, *, train: bool, dropout_keys: Array | None = None
+        self, x: Features, *, train: bool, dropout_keys: Array | None = None
     ) -> dict[str, FeatureMap]:
         """Endpoints by name, from high to low resolution.
 
@@ -55,8 +50,7 @@ class VGG16(nn.Module):
             train: whether dropout is on.
             dropout_keys: `[N]` random keys, one an image.
         """
-        padded: Any = framed(x, self.input_pad - 1, scale=FRAMED_SCALE)
-        return run_until(self._layers(train, dropout_keys), padded, self.until)
+        return run_until(self._layers(train, dropout_keys), x, self.until)
 
     def _layers(self, train: bool, keys: Array | None) -> Steps:
         for stage, (depth, channels) in enumerate(STAGES, start=1):
