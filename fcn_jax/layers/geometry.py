@@ -211,10 +211,42 @@ def crop_offset(reference: Geometry, cropped: Geometry) -> int:
     if shift.denominator != 1:
         raise ValueError(
             f"the maps lie {float(shift)} pixels apart, which no crop aligns; choose "
-            "the other kernel parity (even kernels for VGG16, odd ones for AlexNet "
-            "and GoogLeNet) or another input padding"
+            "the other kernel parity or another input padding"
         )
     return int(shift)
+
+
+def upsampling_window(coarse: Geometry, fine: Geometry) -> Window:
+    """Find the bilinear upsampling of one map to the scale of another.
+
+    A bilinear kernel of factor f has 2 f or 2 f - 1 taps. The two results lie half a
+    pixel apart, so at most one of them can be aligned with `fine` by a crop: even
+    kernels for VGG16, whose pooling windows are even, odd ones for AlexNet and
+    GoogLeNet.
+
+    Args:
+        coarse: the map that is upsampled.
+        fine: the skip map, or the image, that the result is aligned with.
+
+    Returns:
+        The transposed convolution.
+
+    Raises:
+        ValueError: if the ratio of the scales is no whole number, or no crop aligns
+            either result.
+    """
+    factor = whole_factor(coarse.scale, fine.scale)
+    scale, offset = fine.map
+    for parity in ("even", "odd"):
+        kernel = bilinear_kernel_size(factor, parity)
+        window = Window("transposed", kernel, stride=factor)
+        shift = (coarse.after(window).map[1] - offset) / scale
+        if shift.denominator == 1:
+            return window
+    raise ValueError(
+        f"no bilinear kernel aligns the maps: upsampled by {factor} they lie "
+        f"{float(shift % 1)} pixels apart; choose another input padding"
+    )
 
 
 def align(upsampled: Geometry, skip: Geometry) -> tuple[Geometry, int, int]:

@@ -104,7 +104,6 @@ def build_fcn(
             SkipHead,
             scores=layers,
             outputs=tuple(outputs.items()),
-            kernels="even" if backbone == "vgg16" else "odd",
             fusion=fusion,
             upsampling=upsampling,
             score_init=score_init,
