@@ -85,32 +85,44 @@ class FramedMap(struct.PyTreeNode):
 
     @property
     def dtype(self) -> Any:
-        """Of the values."""
+        """Data type of the values."""
         return self.deviation.dtype
 
     def convolved(
         self,
         kernel: Array,
-        bias: Array,
+        bias: Array | None,
         *,
         stride: int = 1,
         pad: int = 0,
+        dilation: int = 1,
         groups: int = 1,
         relu: bool = True,
     ) -> "FramedMap | FeatureMap":
-        """The map after a convolution with bias; see `FeatureMap.convolved`."""
+        """Apply a convolution; see `FeatureMap.convolved`.
+
+        The frame is computed from here on where strides, groups or dilation, or a
+        window that changes the size of the map, do not fit the map in two parts.
+        """
         size = kernel.shape[0]
         inner = pad - self.frame.margin if self.geometry == IMAGE else pad
-        after = self.geometry.after(Window("convolution", size, stride, pad))
-        same = stride == groups == 1 and size == 2 * inner + 1
+        after = self.geometry.after(Window("convolution", size, stride, pad, dilation))
+        same = stride == dilation == groups == 1 and size == 2 * inner + 1
         if not (same and self._holds(after)):
             return self.to_feature_map().convolved(
-                kernel, bias, stride=stride, pad=pad, groups=groups, relu=relu
+                kernel,
+                bias,
+                stride=stride,
+                pad=pad,
+                dilation=dilation,
+                groups=groups,
+                relu=relu,
             )
         precise = self.constant.dtype
         taps = jnp.tile(self.constant, size * size)
         matrix = kernel.astype(precise).reshape(-1, kernel.shape[-1])
-        blank = bias.astype(precise) + jnp.dot(taps, matrix, precision=EXACT)
+        blank = jnp.dot(taps, matrix, precision=EXACT)
+        blank = blank if bias is None else bias.astype(precise) + blank
         constant = jax.nn.relu(blank) if relu else blank
         sums = conv.convolution(self.deviation, kernel, pad=2 * inner).astype(precise)
         values = sums + blank[None, None, None, :]
@@ -127,7 +139,7 @@ class FramedMap(struct.PyTreeNode):
     def max_pooled(
         self, *, kernel: int, stride: int, pad: int = 0
     ) -> "FramedMap | FeatureMap":
-        """The map after max pooling; see `FeatureMap.max_pooled`."""
+        """Apply max pooling; see `FeatureMap.max_pooled`."""
         after = self.geometry.after(Window("pooling", kernel, stride, pad))
         if (kernel, stride, pad) != (2, 2, 0) or not self._holds(after):
             return self.to_feature_map().max_pooled(
@@ -166,7 +178,8 @@ class FramedMap(struct.PyTreeNode):
         )
         around = ((0, 0), (self.start, below), (self.start, right), (0, 0))
         whole = whole + jnp.pad(self.deviation, around)
-        return self.image.placed(self.geometry, whole)
+        known = self.blank.nonnegative
+        return self.image.placed(self.geometry, whole, nonnegative=known)
 
     def _source(self, axis: int, length: int, border: int) -> Array:
         """`[1 or N, length, s]`: which row of the blank map each row of the map is."""

@@ -13,6 +13,7 @@ Reference: Caffe's `coord_map.py` and the layer sources of BVLC/caffe; PAMI pape
 section 4 (its maps run from input to output, ours from output to input).
 """
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -117,6 +118,17 @@ class Geometry:
                 size = step.size(size)
         return size
 
+    @property
+    def period(self) -> int:
+        """Image pixels by which an image grows and all maps by whole pixels."""
+        period = 1
+        for step in self.steps:
+            if isinstance(step, Align):
+                period = math.lcm(period, step.other.period)
+            elif step.kind != "transposed":
+                period *= step.stride
+        return period
+
     def smallest_image(self, limit: int = 1024) -> int:
         """Least image extent from which on every map of the chain has a pixel.
 
@@ -190,6 +202,20 @@ class Geometry:
 
 IMAGE = Geometry()
 """The image itself: scale 1, offset 0."""
+
+
+def same_grid(first: Geometry, second: Geometry) -> bool:
+    """Whether two maps have one place, and one extent for every image.
+
+    Extents are compared over one period of both: every size rule adds `p / stride` to
+    its result when `p`, a multiple of the stride, is added to its argument.
+    """
+    if first == second:
+        return True
+    period = math.lcm(first.period, second.period)
+    return first.map == second.map and all(
+        first.size(size) == second.size(size) for size in range(1, period + 1)
+    )
 
 
 def crop_offset(reference: Geometry, cropped: Geometry) -> int:

@@ -14,6 +14,7 @@ from jax import Array
 from fcn_jax.layers.feature_map import FeatureMap, Features
 from fcn_jax.models.blocks import (
     Convolution,
+    Step,
     Steps,
     fully_connected,
     max_pool,
@@ -55,16 +56,18 @@ class AlexNet(nn.Module):
 
     def _layers(self, train: bool, keys: Array | None) -> Steps:
         first = partial(Convolution, kernel=11, stride=4, pad=self.input_pad)
-        yield "conv1", first(scaled(96, self.width), name="conv1")
-        yield "pool1", self._pool_and_normalize
+        yield Step("conv1", first(scaled(96, self.width), name="conv1"))
+        yield Step("pool1", self._pool_and_normalize, ends_stage=True)
         second = partial(Convolution, kernel=5, pad=2, groups=2)
-        yield "conv2", second(scaled(256, self.width), name="conv2")
-        yield "pool2", self._pool_and_normalize
+        yield Step("conv2", second(scaled(256, self.width), name="conv2"))
+        yield Step("pool2", self._pool_and_normalize, ends_stage=True)
         third = partial(Convolution, kernel=3, pad=1)
-        yield "conv3", third(scaled(384, self.width), name="conv3")
-        yield "conv4", third(scaled(384, self.width), groups=2, name="conv4")
-        yield "conv5", third(scaled(256, self.width), groups=2, name="conv5")
-        yield "pool5", partial(max_pool, kernel=3, stride=2)
+        yield Step("conv3", third(scaled(384, self.width), name="conv3"))
+        fourth = third(scaled(384, self.width), groups=2, name="conv4")
+        yield Step("conv4", fourth)
+        fifth = third(scaled(256, self.width), groups=2, name="conv5")
+        yield Step("conv5", fifth)
+        yield Step("pool5", partial(max_pool, kernel=3, stride=2), ends_stage=True)
         yield from fully_connected(
             self.width,
             kernel=6,

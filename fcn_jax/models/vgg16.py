@@ -11,6 +11,7 @@ from jax import Array
 from fcn_jax.layers.feature_map import FeatureMap, Features
 from fcn_jax.models.blocks import (
     Convolution,
+    Step,
     Steps,
     fully_connected,
     max_pool,
@@ -53,13 +54,14 @@ class VGG16(nn.Module):
         return run_until(self._layers(train, dropout_keys), x, self.until)
 
     def _layers(self, train: bool, keys: Array | None) -> Steps:
+        halve = partial(max_pool, kernel=2, stride=2)
         for stage, (depth, channels) in enumerate(STAGES, start=1):
             features = scaled(channels, self.width)
             for layer in range(1, depth + 1):
                 pad = self.input_pad if stage == layer == 1 else 1
                 name = f"conv{stage}_{layer}"
-                yield name, Convolution(features, kernel=3, pad=pad, name=name)
-            yield f"pool{stage}", partial(max_pool, kernel=2, stride=2)
+                yield Step(name, Convolution(features, kernel=3, pad=pad, name=name))
+            yield Step(f"pool{stage}", halve, ends_stage=True)
         yield from fully_connected(
             self.width,
             kernel=7,

@@ -351,9 +351,9 @@ def test_upsampling_windows():
     trunk = vgg16()
     assert upsampling_window(trunk["fc7"], IMAGE) == Window("transposed", 64, 32)
     assert upsampling_window(trunk["fc7"], trunk["pool4"]).kernel == 4
-    assert upsampling_window(alexnet()["fc7"], IMAGE).kernel == 63
+    assert upsampling_window(alexnet(), IMAGE).kernel == 63
     assert upsampling_window(IMAGE, IMAGE) == Window("transposed", 1, 1)
-    for coarse, kernel in ((trunk["fc7"], 63), (alexnet()["fc7"], 64)):
+    for coarse, kernel in ((trunk["fc7"], 63), (alexnet(), 64)):
         with pytest.raises(ValueError, match="no crop aligns"):
             crop_to_image(_up(coarse, kernel, 32))
 
