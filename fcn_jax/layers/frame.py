@@ -43,6 +43,20 @@ BLANK_CELLS = 8
 EXACT = lax.Precision.HIGHEST
 
 
+class Frame(NamedTuple):
+    """A frame of zeros around an image that is not computed.
+
+    Attributes:
+        margin: rows of zeros on each side: by so much more than it has to does the
+            first convolution pad the image.
+        scale: coarsest scale up to which layers skip the frame, where they can: the
+            product of the strides of their pooling.
+    """
+
+    margin: int
+    scale: int
+
+
 class FramedMap(struct.PyTreeNode):
     """A feature map as a blank map and a window of deviations from it.
 
@@ -53,8 +67,7 @@ class FramedMap(struct.PyTreeNode):
         image: the image alone, for its sizes and the canvas.
         geometry: where the whole map lies over the image.
         start: first row and column of the window in the whole map.
-        margin: rows of frame on each side of the image.
-        scale: coarsest scale at which the map is kept in this form.
+        frame: around the image.
     """
 
     deviation: Array
@@ -63,8 +76,7 @@ class FramedMap(struct.PyTreeNode):
     image: FeatureMap
     geometry: Geometry = struct.field(pytree_node=False)
     start: int = struct.field(pytree_node=False)
-    margin: int = struct.field(pytree_node=False)
-    scale: int = struct.field(pytree_node=False)
+    frame: Frame = struct.field(pytree_node=False)
 
     @property
     def channels(self) -> int:
@@ -73,32 +85,44 @@ class FramedMap(struct.PyTreeNode):
 
     @property
     def dtype(self) -> Any:
-        """Of the values."""
+        """Data type of the values."""
         return self.deviation.dtype
 
     def convolved(
         self,
         kernel: Array,
-        bias: Array,
+        bias: Array | None,
         *,
         stride: int = 1,
         pad: int = 0,
+        dilation: int = 1,
         groups: int = 1,
         relu: bool = True,
     ) -> "FramedMap | FeatureMap":
-        """The map after a convolution with bias; see `FeatureMap.convolved`."""
+        """Apply a convolution; see `FeatureMap.convolved`.
+
+        The frame is computed from here on where strides, groups or dilation, or a
+        window that changes the size of the map, do not fit the map in two parts.
+        """
         size = kernel.shape[0]
-        inner = pad - self.margin if self.geometry == IMAGE else pad
-        after = self.geometry.after(Window("convolution", size, stride, pad))
-        same = stride == groups == 1 and size == 2 * inner + 1
+        inner = pad - self.frame.margin if self.geometry == IMAGE else pad
+        after = self.geometry.after(Window("convolution", size, stride, pad, dilation))
+        same = stride == dilation == groups == 1 and size == 2 * inner + 1
         if not (same and self._holds(after)):
-            return self.whole().convolved(
-                kernel, bias, stride=stride, pad=pad, groups=groups, relu=relu
+            return self.to_feature_map().convolved(
+                kernel,
+                bias,
+                stride=stride,
+                pad=pad,
+                dilation=dilation,
+                groups=groups,
+                relu=relu,
             )
         precise = self.constant.dtype
         taps = jnp.tile(self.constant, size * size)
         matrix = kernel.astype(precise).reshape(-1, kernel.shape[-1])
-        blank = bias.astype(precise) + jnp.dot(taps, matrix, precision=EXACT)
+        blank = jnp.dot(taps, matrix, precision=EXACT)
+        blank = blank if bias is None else bias.astype(precise) + blank
         constant = jax.nn.relu(blank) if relu else blank
         sums = conv.convolution(self.deviation, kernel, pad=2 * inner).astype(precise)
         values = sums + blank[None, None, None, :]
@@ -115,10 +139,12 @@ class FramedMap(struct.PyTreeNode):
     def max_pooled(
         self, *, kernel: int, stride: int, pad: int = 0
     ) -> "FramedMap | FeatureMap":
-        """The map after max pooling; see `FeatureMap.max_pooled`."""
+        """Apply max pooling; see `FeatureMap.max_pooled`."""
         after = self.geometry.after(Window("pooling", kernel, stride, pad))
         if (kernel, stride, pad) != (2, 2, 0) or not self._holds(after):
-            return self.whole().max_pooled(kernel=kernel, stride=stride, pad=pad)
+            return self.to_feature_map().max_pooled(
+                kernel=kernel, stride=stride, pad=pad
+            )
         before = self.start % 2
         height, width = (before + length for length in self.deviation.shape[1:3])
         around = ((0, 0), (before, height % 2), (before, width % 2), (0, 0))
@@ -131,11 +157,11 @@ class FramedMap(struct.PyTreeNode):
             start=self.start // 2,
         )
 
-    def whole(self) -> FeatureMap:
-        """The map itself: the blank map enlarged, plus the deviation."""
+    def to_feature_map(self) -> FeatureMap:
+        """Give the whole map: the blank map enlarged, plus the deviation."""
         if self.geometry == IMAGE:
             return self.image
-        border = next(sides(self.geometry, self.margin, self.scale)).before
+        border = next(sides(self.geometry, self.frame)).before
         height, width = (self.geometry.size(n) for n in self.image.values.shape[1:3])
         rows, columns = (
             self._source(axis, length, border)
@@ -151,7 +177,9 @@ class FramedMap(struct.PyTreeNode):
             )
         )
         around = ((0, 0), (self.start, below), (self.start, right), (0, 0))
-        return self.image.placed(self.geometry, whole + jnp.pad(self.deviation, around))
+        whole = whole + jnp.pad(self.deviation, around)
+        known = self.blank.nonnegative
+        return self.image.placed(self.geometry, whole, nonnegative=known)
 
     def _source(self, axis: int, length: int, border: int) -> Array:
         """`[1 or N, length, s]`: which row of the blank map each row of the map is."""
@@ -159,9 +187,9 @@ class FramedMap(struct.PyTreeNode):
             images = jnp.asarray([self.image.values.shape[1 + axis]])
         else:
             images = self.image.image_sizes[:, axis]
-        frame = images + 2 * self.margin
+        extent = images + 2 * self.frame.margin
         size = self.geometry.size(images)
-        kept = self.blank.geometry.size(_blank_extent(frame, self.scale))
+        kept = self.blank.geometry.size(_blank_extent(extent, self.frame.scale))
         row = jnp.arange(length, dtype=images.dtype)[None, :]
         from_end = row - (size - kept)[:, None]
         source = jnp.minimum(row, jnp.maximum(border, from_end))
@@ -170,26 +198,25 @@ class FramedMap(struct.PyTreeNode):
 
     def _holds(self, geometry: Geometry) -> bool:
         """Whether the window has not reached the borders' profile, for any image."""
-        return geometry.scale <= self.scale and all(
+        return geometry.scale <= self.frame.scale and all(
             side.before <= side.start
             and side.stop <= side.size - side.after
             and side.before + side.after < side.blank <= side.size
-            for side in sides(geometry, self.margin, self.scale)
+            for side in sides(geometry, self.frame)
         )
 
 
-def framed(image: FeatureMap, margin: int, *, scale: int) -> FramedMap | FeatureMap:
-    """An image whose first convolution pads it by `margin` more than it has to.
+def framed(image: FeatureMap, frame: Frame) -> FramedMap | FeatureMap:
+    """Split an image in a frame of zeros, which its first convolution pads it by.
 
     Args:
         image: `[N, H, W, C]`, zero outside each image.
-        margin: rows of zeros on each side.
-        scale: coarsest scale up to which layers skip the frame, where they can: the
-            product of the strides of their pooling.
+        frame: of zeros; its margin is part of the padding of the first convolution.
 
     Returns:
         The map in two parts; the image itself if the frame is too narrow to matter.
     """
+    margin, scale = frame
     if 2 * margin < BLANK_CELLS * scale:
         return image
     channels, dtype = image.values.shape[-1], image.values.dtype
@@ -211,14 +238,13 @@ def framed(image: FeatureMap, margin: int, *, scale: int) -> FramedMap | Feature
         image=image,
         geometry=IMAGE,
         start=margin,
-        margin=margin,
-        scale=scale,
+        frame=frame,
     )
 
 
-def _blank_extent(frame: Size, scale: int) -> Size:
-    """Extent of the blank frame: a few cells, of the same remainder as the frame."""
-    return scale * (BLANK_CELLS - 1) + (frame - 1) % scale + 1
+def _blank_extent(extent: Size, scale: int) -> Size:
+    """Extent of the blank frame: a few cells, of the same remainder as `extent`."""
+    return scale * (BLANK_CELLS - 1) + (extent - 1) % scale + 1
 
 
 class _Side(NamedTuple):
@@ -241,15 +267,17 @@ class _Side(NamedTuple):
     blank: int
 
 
-def sides(geometry: Geometry, margin: int, scale: int) -> Iterator[_Side]:
-    """The axis of a map for images of 1, 2, ... pixels, as many as can differ.
+def sides(geometry: Geometry, frame: Frame) -> Iterator[_Side]:
+    """Yield the axis of a map for images of 1, 2, ... pixels, as many as can differ.
 
     A larger image has the remainder of one of these, and shifts the end by as much as
     it grows.
     """
-    for image in range(1, scale + 1):
-        frame = image + 2 * margin
-        side = _Side(frame, 0, 0, margin, margin + image, _blank_extent(frame, scale))
+    margin = frame.margin
+    for image in range(1, frame.scale + 1):
+        extent = image + 2 * margin
+        blank = _blank_extent(extent, frame.scale)
+        side = _Side(extent, 0, 0, margin, margin + image, blank)
         for index, step in enumerate(geometry.steps):
             assert isinstance(step, Window), "a framed image passes through windows"
             if step.kind == "pooling":

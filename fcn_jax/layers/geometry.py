@@ -13,6 +13,7 @@ Reference: Caffe's `coord_map.py` and the layer sources of BVLC/caffe; PAMI pape
 section 4 (its maps run from input to output, ours from output to input).
 """
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -117,6 +118,17 @@ class Geometry:
                 size = step.size(size)
         return size
 
+    @property
+    def period(self) -> int:
+        """Image pixels by which an image grows and all maps by whole pixels."""
+        period = 1
+        for step in self.steps:
+            if isinstance(step, Align):
+                period = math.lcm(period, step.other.period)
+            elif step.kind != "transposed":
+                period *= step.stride
+        return period
+
     def smallest_image(self, limit: int = 1024) -> int:
         """Least image extent from which on every map of the chain has a pixel.
 
@@ -192,6 +204,20 @@ IMAGE = Geometry()
 """The image itself: scale 1, offset 0."""
 
 
+def same_grid(first: Geometry, second: Geometry) -> bool:
+    """Whether two maps have one place, and one extent for every image.
+
+    Extents are compared over one period of both: every size rule adds `p / stride` to
+    its result when `p`, a multiple of the stride, is added to its argument.
+    """
+    if first == second:
+        return True
+    period = math.lcm(first.period, second.period)
+    return first.map == second.map and all(
+        first.size(size) == second.size(size) for size in range(1, period + 1)
+    )
+
+
 def crop_offset(reference: Geometry, cropped: Geometry) -> int:
     """First pixel of `cropped` that lies over pixel 0 of `reference`.
 
@@ -211,10 +237,42 @@ def crop_offset(reference: Geometry, cropped: Geometry) -> int:
     if shift.denominator != 1:
         raise ValueError(
             f"the maps lie {float(shift)} pixels apart, which no crop aligns; choose "
-            "the other kernel parity (even kernels for VGG16, odd ones for AlexNet "
-            "and GoogLeNet) or another input padding"
+            "the other kernel parity or another input padding"
         )
     return int(shift)
+
+
+def upsampling_window(coarse: Geometry, fine: Geometry) -> Window:
+    """Find the bilinear upsampling of one map to the scale of another.
+
+    A bilinear kernel of factor f has 2 f or 2 f - 1 taps. The two results lie half a
+    pixel apart, so at most one of them can be aligned with `fine` by a crop: even
+    kernels for VGG16, whose pooling windows are even, odd ones for AlexNet and
+    GoogLeNet.
+
+    Args:
+        coarse: the map that is upsampled.
+        fine: the skip map, or the image, that the result is aligned with.
+
+    Returns:
+        The transposed convolution.
+
+    Raises:
+        ValueError: if the ratio of the scales is no whole number, or no crop aligns
+            either result.
+    """
+    factor = whole_factor(coarse.scale, fine.scale)
+    scale, offset = fine.map
+    for parity in ("even", "odd"):
+        kernel = bilinear_kernel_size(factor, parity)
+        window = Window("transposed", kernel, stride=factor)
+        shift = (coarse.after(window).map[1] - offset) / scale
+        if shift.denominator == 1:
+            return window
+    raise ValueError(
+        f"no bilinear kernel aligns the maps: upsampled by {factor} they lie "
+        f"{float(shift % 1)} pixels apart; choose another input padding"
+    )
 
 
 def align(upsampled: Geometry, skip: Geometry) -> tuple[Geometry, int, int]:

@@ -13,7 +13,7 @@ from fcn_jax.layers.cpu import pooling
 from fcn_jax.layers.geometry import Window
 
 SMALL_MAP = 2**17
-"""Values up to which the library's form, which compiles sooner, is fast enough."""
+"""Values up to which the reference form, which compiles sooner, is fast enough."""
 
 
 def max_pool(x: Array, *, kernel: int, stride: int, pad: int = 0) -> Array:
@@ -33,15 +33,15 @@ def max_pool(x: Array, *, kernel: int, stride: int, pad: int = 0) -> Array:
     """
     window = Window("pooling", kernel, stride, pad)
     if x.size < SMALL_MAP or not pooling.applies(x, window):
-        return plain_max_pool(x, window)
+        return reference_max_pool(x, window)
     return lax.platform_dependent(
         x,
         cpu=lambda x: pooling.max_pool(x, window),
-        default=lambda x: plain_max_pool(x, window),
+        default=lambda x: reference_max_pool(x, window),
     )
 
 
-def plain_max_pool(x: Array, window: Window) -> Array:
+def reference_max_pool(x: Array, window: Window) -> Array:
     """The definition of `max_pool`, in the library's operation."""
     kernel, stride = window.kernel, window.stride
     padding = _padding(x.shape, kernel, stride, window.pad)

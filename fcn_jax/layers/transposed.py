@@ -10,8 +10,8 @@ from functools import partial
 
 from jax import Array, lax
 
-from fcn_jax.layers.cpu import phases
-from fcn_jax.layers.direct import LAYOUT
+from fcn_jax.layers.cpu import polyphase
+from fcn_jax.layers.reference import LAYOUT
 
 
 def transposed_convolution(
@@ -47,12 +47,12 @@ def transposed_convolution(
     return lax.platform_dependent(
         x,
         kernel,
-        cpu=partial(phases.transposed_convolution, **window),
-        default=partial(plain_transposed_convolution, **window),
+        cpu=partial(polyphase.transposed_convolution, **window),
+        default=partial(reference_transposed_convolution, **window),
     )
 
 
-def plain_transposed_convolution(
+def reference_transposed_convolution(
     x: Array, kernel: Array, *, stride: int, start: int, size: tuple[int, int]
 ) -> Array:
     """The definition of `transposed_convolution`, in the library's operation."""

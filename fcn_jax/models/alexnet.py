@@ -11,10 +11,11 @@ from typing import Literal
 import flax.linen as nn
 from jax import Array
 
-from fcn_jax.layers.feature_map import FeatureMap
+from fcn_jax.layers.feature_map import FeatureMap, Features
 from fcn_jax.models.backbone import Backbone, ClassifierLayer
 from fcn_jax.models.blocks import (
     Convolution,
+    Step,
     Steps,
     fully_connected,
     max_pool,
@@ -45,7 +46,7 @@ class AlexNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: FeatureMap, *, train: bool, dropout_keys: Array | None = None
+        self, x: Features, *, train: bool, dropout_keys: Array | None = None
     ) -> dict[str, FeatureMap]:
         """Endpoints by name, from high to low resolution; see `VGG16`.
 
@@ -56,16 +57,18 @@ class AlexNet(nn.Module):
 
     def _layers(self, train: bool, keys: Array | None) -> Steps:
         first = partial(Convolution, kernel=11, stride=4, pad=self.input_pad)
-        yield "conv1", first(scaled(96, self.width), name="conv1")
-        yield "pool1", self._pool_and_normalize
+        yield Step("conv1", first(scaled(96, self.width), name="conv1"))
+        yield Step("pool1", self._pool_and_normalize, ends_stage=True)
         second = partial(Convolution, kernel=5, pad=2, groups=2)
-        yield "conv2", second(scaled(256, self.width), name="conv2")
-        yield "pool2", self._pool_and_normalize
+        yield Step("conv2", second(scaled(256, self.width), name="conv2"))
+        yield Step("pool2", self._pool_and_normalize, ends_stage=True)
         third = partial(Convolution, kernel=3, pad=1)
-        yield "conv3", third(scaled(384, self.width), name="conv3")
-        yield "conv4", third(scaled(384, self.width), groups=2, name="conv4")
-        yield "conv5", third(scaled(256, self.width), groups=2, name="conv5")
-        yield "pool5", partial(max_pool, kernel=3, stride=2)
+        yield Step("conv3", third(scaled(384, self.width), name="conv3"))
+        fourth = third(scaled(384, self.width), groups=2, name="conv4")
+        yield Step("conv4", fourth)
+        fifth = third(scaled(256, self.width), groups=2, name="conv5")
+        yield Step("conv5", fifth)
+        yield Step("pool5", partial(max_pool, kernel=3, stride=2), ends_stage=True)
         yield from fully_connected(
             self.width,
             kernel=6,
@@ -75,7 +78,7 @@ class AlexNet(nn.Module):
             keys=keys,
         )
 
-    def _pool_and_normalize(self, x: FeatureMap) -> FeatureMap:
+    def _pool_and_normalize(self, x: Features) -> Features:
         if self.order == "pool-norm":
             return normalize(max_pool(x, kernel=3, stride=2))
         if self.order == "norm-pool":

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import flax.linen as nn
 
+from fcn_jax.layers.frame import Frame
+
 
 class ClassifierLayer(NamedTuple):
     """The last layer of the ImageNet classifier that a backbone comes from.
@@ -35,8 +37,7 @@ class Backbone:
         classifier: its last layer; None where there is no classifier.
         options: allowed values of the module's other arguments; the first is the
             default.
-        frame_scale: stride up to which padding around the image is not computed
-            (`layers.frame`); 0 computes all of it.
+        frame: of the "reference" padding, what need not be computed (`layers.frame`).
         first_layer: the module that reads the image.
         caffe_names: Caffe's name of a module, where it has another.
     """
@@ -48,5 +49,5 @@ class Backbone:
     classifier: ClassifierLayer | None
     first_layer: str
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    frame_scale: int = 0
+    frame: Frame | None = None
     caffe_names: Mapping[str, str] = field(default_factory=dict)

@@ -1,14 +1,13 @@
 """The few building blocks that all three backbones are written in.
 
-Each takes a `FeatureMap` and returns one, so that geometry and the exactness of
-padded batches come with every layer. (A convolution and max pooling take an image in a
-frame as well, `layers.frame.FramedMap`, which has the methods that they call.) The computing dtype is the dtype of the input
-image; parameters are kept in float32.
+Each takes `Features` and returns some, so that geometry and the exactness of padded
+batches come with every layer. The computing dtype is the dtype of the input image;
+parameters are kept in float32.
 """
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -17,12 +16,29 @@ from jax import Array
 
 from fcn_jax.layers import lrn, pool
 from fcn_jax.layers.dropout import dropout as drop
-from fcn_jax.layers.feature_map import FeatureMap
+from fcn_jax.layers.feature_map import FeatureMap, Features
 from fcn_jax.layers.geometry import Window
 from fcn_jax.layers.rematerialize import end_stage
 
 Initializer = nn.initializers.Initializer
-Steps = Iterable[tuple[str, Callable[[FeatureMap], FeatureMap]]]
+
+
+class Step(NamedTuple):
+    """One step of a backbone.
+
+    Attributes:
+        name: of the endpoint that it gives.
+        layer: the layer.
+        ends_stage: whether its result is kept for the gradient where features are
+            computed again (`layers.rematerialize`): the end of each scale, usually.
+    """
+
+    name: str
+    layer: Callable[[Features], Features]
+    ends_stage: bool = False
+
+
+Steps = Iterable[Step]
 
 
 def _newest(_: tuple[Any, ...], new: Any) -> tuple[Any, ...]:
@@ -49,11 +65,11 @@ def scaled(channels: int, width: float) -> int:
     return channels if width == 1 else max(2, 2 * round(channels * width / 2))
 
 
-def run_until(steps: Steps, x: FeatureMap, last: str) -> dict[str, FeatureMap]:
+def run_until(steps: Steps, x: Features, last: str) -> dict[str, FeatureMap]:
     """Run the layers of a backbone up to the endpoint `last`, which ends it.
 
     Args:
-        steps: (endpoint, layer), from high to low resolution.
+        steps: from high to low resolution.
         x: mean-subtracted image `[N, H, W, C]`.
         last: name of the last endpoint to compute.
 
@@ -64,12 +80,12 @@ def run_until(steps: Steps, x: FeatureMap, last: str) -> dict[str, FeatureMap]:
         ValueError: if there is no such endpoint.
     """
     endpoints = {}
-    for name, layer in steps:
-        x = layer(x)
-        if name.startswith("pool"):
+    for step in steps:
+        x = step.layer(x)
+        if step.ends_stage:
             x = end_stage(x)
-        endpoints[name] = x.whole()
-        if name == last:
+        endpoints[step.name] = x.to_feature_map()
+        if step.name == last:
             return endpoints
     raise ValueError(
         f"the backbone has no endpoint {last!r}; it has {', '.join(endpoints)}"
@@ -77,14 +93,16 @@ def run_until(steps: Steps, x: FeatureMap, last: str) -> dict[str, FeatureMap]:
 
 
 class Convolution(nn.Module):
-    """Convolution with bias and, unless told otherwise, ReLU.
+    """Convolution with bias and ReLU, unless told otherwise.
 
     Attributes:
         features: output channels.
         kernel: window size in pixels.
-        stride: step of the window.
+        stride: step of the window in pixels.
         pad: zeros on each side.
+        dilation: distance between the taps of the window in pixels.
         groups: channel groups.
+        use_bias: whether there is a bias; none is needed before a `BatchNorm`.
         relu: whether a ReLU follows.
         kernel_init: initialiser of the kernel; He-normal suits training from
             scratch. The bias starts at zero.
@@ -94,50 +112,55 @@ class Convolution(nn.Module):
     kernel: int
     stride: int = 1
     pad: int = 0
+    dilation: int = 1
     groups: int = 1
+    use_bias: bool = True
     relu: bool = True
     kernel_init: Initializer = nn.initializers.he_normal()
 
     @nn.compact
-    def __call__(self, x: FeatureMap) -> FeatureMap:
-        """`[N, H, W, C]` to `[N, H', W', features]`."""
+    def __call__(self, x: Features) -> Features:
+        """Map `[N, H, W, C]` to `[N, H', W', features]`."""
         channels = x.channels // self.groups
         shape = (self.kernel, self.kernel, channels, self.features)
         # The dtype is named: its default, and so the numbers drawn, follow jax_enable_x64.
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, shape[-1:], jnp.float32)
+        bias = None
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, shape[-1:], jnp.float32)
+            bias = bias.astype(x.dtype)
         return x.convolved(
             kernel.astype(x.dtype),
-            bias.astype(x.dtype),
+            bias,
             stride=self.stride,
             pad=self.pad,
+            dilation=self.dilation,
             groups=self.groups,
             relu=self.relu,
         )
 
 
-def max_pool(x: FeatureMap, *, kernel: int, stride: int, pad: int = 0) -> FeatureMap:
+def max_pool(x: Features, *, kernel: int, stride: int, pad: int = 0) -> Features:
     """Caffe's max pooling, ceil mode."""
     return x.max_pooled(kernel=kernel, stride=stride, pad=pad)
 
 
-def average_pool(
-    x: FeatureMap, *, kernel: int, stride: int, pad: int = 0
-) -> FeatureMap:
+def average_pool(x: Features, *, kernel: int, stride: int, pad: int = 0) -> FeatureMap:
     """Caffe's average pooling, ceil mode."""
     window = Window("pooling", kernel, stride, pad)
+    x = x.to_feature_map()
     values = pool.average_pool(x.values, kernel=kernel, stride=stride, pad=pad)
-    return x.after(window, values)
+    return x.after(window, values, nonnegative=x.nonnegative)
 
 
-def normalize(x: FeatureMap) -> FeatureMap:
+def normalize(x: Features) -> FeatureMap:
     """Local response normalisation with the constants of AlexNet and GoogLeNet."""
-    return x.map(lrn.local_response_normalization)
+    return x.to_feature_map().map(lrn.local_response_normalization, keeps_sign=True)
 
 
 def dropout(
-    x: FeatureMap, *, rate: float, layer: int, train: bool, keys: Array | None
-) -> FeatureMap:
+    x: Features, *, rate: float, layer: int, train: bool, keys: Array | None
+) -> Features:
     """Dropout in training, nothing otherwise.
 
     Args:
@@ -153,11 +176,20 @@ def dropout(
     if keys is None:
         raise ValueError("training with dropout needs dropout_keys, one key an image")
     own = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, jnp.uint32(layer))
-    return x.map(lambda values: drop(values, own, rate=rate))
+    return x.to_feature_map().map(
+        lambda values: drop(values, own, rate=rate), keeps_sign=True
+    )
 
 
 def fully_connected(
-    width: float, *, kernel: int, pad: int, rate: float, train: bool, keys: Array | None
+    width: float,
+    *,
+    kernel: int,
+    pad: int,
+    rate: float,
+    train: bool,
+    keys: Array | None,
+    dilation: int = 1,
 ) -> Steps:
     """fc6 and fc7 as convolutions, each followed by dropout (AlexNet and VGG16).
 
@@ -168,10 +200,13 @@ def fully_connected(
         rate: probability of zero in training.
         train: whether dropout is on.
         keys: `[N]` random keys, one an image.
+        dilation: distance between the taps of fc6 in pixels.
     """
     features = scaled(4096, width)
-    for layer, size, border in ((6, kernel, pad), (7, 1, 0)):
+    fc6 = partial(Convolution, features, kernel=kernel, pad=pad, dilation=dilation)
+    fc7 = partial(Convolution, features, kernel=1)
+    for layer, make in ((6, fc6), (7, fc7)):
         name = f"fc{layer}"
-        convolution = Convolution(features, kernel=size, pad=border, name=name)
+        convolution = make(name=name)
         drop = partial(dropout, rate=rate, layer=layer, train=train, keys=keys)
-        yield name, lambda x, conv=convolution, drop=drop: drop(conv(x))
+        yield Step(name, lambda x, conv=convolution, drop=drop: drop(conv(x)))

@@ -295,17 +295,16 @@ def _stream(
     if spec.dropout_rate is not None:
         arguments["dropout_rate"] = spec.dropout_rate
     module = partial(own.module, **arguments, **dict(spec.options))
-    return Stream(stream.name, stream.inputs, module)
+    frame = own.frame if spec.padding == "reference" else None
+    return Stream(stream.name, stream.inputs, module, frame)
 
 
 def _head(spec: ModelSpec, backbones: Mapping[str, Backbone]) -> partial:
     if not spec.is_classifier:
-        first = spec.streams[0].backbone
         return partial(
             SkipHead,
             scores=spec.scores,
             outputs=spec.outputs,
-            kernels="even" if first == "vgg16" else "odd",
             fusion=spec.fusion,
             upsampling=spec.upsampling,
             score_init=spec.score_init,

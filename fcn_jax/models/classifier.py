@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import flax.linen as nn
 
-from fcn_jax.layers.feature_map import FeatureMap
+from fcn_jax.layers.feature_map import FeatureMap, Features
 from fcn_jax.models.blocks import Convolution, average_pool
 
 OUTPUT = "imagenet"
@@ -39,8 +39,8 @@ class ClassifierHead(nn.Module):
     ) -> dict[str, FeatureMap]:
         """Scores `[N, h, w, K]` on the coarse grid; the canvas plays no part."""
         (features,) = endpoints.values()
-        x = features[self.endpoint]
+        x: Features = features[self.endpoint]
         if self.pool:
             x = average_pool(x, kernel=self.pool, stride=1)
         score = Convolution(self.classes, kernel=1, relu=False, name=self.layer)
-        return {OUTPUT: score(x)}
+        return {OUTPUT: score(x).to_feature_map()}

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from fcn_jax.layers.feature_map import FeatureMap
+from fcn_jax.layers.frame import Frame, framed
 from fcn_jax.models.blocks import show
 
 
@@ -23,11 +24,14 @@ class Stream(NamedTuple):
         name: name of the trunk's parameters; "trunk" when there is one stream.
         inputs: input names, concatenated along the channels (early fusion).
         backbone: makes the backbone module, given its `name`.
+        frame: of the padding that the backbone adds to the image and that need not be
+            computed, or None. It changes the time, not the values.
     """
 
     name: str
     inputs: tuple[str, ...]
     backbone: Callable[..., nn.Module]
+    frame: Frame | None = None
 
 
 class FCN(nn.Module):
@@ -77,10 +81,13 @@ class FCN(nn.Module):
                     f"the network needs the inputs {stream.inputs}; "
                     f"{', '.join(missing)} is missing from {sorted(inputs)}"
                 )
-            image = jnp.concatenate([inputs[name] for name in stream.inputs], axis=-1)
+            pixels = jnp.concatenate([inputs[name] for name in stream.inputs], axis=-1)
             backbone = stream.backbone(name=stream.name)
+            image = FeatureMap(pixels, sizes).masked()
+            if stream.frame is not None:
+                image = framed(image, stream.frame)
             features = backbone(
-                FeatureMap(image, sizes).masked(),
+                image,
                 train=train,
                 dropout_keys=_own_keys(dropout_keys, index),
             )

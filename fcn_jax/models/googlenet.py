@@ -11,10 +11,11 @@ from functools import partial
 import flax.linen as nn
 from jax import Array
 
-from fcn_jax.layers.feature_map import FeatureMap, concatenate
+from fcn_jax.layers.feature_map import FeatureMap, Features, concatenate
 from fcn_jax.models.backbone import Backbone, ClassifierLayer
 from fcn_jax.models.blocks import (
     Convolution,
+    Step,
     Steps,
     dropout,
     max_pool,
@@ -53,7 +54,7 @@ class Inception(nn.Module):
     width: float
 
     @nn.compact
-    def __call__(self, x: FeatureMap) -> FeatureMap:
+    def __call__(self, x: Features) -> FeatureMap:
         """`[N, H, W, C]` to `[N, H, W, sum of the branches]`."""
         one, reduce3, three, reduce5, five, project = (
             scaled(channels, self.width) for channels in self.channels
@@ -89,7 +90,7 @@ class GoogLeNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: FeatureMap, *, train: bool, dropout_keys: Array | None = None
+        self, x: Features, *, train: bool, dropout_keys: Array | None = None
     ) -> dict[str, FeatureMap]:
         """Endpoints by name, from high to low resolution; see `VGG16`.
 
@@ -104,22 +105,22 @@ class GoogLeNet(nn.Module):
         first = Convolution(
             scaled(64, self.width), kernel=7, stride=2, pad=pad, name="conv1_7x7_s2"
         )
-        yield "conv1_7x7_s2", first
-        yield "pool1", lambda x: normalize(halve(x))
+        yield Step("conv1_7x7_s2", first)
+        yield Step("pool1", lambda x: normalize(halve(x)), ends_stage=True)
         reduce = Convolution(scaled(64, self.width), kernel=1, name="conv2_3x3_reduce")
-        yield "conv2_3x3_reduce", reduce
+        yield Step("conv2_3x3_reduce", reduce)
         second = Convolution(scaled(192, self.width), kernel=3, pad=1, name="conv2_3x3")
-        yield "conv2_3x3", second
-        yield "pool2", lambda x: halve(normalize(x))
+        yield Step("conv2_3x3", second)
+        yield Step("pool2", lambda x: halve(normalize(x)), ends_stage=True)
         drop = partial(dropout, rate=self.dropout_rate, layer=5, train=train, keys=keys)
         for name, channels in INCEPTIONS.items():
             block = Inception(channels, self.width, name=name)
             if name == "inception_5b":
-                yield name, lambda x, block=block: drop(block(x))
+                yield Step(name, lambda x, block=block: drop(block(x)))
             else:
-                yield name, block
+                yield Step(name, block)
             if name in POOLED:
-                yield POOLED[name], halve
+                yield Step(POOLED[name], halve, ends_stage=True)
 
 
 BACKBONE = Backbone(

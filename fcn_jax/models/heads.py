@@ -16,12 +16,12 @@ from jax import Array
 
 from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.layers.geometry import (
+    IMAGE,
     Geometry,
     Window,
     align,
-    bilinear_kernel_size,
     crop_to_image,
-    whole_factor,
+    upsampling_window,
 )
 from fcn_jax.layers.transposed import transposed_convolution
 from fcn_jax.layers.upsample import bilinear_kernel, bilinear_upsample
@@ -39,8 +39,6 @@ class SkipHead(nn.Module):
         scores: the score layers, coarsest first.
         outputs: (name, classes) of each output; several share the trunk, and their
             layers' names end in `_<name>`.
-        kernels: "even" (VGG16) or "odd" (AlexNet, GoogLeNet) upsampling kernels,
-            whichever makes the crop offsets whole numbers.
         fusion: "sum", or "max" for the papers' ablation.
         upsampling: "fixed" bilinear, or "learned" from a bilinear start.
         score_init: "zero", or "gaussian" (standard deviation 0.01) for the ablation.
@@ -48,7 +46,6 @@ class SkipHead(nn.Module):
 
     scores: tuple[ScoreLayer, ...]
     outputs: tuple[tuple[str, int], ...]
-    kernels: Literal["even", "odd"]
     fusion: Literal["sum", "max"] = "sum"
     upsampling: Literal["fixed", "learned"] = "fixed"
     score_init: Literal["zero", "gaussian"] = "zero"
@@ -72,8 +69,7 @@ class SkipHead(nn.Module):
         fused = self._score(self.scores[0], endpoints, classes, suffix)
         for coarser, skip in zip(self.scores, self.scores[1:], strict=False):
             score = self._score(skip, endpoints, classes, suffix)
-            factor = whole_factor(fused.geometry.scale, score.geometry.scale)
-            window = self._window(factor)
+            window = upsampling_window(fused.geometry, score.geometry)
             shared, start, skip_start = align(
                 fused.geometry.after(window), score.geometry
             )
@@ -85,7 +81,7 @@ class SkipHead(nn.Module):
             )
             rows, columns = size
             first = coarser is self.scores[0]
-            name = f"upscore{factor}" if first else f"upscore_{coarser.endpoint}"
+            name = f"upscore{window.stride}" if first else f"upscore_{coarser.endpoint}"
             upsampled = self._upsample(
                 fused, window, shared, start, (rows, columns), name + suffix
             )
@@ -99,8 +95,7 @@ class SkipHead(nn.Module):
     def _to_image(
         self, fused: FeatureMap, suffix: str, canvas: tuple[int, int]
     ) -> FeatureMap:
-        factor = whole_factor(fused.geometry.scale, Geometry().scale)
-        window = self._window(factor)
+        window = upsampling_window(fused.geometry, IMAGE)
         geometry, start = crop_to_image(fused.geometry.after(window))
         for length, wanted in zip(fused.values.shape[1:3], canvas, strict=True):
             if window.size(length) - start < wanted:
@@ -108,7 +103,7 @@ class SkipHead(nn.Module):
                     f"the upsampled scores end {wanted + start - window.size(length)} "
                     "pixels inside the image; enlarge the backbone's input padding"
                 )
-        name = f"upscore{factor}" if len(self.scores) > 1 else "upscore"
+        name = f"upscore{window.stride}" if len(self.scores) > 1 else "upscore"
         return self._upsample(fused, window, geometry, start, canvas, name + suffix)
 
     def _score(
@@ -132,7 +127,7 @@ class SkipHead(nn.Module):
             name = score.layer if len(endpoints) == 1 else f"{score.layer}_{stream}"
             feature_map = Convolution(
                 classes, kernel=1, relu=False, kernel_init=init, name=name + suffix
-            )(feature_map)
+            )(feature_map).to_feature_map()
             precise = np.promote_types(feature_map.values.dtype, np.float32)
             values = feature_map.values.astype(precise) / len(endpoints)
             total = values if total is None else total + values
@@ -141,10 +136,6 @@ class SkipHead(nn.Module):
         scored = feature_map.replace(values=total)
         show(self, "scores", f"{score.layer}{suffix}_maps", scored)
         return scored
-
-    def _window(self, factor: int) -> Window:
-        kernel = bilinear_kernel_size(factor, self.kernels)
-        return Window("transposed", kernel, stride=factor)
 
     def _upsample(
         self,

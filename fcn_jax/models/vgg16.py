@@ -4,16 +4,16 @@ Names are the Caffe blobs of voc-fcn32s; stride 32, receptive field 404.
 """
 
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 from jax import Array
 
-from fcn_jax.layers.feature_map import FeatureMap
-from fcn_jax.layers.frame import framed
+from fcn_jax.layers.feature_map import FeatureMap, Features
+from fcn_jax.layers.frame import Frame
 from fcn_jax.models.backbone import Backbone, ClassifierLayer
 from fcn_jax.models.blocks import (
     Convolution,
+    Step,
     Steps,
     fully_connected,
     max_pool,
@@ -23,9 +23,6 @@ from fcn_jax.models.blocks import (
 
 STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 """(convolutions, channels) of each stage; a 2 x 2 max pooling ends each."""
-
-FRAMED_SCALE = 16
-"""Up to pool4 the padding around the image is not computed (`layers.frame`)."""
 
 
 class VGG16(nn.Module):
@@ -47,7 +44,7 @@ class VGG16(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: FeatureMap, *, train: bool, dropout_keys: Array | None = None
+        self, x: Features, *, train: bool, dropout_keys: Array | None = None
     ) -> dict[str, FeatureMap]:
         """Endpoints by name, from high to low resolution.
 
@@ -56,17 +53,17 @@ class VGG16(nn.Module):
             train: whether dropout is on.
             dropout_keys: `[N]` random keys, one an image.
         """
-        padded: Any = framed(x, self.input_pad - 1, scale=FRAMED_SCALE)
-        return run_until(self._layers(train, dropout_keys), padded, self.until)
+        return run_until(self._layers(train, dropout_keys), x, self.until)
 
     def _layers(self, train: bool, keys: Array | None) -> Steps:
+        halve = partial(max_pool, kernel=2, stride=2)
         for stage, (depth, channels) in enumerate(STAGES, start=1):
             features = scaled(channels, self.width)
             for layer in range(1, depth + 1):
                 pad = self.input_pad if stage == layer == 1 else 1
                 name = f"conv{stage}_{layer}"
-                yield name, Convolution(features, kernel=3, pad=pad, name=name)
-            yield f"pool{stage}", partial(max_pool, kernel=2, stride=2)
+                yield Step(name, Convolution(features, kernel=3, pad=pad, name=name))
+            yield Step(f"pool{stage}", halve, ends_stage=True)
         yield from fully_connected(
             self.width,
             kernel=7,
@@ -88,5 +85,6 @@ BACKBONE = Backbone(
     native_size=224,
     classifier=ClassifierLayer("fc8", "fc7"),
     first_layer="conv1_1",
-    frame_scale=16,  # up to pool4
+    # Up to pool4 the 99 pixels more than "same" pads are not computed.
+    frame=Frame(margin=99, scale=16),
 )

@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 
 from fcn_jax.layers.feature_map import FeatureMap
-from fcn_jax.layers.frame import BLANK_CELLS, FramedMap, framed, sides
+from fcn_jax.layers.frame import BLANK_CELLS, Frame, FramedMap, framed, sides
 from fcn_jax.layers.geometry import IMAGE, Window
-from fcn_jax.models.vgg16 import FRAMED_SCALE, STAGES
+from fcn_jax.models.build import build_classifier, build_fcn
+from fcn_jax.models.vgg16 import STAGES
+
+REFERENCE = Frame(margin=99, scale=16)
+"""Of VGG16 with the padding of the reference nets."""
 
 
 def _parameters(rng: np.random.Generator, count: int) -> list:
@@ -48,8 +52,8 @@ def _compare(images, sizes, pad, scale, layers=6):
 
     def run(frame, x, parameters):
         image = FeatureMap(x, sizes).masked()
-        start = framed(image, pad - 1, scale=scale) if frame else image
-        maps = [m.whole() for m in _chain(start, parameters, pad)]
+        start = framed(image, Frame(pad - 1, scale)) if frame else image
+        maps = [m.to_feature_map() for m in _chain(start, parameters, pad)]
         places[frame] = [m.geometry for m in maps]
         values = [m.values for m in maps]
         return sum(jnp.sum(jnp.sin(v)) for v in values), values
@@ -92,9 +96,23 @@ def test_layers_beyond_the_scale_are_computed_whole():
 def test_a_narrow_frame_is_not_worth_it():
     """Oracle: the rule; the "same" variant has no frame at all."""
     image = FeatureMap(jnp.ones((1, 9, 9, 3)))
-    assert framed(image, 0, scale=16) is image
-    assert framed(image, 63, scale=16) is image
-    assert isinstance(framed(image, 64, scale=16), FramedMap)
+    assert framed(image, Frame(0, 16)) is image
+    assert framed(image, Frame(63, 16)) is image
+    assert isinstance(framed(image, Frame(64, 16)), FramedMap)
+
+
+def test_the_nets_that_have_a_frame():
+    """Oracle: the rule; AlexNet's first stride of 4 would need the frame at once."""
+    own = {"outputs": {"semantic": 2}}
+    for settings, frame in (
+        ({"backbone": "vgg16"}, REFERENCE),
+        ({"backbone": "vgg16", "score_at": "pool3"}, REFERENCE),
+        ({"backbone": "vgg16", "padding": "same"}, None),
+        ({"backbone": "alexnet"}, None),
+        ({"backbone": "googlenet"}, None),
+    ):
+        assert [s.frame for s in build_fcn(**own, **settings).streams] == [frame]
+    assert build_classifier(backbone="vgg16").streams[0].frame is None
 
 
 def test_the_window_of_vgg16():
@@ -103,10 +121,10 @@ def test_the_window_of_vgg16():
     for depth, _ in STAGES[:4]:
         for _ in range(depth):
             geometry = geometry.after(Window("convolution", 3, 1, pad))
-            starts.append(next(sides(geometry, 99, FRAMED_SCALE)).start)
+            starts.append(next(sides(geometry, REFERENCE)).start)
             pad = 1
         geometry = geometry.after(Window("pooling", 2, 2))
-        starts.append(next(sides(geometry, 99, FRAMED_SCALE)).start)
+        starts.append(next(sides(geometry, REFERENCE)).start)
     assert starts == [98, 97, 48, 47, 46, 23, 22, 21, 20, 10, 9, 8, 7, 3]
 
 

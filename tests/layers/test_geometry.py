@@ -17,6 +17,7 @@ from fcn_jax.layers.geometry import (
     crop_offset,
     crop_to_image,
     smaller,
+    upsampling_window,
     whole_factor,
 )
 
@@ -343,6 +344,26 @@ def test_kernel_sizes_and_factors():
     for coarse, fine in ((16, 32), (32, 12)):
         with pytest.raises(ValueError, match="from coarse to fine"):
             whole_factor(Fraction(coarse), Fraction(fine))
+
+
+def test_upsampling_windows():
+    """Oracle: 2 f or 2 f - 1 taps by hand, the other of which crops at a half pixel."""
+    trunk = vgg16()
+    assert upsampling_window(trunk["fc7"], IMAGE) == Window("transposed", 64, 32)
+    assert upsampling_window(trunk["fc7"], trunk["pool4"]).kernel == 4
+    assert upsampling_window(alexnet(), IMAGE).kernel == 63
+    assert upsampling_window(IMAGE, IMAGE) == Window("transposed", 1, 1)
+    for coarse, kernel in ((trunk["fc7"], 63), (alexnet(), 64)):
+        with pytest.raises(ValueError, match="no crop aligns"):
+            crop_to_image(_up(coarse, kernel, 32))
+
+
+def test_maps_that_no_kernel_aligns_are_refused():
+    """Oracle: by hand; the centres are a sixth of a pixel off."""
+    moved = Geometry((Window("transposed", 2, 3), Window("convolution", 1, 3)))
+    assert moved.map == (1, Fraction(-1, 6))
+    with pytest.raises(ValueError, match="no bilinear kernel aligns the maps"):
+        upsampling_window(moved, IMAGE)
 
 
 def test_maps_of_endpoints_by_hand():

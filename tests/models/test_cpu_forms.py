@@ -12,13 +12,13 @@ from fcn_jax.models.build import build_fcn
 
 SIZE = (45, 61)
 NETS = {
-    "vgg16": ({"backbone": "vgg16", "stride": 8}, {"winograd", "columns"}),
+    "vgg16": ({"backbone": "vgg16", "stride": 8}, {"winograd", "im2col"}),
     "vgg16-same": (
         {"backbone": "vgg16", "stride": 8, "padding": "same"},
         {"winograd", "taps"},
     ),
-    "alexnet": ({"backbone": "alexnet", "stride": 32}, {"columns", "library"}),
-    "googlenet": ({"backbone": "googlenet", "stride": 16}, {"pixels", "library"}),
+    "alexnet": ({"backbone": "alexnet", "stride": 32}, {"im2col", "reference"}),
+    "googlenet": ({"backbone": "googlenet", "stride": 16}, {"pixels", "reference"}),
 }
 
 

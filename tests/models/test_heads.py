@@ -365,7 +365,7 @@ def _endpoints(dtype=jnp.float32):
 
 
 def _head(**settings):
-    settings = {"kernels": "even", "outputs": (("semantic", 3),), **settings}
+    settings = {"outputs": (("semantic", 3),), **settings}
     return SkipHead(scores=(ScoreLayer("score", "last"),), **settings)
 
 

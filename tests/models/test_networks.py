@@ -13,7 +13,15 @@ import numpy as np
 import pytest
 
 from fcn_jax.layers.feature_map import FeatureMap
-from fcn_jax.layers.geometry import Align, Geometry
+from fcn_jax.layers.geometry import (
+    IMAGE,
+    Align,
+    Geometry,
+    Window,
+    bilinear_kernel_size,
+    crop_offset,
+    upsampling_window,
+)
 from fcn_jax.models.build import build_fcn
 from fcn_jax.models.fcn import FCN
 from fcn_jax.models.googlenet import GoogLeNet
@@ -192,6 +200,54 @@ def test_names_of_score_and_upsampling_layers():
     assert set(params["head"]) == expected
     assert set(params) == {"color", "hha", "head"}
     assert {"score_fr", "score_pool4", "score_pool3"} == set(_net("fcn8s")[1]["head"])
+
+
+# Upsampling kernels ---------------------------------------------------------------
+
+PARITY = {"vgg16": "even", "alexnet": "odd", "googlenet": "odd"}
+"""Of the upsampling kernels that the reference's and the papers' nets have."""
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_parity_of_the_upsampling_kernels(name):
+    """Oracle: typed above; one parity for all kernels of a net, as in the prototxts."""
+    steps = _maps(name, 64, 64).output.geometry.steps
+    kernels = {
+        (step.kernel, step.stride)
+        for step in steps
+        if isinstance(step, Window) and step.kind == "transposed"
+    }
+    parity = PARITY[NETS[name]["backbone"]]
+    assert kernels
+    for kernel, factor in kernels:
+        assert kernel == bilinear_kernel_size(factor, parity)
+
+
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        ("fcn8s", {"conv1_1", "conv1_2"}),
+        ("fcn8s-same", {"conv1_1", "conv1_2"}),
+        ("alexnet", set()),
+        ("alexnet-same", set()),
+        ("googlenet", set()),
+    ],
+)
+def test_parity_for_every_endpoint_that_can_be_scored(name, others):
+    """Oracle: the parity typed above; at conv1_1 of VGG16 no crop aligns its kernel."""
+    refused = set()
+    for endpoint, found in _maps(name, 64, 64).endpoints.items():
+        geometry = found.geometry
+        window = upsampling_window(geometry, IMAGE)
+        kernel = bilinear_kernel_size(window.stride, PARITY[NETS[name]["backbone"]])
+        typed = Window("transposed", kernel, window.stride)
+        try:
+            crop_offset(reference=IMAGE, cropped=geometry.after(typed))
+        except ValueError:
+            refused.add(endpoint)
+        else:
+            assert window == typed
+    assert refused == others
 
 
 # Sizes, crops, receptive fields -------------------------------------------------

@@ -187,7 +187,7 @@ def test_options_in_the_forms_of_the_cpu(name, monkeypatch):
     """Oracle: the library's forms, every feature kept, one part; float64."""
     settings, options = OPTIONS[name]
     (loss, expected), (own_loss, own), used = _both(monkeypatch, settings, options)
-    wanted = {"alexnet": "columns", "vgg16": "winograd", "googlenet": "pixels"}
+    wanted = {"alexnet": "im2col", "vgg16": "winograd", "googlenet": "pixels"}
     assert used & {wanted[settings["backbone"]], "taps"}
     assert own_loss == pytest.approx(loss, rel=1e-11)
     assert own.keys() == expected.keys()

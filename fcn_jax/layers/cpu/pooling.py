@@ -43,7 +43,7 @@ def applies(x: Array, window: Window) -> bool:
 
 
 def max_pool(x: Array, window: Window) -> Array:
-    """What `pool.plain_max_pool` gives.
+    """Compute what `pool.reference_max_pool` defines.
 
     Args:
         x: `[N, H, W, C]` float32 or float64.

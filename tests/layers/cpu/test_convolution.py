@@ -6,34 +6,34 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from fcn_jax.layers import direct
+from fcn_jax.layers import reference
 from fcn_jax.layers.conv import by_platform, convolution
-from fcn_jax.layers.cpu import columns
 from fcn_jax.layers.cpu import convolution as cpu
-from fcn_jax.layers.direct import Sliding
+from fcn_jax.layers.cpu import im2col
+from fcn_jax.layers.reference import ConvSpec
 
 LAYERS = {
-    # height, width, channels, features, kernel, how
-    "pixels": (5, 3, 7, 4, 1, Sliding()),
-    "winograd": (62, 57, 128, 256, 3, Sliding(pad=1)),
-    "columns": (9, 8, 84, 3, 7, Sliding()),
-    "wide window in padding": (6, 7, 84, 3, 7, Sliding(pad=3)),
-    "taps": (9, 13, 60, 5, 3, Sliding(pad=1)),
-    "narrow window": (11, 6, 3, 8, 3, Sliding(pad=2)),
-    "winograd for the kernel": (160, 171, 64, 64, 3, Sliding(pad=1)),
-    "first layer of AlexNet": (40, 37, 3, 6, 11, Sliding(stride=4, pad=5)),
-    "first layer of GoogLeNet": (21, 24, 3, 6, 7, Sliding(stride=2, pad=3)),
-    "stride beyond the kernel": (11, 14, 3, 4, 2, Sliding(stride=3)),
-    "groups": (9, 10, 96, 8, 5, Sliding(pad=2, groups=2)),
-    "grouped and strided": (9, 11, 6, 4, 3, Sliding(stride=2, pad=1, groups=2)),
+    # height, width, channels, features, kernel, spec
+    "pixels": (5, 3, 7, 4, 1, ConvSpec()),
+    "winograd": (62, 57, 128, 256, 3, ConvSpec(pad=1)),
+    "im2col": (9, 8, 84, 3, 7, ConvSpec()),
+    "wide window in padding": (6, 7, 84, 3, 7, ConvSpec(pad=3)),
+    "taps": (9, 13, 60, 5, 3, ConvSpec(pad=1)),
+    "narrow window": (11, 6, 3, 8, 3, ConvSpec(pad=2)),
+    "winograd for the kernel": (160, 171, 64, 64, 3, ConvSpec(pad=1)),
+    "first layer of AlexNet": (40, 37, 3, 6, 11, ConvSpec(stride=4, pad=5)),
+    "first layer of GoogLeNet": (21, 24, 3, 6, 7, ConvSpec(stride=2, pad=3)),
+    "stride beyond the kernel": (11, 14, 3, 4, 2, ConvSpec(stride=3)),
+    "groups": (9, 10, 96, 8, 5, ConvSpec(pad=2, groups=2)),
+    "grouped and strided": (9, 11, 6, 4, 3, ConvSpec(stride=2, pad=1, groups=2)),
 }
 
 
 def _draw(layer, images, dtype=np.float64):
-    height, width, channels, features, size, how = layer
+    height, width, channels, features, size, spec = layer
     rng = np.random.default_rng(height)
     x = rng.normal(size=(images, height, width, channels))
-    kernel = rng.normal(size=(size, size, channels // how.groups, features))
+    kernel = rng.normal(size=(size, size, channels // spec.groups, features))
     return jnp.asarray(x, dtype), jnp.asarray(kernel, dtype)
 
 
@@ -53,19 +53,19 @@ def test_values_and_gradients_of_large_layers(name):
 
 
 def _compare(layer, images):
-    how = layer[-1]
+    spec = layer[-1]
     with jax.enable_x64(True):
         x, kernel = _draw(layer, images)
-        expected = direct.convolve(x, kernel, how)
+        expected = reference.convolve(x, kernel, spec)
         grad = jnp.sin(jnp.arange(expected.size, dtype=x.dtype)).reshape(expected.shape)
-        expected_gradients = jax.jit(direct.gradients, static_argnums=3)(
-            x, kernel, grad, how
+        expected_gradients = jax.jit(reference.gradients, static_argnums=3)(
+            x, kernel, grad, spec
         )
 
         @jax.jit
         def own(x, kernel):
             y, pull = jax.vjp(
-                lambda x, k: convolution(x, k, **how._asdict()), x, kernel
+                lambda x, k: convolution(x, k, **spec._asdict()), x, kernel
             )
             return y, pull(grad)
 
@@ -80,33 +80,33 @@ def _compare(layer, images):
 def test_the_forms_of_the_reference_nets():
     """Oracle: the rule by hand, for the layers of a 500 x 500 image."""
     layers = {
-        "conv1_2": ((1, 502, 502, 64), (3, 3, 64, 64), Sliding(pad=2), "library"),
-        "conv4_3": ((1, 66, 66, 512), (3, 3, 512, 512), Sliding(pad=2), "winograd"),
-        "fc6": ((1, 22, 22, 512), (7, 7, 512, 4096), Sliding(), "columns"),
-        "fc6 padded": ((1, 16, 16, 512), (7, 7, 512, 4096), Sliding(pad=3), "taps"),
-        "fc7": ((1, 16, 16, 4096), (1, 1, 4096, 4096), Sliding(), "pixels"),
-        "conv1": ((1, 500, 500, 3), (11, 11, 3, 96), Sliding(4, 100), "library"),
+        "conv1_2": ((1, 502, 502, 64), (3, 3, 64, 64), ConvSpec(pad=2), "reference"),
+        "conv4_3": ((1, 66, 66, 512), (3, 3, 512, 512), ConvSpec(pad=2), "winograd"),
+        "fc6": ((1, 22, 22, 512), (7, 7, 512, 4096), ConvSpec(), "im2col"),
+        "fc6 padded": ((1, 16, 16, 512), (7, 7, 512, 4096), ConvSpec(pad=3), "taps"),
+        "fc7": ((1, 16, 16, 4096), (1, 1, 4096, 4096), ConvSpec(), "pixels"),
+        "conv1": ((1, 500, 500, 3), (11, 11, 3, 96), ConvSpec(4, 100), "reference"),
     }
-    for shape, kernel, how, form in layers.values():
+    for shape, kernel, spec, form in layers.values():
         x, kernel = jnp.broadcast_to(0.0, shape), jnp.broadcast_to(0.0, kernel)
-        assert cpu._form(x, kernel, how) == form
+        assert cpu._form(x, kernel, spec) == form
 
 
 @pytest.mark.parametrize("pad", [0, 1, 4])
 def test_columns_and_taps(pad):
     """Oracle: the library's convolution and gradients, float64."""
-    how = Sliding(pad=pad)
+    spec = ConvSpec(pad=pad)
     with jax.enable_x64(True):
-        x, kernel = _draw((8, 9, 3, 4, 5, how), 2)
-        expected = direct.convolve(x, kernel, how)
-        for_x, for_kernel = direct.gradients(x, kernel, expected, how)
+        x, kernel = _draw((8, 9, 3, 4, 5, spec), 2)
+        expected = reference.convolve(x, kernel, spec)
+        for_x, for_kernel = reference.gradients(x, kernel, expected, spec)
         close = {"rtol": 0, "atol": 1e-10}
-        np.testing.assert_allclose(columns.convolve(x, kernel, pad), expected, **close)
-        by_columns = columns.kernel_gradient(x, expected, 5, pad)
+        np.testing.assert_allclose(im2col.convolve(x, kernel, pad), expected, **close)
+        by_columns = im2col.kernel_gradient(x, expected, 5, pad)
         np.testing.assert_allclose(by_columns, for_kernel, **close)
-        by_taps = columns.kernel_gradient_by_taps(x, expected, 5, pad)
+        by_taps = im2col.kernel_gradient_by_taps(x, expected, 5, pad)
         np.testing.assert_allclose(by_taps, for_kernel, **close)
-        back = columns.input_gradient(expected, kernel, pad)
+        back = im2col.input_gradient(expected, kernel, pad)
         np.testing.assert_allclose(back, for_x, **close)
 
 
@@ -127,16 +127,16 @@ def test_taps_outside_the_map_are_left_out(height, width, size, pad):
     Also kernels of an even size, maps that no central tap fills, padding beyond the
     kernel, and the number of products: the taps that see a pixel, by hand.
     """
-    how = Sliding(pad=pad)
+    spec = ConvSpec(pad=pad)
     with jax.enable_x64(True):
-        x, kernel = _draw((height, width, 3, 4, size, how), 2)
-        expected = direct.convolve(x, kernel, how)
-        for_x, _ = direct.gradients(x, kernel, expected, how)
-        own = columns.convolve_by_taps(x, kernel, pad)
+        x, kernel = _draw((height, width, 3, 4, size, spec), 2)
+        expected = reference.convolve(x, kernel, spec)
+        for_x, _ = reference.gradients(x, kernel, expected, spec)
+        own = im2col.convolve_by_taps(x, kernel, pad)
         np.testing.assert_allclose(own, expected, rtol=0, atol=1e-10)
-        back = columns.input_gradient_by_taps(expected, kernel, pad)
+        back = im2col.input_gradient_by_taps(expected, kernel, pad)
         np.testing.assert_allclose(back, for_x, rtol=0, atol=1e-10)
-        products = str(jax.make_jaxpr(columns.convolve_by_taps, 2)(x, kernel, pad))
+        products = str(jax.make_jaxpr(im2col.convolve_by_taps, 2)(x, kernel, pad))
     rows, across = (
         sum(
             any(
@@ -153,9 +153,9 @@ def test_taps_outside_the_map_are_left_out(height, width, size, pad):
 def test_small_layers_keep_the_library():
     """Oracle: the rule; conv1_2 of a 32 x 32 image is large, a narrow net's is not."""
     x = jnp.broadcast_to(0.0, (1, 34, 34, 64))
-    assert cpu.pays(x, jnp.broadcast_to(0.0, (3, 3, 64, 64)), Sliding())
+    assert cpu.pays(x, jnp.broadcast_to(0.0, (3, 3, 64, 64)), ConvSpec())
     x = jnp.broadcast_to(0.0, (1, 260, 260, 4))
-    assert not cpu.pays(x, jnp.broadcast_to(0.0, (3, 3, 4, 4)), Sliding())
+    assert not cpu.pays(x, jnp.broadcast_to(0.0, (3, 3, 4, 4)), ConvSpec())
 
 
 def test_other_dtypes_and_dilation_keep_the_library(monkeypatch):
@@ -163,10 +163,12 @@ def test_other_dtypes_and_dilation_keep_the_library(monkeypatch):
     monkeypatch.setattr(cpu, "SMALL_WORK", 0)
     x, kernel = _draw(LAYERS["taps"], 2, np.float32)
     low = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
-    assert not cpu.pays(*low, Sliding())
-    assert not cpu.pays(x, kernel, Sliding(dilation=2))
+    assert not cpu.pays(*low, ConvSpec())
+    assert not cpu.pays(x, kernel, ConvSpec(dilation=2))
     own = convolution(x, kernel, dilation=2)
-    np.testing.assert_array_equal(own, direct.convolve(x, kernel, Sliding(dilation=2)))
+    np.testing.assert_array_equal(
+        own, reference.convolve(x, kernel, ConvSpec(dilation=2))
+    )
 
 
 def test_second_derivatives():
@@ -178,8 +180,8 @@ def test_second_derivatives():
             inner = jax.grad(lambda x: jnp.sum(function(x) ** 3))
             return jax.grad(lambda x: jnp.sum(inner(x) ** 2))(x)
 
-        own = twice(lambda x: by_platform(x, kernel, Sliding(pad=1)))
-        expected = twice(lambda x: direct.convolve(x, kernel, Sliding(pad=1)))
+        own = twice(lambda x: by_platform(x, kernel, ConvSpec(pad=1)))
+        expected = twice(lambda x: reference.convolve(x, kernel, ConvSpec(pad=1)))
         np.testing.assert_allclose(own, expected, rtol=1e-9)
 
 
@@ -192,7 +194,9 @@ def test_split_over_devices():
         x, kernel = _draw(LAYERS["taps"], 8)
 
         def both(x, kernel):
-            y, pull = jax.vjp(lambda x, k: by_platform(x, k, Sliding(pad=1)), x, kernel)
+            y, pull = jax.vjp(
+                lambda x, k: by_platform(x, k, ConvSpec(pad=1)), x, kernel
+            )
             return y, pull(y)
 
         alone = both(x, kernel)

@@ -9,7 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from fcn_jax.layers import pool
 from fcn_jax.layers.cpu import pooling
 from fcn_jax.layers.geometry import Window
-from fcn_jax.layers.pool import max_pool, plain_max_pool
+from fcn_jax.layers.pool import max_pool, reference_max_pool
 
 WINDOWS = [
     Window("pooling", *numbers)
@@ -61,9 +61,9 @@ def test_values_and_gradients_equal_the_library_s_at_every_size(window):
     ours = jax.jit(lambda *given: _both(lambda x: pooling.max_pool(x, window), *given))(
         maps, cotangents
     )
-    theirs = jax.jit(lambda *given: _both(lambda x: plain_max_pool(x, window), *given))(
-        maps, cotangents
-    )
+    theirs = jax.jit(
+        lambda *given: _both(lambda x: reference_max_pool(x, window), *given)
+    )(maps, cotangents)
     _assert_equal(ours, theirs)
 
 
@@ -84,10 +84,10 @@ def test_other_dtypes(dtype):
         x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 5, 7, 3)), dtype)
         window = Window("pooling", 3, 2)
         assert pooling.applies(x, window) == (dtype == jnp.float64)
-        cotangent = jnp.ones_like(plain_max_pool(x, window))
+        cotangent = jnp.ones_like(reference_max_pool(x, window))
         _assert_equal(
             _both(lambda x: max_pool(x, kernel=3, stride=2), [x], [cotangent]),
-            _both(lambda x: plain_max_pool(x, window), [x], [cotangent]),
+            _both(lambda x: reference_max_pool(x, window), [x], [cotangent]),
         )
         assert max_pool(x, kernel=3, stride=2).dtype == dtype
 
@@ -101,7 +101,7 @@ def test_not_a_number_is_not_hidden():
     """Oracle: the library; the gradient of such a window is not lost either."""
     x = jnp.arange(16.0).reshape(1, 4, 4, 1).at[0, 0, 1].set(jnp.nan)
     y, pull = jax.vjp(lambda x: max_pool(x, kernel=2, stride=2), x)
-    np.testing.assert_array_equal(y, plain_max_pool(x, Window("pooling", 2, 2)))
+    np.testing.assert_array_equal(y, reference_max_pool(x, Window("pooling", 2, 2)))
     assert np.isnan(y[0, 0, 0, 0])
     assert float(pull(jnp.ones_like(y))[0].sum()) == 4
 
@@ -132,7 +132,7 @@ def test_gradient_of_the_gradient():
         return jax.jit(jax.grad(lambda x: (slope(x) * jnp.cos(x)).sum()))(x)
 
     ours = curvature(lambda x: max_pool(x, kernel=3, stride=2))
-    theirs = curvature(lambda x: plain_max_pool(x, window))
+    theirs = curvature(lambda x: reference_max_pool(x, window))
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fcn_jax.layers import direct
+from fcn_jax.layers import reference
 from fcn_jax.layers.cpu import winograd
-from fcn_jax.layers.direct import Sliding
+from fcn_jax.layers.reference import ConvSpec
 
 CASES = [
     # images, height, width, channels, features, pad
@@ -52,8 +52,8 @@ def test_values_and_gradients_in_double_precision(case, limits, monkeypatch):
     pad = case[-1]
     with jax.enable_x64(True):
         x, kernel, grad = _draw(case, np.float64)
-        expected = direct.convolve(x, kernel, Sliding(pad=pad))
-        expected_gradients = direct.gradients(x, kernel, grad, Sliding(pad=pad))
+        expected = reference.convolve(x, kernel, ConvSpec(pad=pad))
+        expected_gradients = reference.gradients(x, kernel, grad, ConvSpec(pad=pad))
         own = winograd.convolve(x, kernel, pad)
         gradients = winograd.gradients(x, kernel, grad, pad)
     np.testing.assert_allclose(own, expected, rtol=0, atol=1e-12)
@@ -88,8 +88,8 @@ def test_rounding_in_single_precision_with_many_channels():
         x, kernel, grad = _draw(case, np.float64)
         x = jax.nn.relu(x)
         exact = (
-            direct.convolve(x, kernel, Sliding(pad=1)),
-            *direct.gradients(x, kernel, grad, Sliding(pad=1)),
+            reference.convolve(x, kernel, ConvSpec(pad=1)),
+            *reference.gradients(x, kernel, grad, ConvSpec(pad=1)),
         )
         x, kernel, grad = (a.astype(jnp.float32) for a in (x, kernel, grad))
         own = (

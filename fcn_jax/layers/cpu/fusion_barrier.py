@@ -15,8 +15,10 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 
-def separately(function: Callable[..., Array], known: Array, *arguments: Any) -> Array:
-    """`function(*arguments)`, computed in loops of its own.
+def fusion_barrier(
+    function: Callable[..., Array], known: Array, *arguments: Any
+) -> Array:
+    """Compute `function(*arguments)` in loops of its own.
 
     Args:
         function: pure function of arrays, with one array as its result.

@@ -1,7 +1,7 @@
 """Convolution as matrix products over shifted views of the input.
 
 With stride 1 and zero padding, `y[t] = sum over taps u of x[t + u] k[u]`, a product of
-matrices for each tap. Written with the taps side by side ("columns": `[pixels, taps C]`)
+matrices for each tap. Written with the taps side by side ("im2col": `[pixels, taps C]`)
 it is a single product, which suits windows with many channels (fc6: 49 taps of 512) and
 windows with few (the 27 values that a first layer sees). The gradients are the products
 transposed: the kernel's takes the same columns; the input's adds each tap's product
@@ -24,7 +24,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from fcn_jax.layers.cpu.separate import separately
+from fcn_jax.layers.cpu.fusion_barrier import fusion_barrier
 
 Box = tuple[slice, slice, slice]
 """Images, rows and columns."""
@@ -69,7 +69,7 @@ def convolve_by_taps(x: Array, kernel: Array, pad: int) -> Array:
     y = jnp.zeros((batch, rows, columns, features), x.dtype)
     for taps in _inside(extents, size, pad):
         # Else the compiler may keep the products of all taps before it adds them.
-        y = separately(partial(_add_taps, taps), kernel, y, x, kernel)
+        y = fusion_barrier(partial(_add_taps, taps), kernel, y, x, kernel)
     return y
 
 
@@ -113,7 +113,7 @@ def input_gradient(grad: Array, kernel: Array, pad: int) -> Array:
     products = (grad.reshape(-1, features) @ matrix).reshape(
         batch, rows, columns, size, size, channels
     )
-    padded = separately(_overlap_add, kernel, products)
+    padded = fusion_barrier(_overlap_add, kernel, products)
     height, width = rows + size - 1 - 2 * pad, columns + size - 1 - 2 * pad
     return padded[:, pad : pad + height, pad : pad + width]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from fcn_jax.layers.cpu import phases
+from fcn_jax.layers.cpu import polyphase
 from fcn_jax.layers.transposed import (
-    plain_transposed_convolution,
+    reference_transposed_convolution,
     transposed_convolution,
 )
 
@@ -71,8 +71,8 @@ def test_values_and_gradients_equal_the_library_s(case, dtype, tolerance):
 
     with jax.enable_x64(dtype == "float64"):
         x, weights = _draw(case, dtype)
-        ours = jax.jit(partial(results, phases.transposed_convolution))(x, weights)
-        theirs = jax.jit(partial(results, plain_transposed_convolution))(x, weights)
+        ours = jax.jit(partial(results, polyphase.transposed_convolution))(x, weights)
+        theirs = jax.jit(partial(results, reference_transposed_convolution))(x, weights)
     for a, b in zip(ours, theirs, strict=True):
         assert a.dtype == b.dtype == dtype
         scale = np.abs(b).max()
@@ -108,7 +108,7 @@ def test_gradient_of_the_gradient():
     with jax.enable_x64(True):
         x, weights = _draw(CASES[0], "float64")
         ours = curvature(transposed_convolution)(x, weights)
-        theirs = curvature(plain_transposed_convolution)(x, weights)
+        theirs = curvature(reference_transposed_convolution)(x, weights)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
 
