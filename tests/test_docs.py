@@ -33,7 +33,7 @@ LINK = re.compile(r"\[[^\]]*\]\((?![a-z]+:)([^)#]*)(?:#([^)]*))?\)")
 OWN = re.compile(r"(fcn_jax|benchmarks)\b")
 COMING = {
     *("Classifier", "Experiment", "Segmenter", "evaluate", "load_model", "train"),
-    "tests/test_seams.py",
+    *("tests/test_seams.py", "fcn_jax/models/backbone.py"),
 }
 """Names of the public package, and files, that pages show and that are not there yet."""
 PROGRAMS = ("convert", "data", "predict")
