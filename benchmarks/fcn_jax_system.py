@@ -157,17 +157,22 @@ class Evaluation(_System):
     def __init__(self, *args: Any):
         super().__init__(*args)
         from fcn_jax.evaluation.evaluate import make_evaluation_step
+        from fcn_jax.losses.cross_entropy import softmax_cross_entropy
         from fcn_jax.runtime import sharding
 
         placement = sharding.split_images(self.mesh, axis=0)
         self.placed = sharding.put_batch(self.batch(), placement)
         self.run = make_evaluation_step(
-            model=self.model, records=self.records, dtype=self.dtype, mesh=self.mesh
+            model=self.model,
+            records=self.records,
+            loss=softmax_cross_entropy,
+            dtype=self.dtype,
+            mesh=self.mesh,
         )
 
     def step(self) -> None:
         """Queue an evaluation step."""
-        self.result = self.run(self.params, self.placed)[OUTPUT]
+        self.result = self.run({"params": self.params}, self.placed)[OUTPUT]
 
     def outputs(self) -> dict[str, np.ndarray]:
         """`loss`, and `counts` of (truth, prediction)."""
@@ -181,6 +186,7 @@ class Training(_System):
     def __init__(self, *args: Any):
         super().__init__(*args)
         from fcn_jax.config import CAFFE_MULTIPLIERS
+        from fcn_jax.losses.cross_entropy import softmax_cross_entropy
         from fcn_jax.optim import optimizers as optim
         from fcn_jax.runtime import sharding
         from fcn_jax.training.state import create_state
@@ -206,13 +212,14 @@ class Training(_System):
             model=self.model,
             records=self.records,
             optimizer=optimizer,
+            loss=softmax_cross_entropy,
             reduction="sum",
-            class_weights=None,
             dtype=self.dtype,
             seed=0,
             mesh=self.mesh,
         )
-        self.state = create_state(self.params, optimizer, sharding=self.everywhere)
+        variables = {"params": self.params}
+        self.state = create_state(variables, optimizer, sharding=self.everywhere)
         self.params = None  # the step consumes its state
 
     def step(self) -> None:

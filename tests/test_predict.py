@@ -23,7 +23,7 @@ from fcn_jax.inference import segmenter as segment
 from fcn_jax.inference.picture_folders import find_pictures
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.params.trees import flat_arrays
-from fcn_jax.predict import Segmenter
+from fcn_jax import Segmenter
 
 CLASSES = Classes(VOC.names[:4], VOC.palette[:4])
 

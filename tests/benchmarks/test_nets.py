@@ -3,13 +3,11 @@
 import pytest
 
 from benchmarks.nets import NETS, convolutions, operations
-from fcn_jax import experiment
 from fcn_jax.models.build import build_fcn
-from fcn_jax.models.preprocessing import Preprocessing
-from fcn_jax.models.shapes import parameter_shapes
+from fcn_jax.models.shapes import parameter_shapes, score_maps
 from fcn_jax.params.trees import flat_arrays
 
-RECORDS = {"color": Preprocessing((0.0, 0.0, 0.0))}
+CHANNELS = {"color": 3}
 
 
 def test_sizes_and_operations_of_fcn8s():
@@ -43,12 +41,12 @@ def test_shapes_and_crops_are_those_of_the_package(name):
     model = build_fcn(outputs={"semantic": 21}, **net.build)
     theirs = {
         path.rpartition(".")[0]: shape.shape
-        for path, shape in flat_arrays(parameter_shapes(model, {"color": 3})).items()
+        for path, shape in flat_arrays(parameter_shapes(model, CHANNELS)).items()
         if path.endswith("kernel")
     }
     works = list(convolutions(net, 64, 64))
     parts = {True: "trunk", False: "head"}
     assert theirs == {f"{parts[w.layer.relu]}.{w.layer.name}": w.shape for w in works}
-    geometry = experiment.score_maps(model, RECORDS)["semantic"].geometry
+    geometry = score_maps(model, CHANNELS)["semantic"].geometry
     own = [skip.start - skip.upsampling.start for skip in net.skips]
     assert geometry.crops == (*own, net.last.start)

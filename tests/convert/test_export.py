@@ -18,7 +18,7 @@ from fcn_jax.convert.target import convert_file
 from fcn_jax.data.labels import VOC, Classes
 from fcn_jax.models.shapes import parameter_shapes
 from fcn_jax.params.paths import flatten
-from fcn_jax.predict import Segmenter
+from fcn_jax import Segmenter
 from tests.convert import torch_nets
 from tests.convert.torch_nets import FCN, apply, error, torch
 

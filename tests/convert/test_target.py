@@ -16,7 +16,7 @@ from fcn_jax.convert.report import Report
 from fcn_jax.convert.target import convert_file
 from fcn_jax.data.labels import VOC, Classes
 from fcn_jax.models.published import NETS
-from fcn_jax.predict import Classifier, Segmenter
+from fcn_jax import Classifier, Segmenter
 from tests.convert.caffe_nets import CLASSIFIERS, FCNS, CaffeNet
 from tests.convert.caffemodel_writer import caffemodel
 

@@ -13,7 +13,7 @@ from fcn_jax.data.labels import VOC, Classes
 from fcn_jax.inference.classifier import Classifier
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.params.paths import unflatten
-from fcn_jax.predict import Segmenter
+from fcn_jax import Segmenter
 from tests.convert.torch_nets import (
     FCN,
     VGG16,

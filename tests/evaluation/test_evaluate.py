@@ -15,6 +15,7 @@ from fcn_jax.evaluation.evaluate import (
     spread,
 )
 from fcn_jax.layers.preprocess import preprocess
+from fcn_jax.losses.cross_entropy import softmax_cross_entropy
 from fcn_jax.models.build import build_fcn
 from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.runtime import sharding
@@ -77,7 +78,11 @@ def test_counts_do_not_depend_on_batches_or_devices(
     source, model, params = network
     mesh = sharding.make_mesh(jax.devices()[:devices])
     step = make_evaluation_step(
-        model=model, records=RECORDS, dtype="float32", mesh=mesh
+        model=model,
+        records=RECORDS,
+        loss=softmax_cross_entropy,
+        dtype="float32",
+        mesh=mesh,
     )
     batches = evaluation_batches(
         source,
@@ -89,7 +94,7 @@ def test_counts_do_not_depend_on_batches_or_devices(
     seen = []
     result = evaluate_split(
         step,
-        jax.device_put(params, sharding.replicated(mesh)),
+        jax.device_put({"params": params}, sharding.replicated(mesh)),
         batches,
         source.outputs,
         mesh=mesh,

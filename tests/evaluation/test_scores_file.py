@@ -6,13 +6,25 @@ from pathlib import Path
 import pytest
 
 from fcn_jax import config as configuration
+from fcn_jax.data.sources.synthetic import SyntheticSource, SyntheticSpec
 from fcn_jax.evaluation.scores_file import Question, question, scores_path
-from fcn_jax.launch.run_name import digest
+from fcn_jax.experiment.scoring import Scoring
+from fcn_jax.runs.names import digest
 from fcn_jax.runs.workdir import store_config
+
+
+SOURCE = SyntheticSource(
+    SyntheticSpec(
+        num_classes=2, num_train=1, num_val=1, min_size=(16, 16), max_size=(16, 16), seed=0
+    ),
+    "val",
+)
+"""The folders are not there, and what is in them does not matter."""
 
 
 def _config(**changes):
     config = configuration.base()
+    config.devices = 1
     config.data.name = "folder"
     config.data.folder = "/data/v1"
     for key, value in changes.items():
@@ -30,7 +42,8 @@ def run(tmp_path) -> Path:
 
 
 def _name(directory, config, split="val", net=None) -> str:
-    asked = question(config, split, net or directory)
+    scoring = Scoring.from_config(config, split, source=SOURCE)
+    asked = question(scoring, net or directory)
     return scores_path(directory, asked, config.data.eval_split).name
 
 
@@ -70,7 +83,8 @@ def test_other_questions_have_other_files(run):
 
 def _answer(directory, config, split="val", net=None, **more) -> str:
     """Writes scores as an evaluation does; returns the file's name."""
-    asked = question(config, split, net or directory)
+    scoring = Scoring.from_config(config, split, source=SOURCE)
+    asked = question(scoring, net or directory)
     path = scores_path(directory, asked, config.data.eval_split)
     about = {"checkpoint": f"{asked.net}/0", **asked.about("f"), **more}
     path.write_text(json.dumps(about))

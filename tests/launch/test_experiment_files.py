@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from fcn_jax.launch import experiment_files
 from fcn_jax.launch.experiment_files import ExperimentFile, find, load
 from fcn_jax.runtime import shipped
 
@@ -23,7 +22,7 @@ def test_by_name_and_by_path(monkeypatch, tmp_path):
     assert find("own.py") == ExperimentFile(Path("own.py"))
     assert find(f"{own}:x.py:y") == ExperimentFile(own, "x.py:y")
     assert find("own.py:") == ExperimentFile(Path("own.py"), "")
-    assert experiment_files.names() == tuple(
+    assert shipped.experiments() == tuple(
         sorted(f.stem for f in experiments.glob("*.py"))
     )
 

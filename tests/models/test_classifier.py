@@ -11,17 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fcn_jax.models.build import build_classifier
-from fcn_jax.models.classifier import OUTPUT, OWN_SIZE
+from fcn_jax.models.build import BACKBONES, build_classifier
+from fcn_jax.models.classifier import OUTPUT
 from fcn_jax.models.shapes import parameter_shapes
 from fcn_jax.params.paths import flatten
-
-BACKBONES = ("vgg16", "alexnet", "googlenet")
 
 
 def _shape(model: Any, height: int, width: int, images: int = 1) -> tuple[int, ...]:
     """Shape of the scores, without computing any."""
-    size = max(OWN_SIZE.values())
+    size = max(own.native_size for own in BACKBONES.values())
     params = parameter_shapes(model, {"color": 3}, size)
     image = jax.ShapeDtypeStruct((images, height, width, 3), jnp.float32)
     maps = jax.eval_shape(
@@ -64,7 +62,7 @@ SIZES = {"vgg16": _vgg16, "alexnet": _alexnet, "googlenet": _googlenet}
 def test_an_image_of_the_own_size_gives_one_vector(backbone):
     """Oracle: the ImageNet nets' own sizes."""
     own = {"vgg16": 224, "alexnet": 227, "googlenet": 224}[backbone]
-    assert OWN_SIZE[backbone] == own
+    assert BACKBONES[backbone].native_size == own
     model = build_classifier(backbone=backbone, width=1 / 16)
     assert _shape(model, own, own, images=2) == (2, 1, 1, 1000)
 
@@ -74,9 +72,9 @@ def test_a_larger_image_gives_a_map(backbone):
     """Oracle: the formulas of Caffe's layers, written above."""
     model = build_classifier(backbone=backbone, classes=7, width=1 / 16)
     size = SIZES[backbone]
-    assert size(OWN_SIZE[backbone]) == 1
+    assert size(BACKBONES[backbone].native_size) == 1
     for height, width in ((225, 240), (256, 257), (300, 500), (227, 600)):
-        if height < OWN_SIZE[backbone]:
+        if height < BACKBONES[backbone].native_size:
             continue
         assert _shape(model, height, width) == (1, size(height), size(width), 7)
 

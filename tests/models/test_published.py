@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fcn_jax import Classifier, Segmenter
 from fcn_jax.checkpoints.store import load
 from fcn_jax.convert.report import Report
 from fcn_jax.convert.target import convert_file
 from fcn_jax.models.published import NETS
-from fcn_jax.predict import Classifier, Segmenter
 from tests.convert import caffe_nets
 from tests.convert.caffe_nets import CLASSIFIERS, FCNS, OWN_SIZE, CaffeNet, torch
 from tests.convert.caffemodel_writer import caffemodel

@@ -12,9 +12,8 @@ import jax.numpy as jnp
 import pytest
 from jax._src.dispatch import BACKEND_COMPILE_EVENT
 
-from fcn_jax import config as configuration
-from fcn_jax import experiment
 from fcn_jax.runtime import compilation
+from fcn_jax.runtime.sharding import choose_devices
 
 PROGRAM = """
 from fcn_jax.runtime.cli import set_up_logging
@@ -316,16 +315,14 @@ def test_a_gpu_that_started_without_the_flag_is_refused(monkeypatch):
     class Gpu:
         platform = "gpu"
 
-    config = configuration.base()
-    config.deterministic = True
     count = jax.device_count()  # starts XLA with the flags of the tests
     monkeypatch.setenv("XLA_FLAGS", "")
-    assert len(experiment.devices(config)) == count
+    assert len(choose_devices(0, deterministic=True)) == count
     monkeypatch.setattr(jax, "devices", lambda: [Gpu()])
     with pytest.raises(ValueError, match="set XLA_FLAGS=--xla_gpu_deterministic_ops"):
-        experiment.devices(config)
+        choose_devices(0, deterministic=True)
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_deterministic_ops=true")
-    assert len(experiment.devices(config)) == 1
+    assert len(choose_devices(0, deterministic=True)) == 1
 
 
 def test_unknown_options_are_left_out(monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from fcn_jax import config as configuration
 from fcn_jax.config import base, from_dict, to_dict, validate
 from fcn_jax.data.sources.catalog import NAMES
-from fcn_jax.models.build import ORDERS, SCORED, build_fcn
+from fcn_jax.models.build import BACKBONES, build_fcn, spec_of_settings
 from fcn_jax.optim import optimizers as optim
 from fcn_jax.runtime.plain_values import CHOICES, DATA_SETS, LARGEST
 
@@ -72,11 +72,24 @@ def test_a_wrong_choice_names_the_nearest(key):
     assert "did you mean" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_wrong_backbone_names_the_nearest(name):
+    """Oracle: as of the choices; what there is says whoever passes backbones."""
+    with pytest.raises(ValueError, match=f"backbone is '{name}x'.* mean {name}"):
+        build_fcn(backbone=f"{name}x", outputs={"a": 2})
+    with pytest.raises(ValueError, match="backbone is 'qqq'") as caught:
+        build_fcn(backbone="qqq", outputs={"a": 2})
+    assert "did you mean" not in str(caught.value)
+    stored = to_dict(base())["model"]
+    with pytest.raises(ValueError, match=r"'qqq.*qqq'; .* one of vgg16") as caught:
+        spec_of_settings({**stored, "backbone": "q" * 10**6}, {"a": 2})
+    assert len(str(caught.value)) < 600
+
+
 def test_choices_are_those_of_the_parts():
     """Oracle: the parts that take them, which accept each and no other."""
     assert DATA_SETS == NAMES
-    assert CHOICES["model.backbone"] == tuple(SCORED)
-    assert CHOICES["model.order"] == ORDERS
+    assert CHOICES["model.order"] == BACKBONES["alexnet"].options["order"]
     for key in ("padding", "fusion", "upsampling", "score_init", "stride"):
         for choice in CHOICES[f"model.{key}"]:
             build_fcn(backbone="vgg16", outputs={"a": 2}, **{key: choice})
@@ -95,7 +108,7 @@ STORED = (
     ("data", [1], "data is [1]; it must be a section"),
     ("data.crop", 5, "data.crop is 5"),
     ("data.mirror", 1, "data.mirror is 1; it must be True or False"),
-    ("model.backbone", "resnet", "one of vgg16"),
+    ("model.backbone", 5, "model.backbone is 5; it must be a text"),
     ("model.streams", {"trunk": 5}, "model.streams"),
     ("preprocessing", {"color": {"mean": [1]}}, "preprocessing"),
     ("preprocessing", {"color": {"mean": [], "scale": 1, "logarithm": 1}}, "mean"),
@@ -103,7 +116,7 @@ STORED = (
     ("init_from", {"a": 1}, "init_from"),
     ("a.b", 1, "a.b"),
     ("x\x1b[31m", 1, "x\\x1b[31m"),
-    ("model.backbone", "q" * 10**6, "qqq...qqq"),
+    ("model.padding", "q" * 10**6, "qqq...qqq"),
 )
 
 

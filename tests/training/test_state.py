@@ -79,7 +79,7 @@ def test_state_before_the_first_update():
         weight_decay=0.0,
         multipliers=(("*", 1.0, 1.0),),
     )
-    state = create_state(params, optimizer, sharding=_sharding())
+    state = create_state({"params": params}, optimizer, sharding=_sharding())
     assert state.step.dtype == jnp.int32
     assert int(state.step) == int(state.opt_state.count) == 0
     shapes = jax.tree.map(jnp.shape, params)
@@ -175,7 +175,7 @@ def _warm(
     classes=CLASSES,
     leading=(("trunk", 3),),
 ):
-    donors = [one if isinstance(one, Given) else _given(one) for one in given]
+    donors = [one if isinstance(one, PretrainedParams) else _given(one) for one in given]
     return warm_start(
         params,
         donors,

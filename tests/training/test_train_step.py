@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fcn_jax.losses.cross_entropy import softmax_cross_entropy
 from fcn_jax.models.build import build_fcn
 from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.optim.optimizers import make_optimizer, make_schedule
@@ -63,13 +64,13 @@ def _run(devices: int, dtype: str, *, steps: int, reduction="mean", **options):
         model=model,
         records=RECORDS,
         optimizer=optimizer,
+        loss=softmax_cross_entropy,
         reduction=reduction,
-        class_weights=None,
         dtype=dtype,
         seed=3,
         mesh=mesh,
     )
-    state = create_state(params, optimizer, sharding=everywhere)
+    state = create_state({"params": params}, optimizer, sharding=everywhere)
     placement = sharding.split_images(mesh, axis=1)
     losses = []
     for index in range(steps):
@@ -130,7 +131,8 @@ def test_accumulated_sum_is_the_sum_over_all_images_divided_by_iter_size():
             1,
             "float64",
             steps=1,
-            reduction="sum",
+            loss=softmax_cross_entropy,
+        reduction="sum",
             images=4,
             reshape=lambda rows: rows.reshape(4, 1, *rows.shape[2:]),
         )
@@ -157,8 +159,8 @@ def test_first_loss_of_zero_scores_is_the_golden_value():
         model=model,
         records=RECORDS,
         optimizer=optimizer,
+        loss=softmax_cross_entropy,
         reduction="sum",
-        class_weights=None,
         dtype="float32",
         seed=0,
         mesh=mesh,
@@ -170,7 +172,7 @@ def test_first_loss_of_zero_scores_is_the_golden_value():
         "sizes": np.array([[[375, 500]]], np.int32),
         "index": np.zeros((1, 1), np.int32),
     }
-    state = create_state(params, optimizer, sharding=everywhere)
+    state = create_state({"params": params}, optimizer, sharding=everywhere)
     _, report = step(state, sharding.put_batch(batch, sharding.split_images(mesh, 1)))
     assert float(report["loss"]) == pytest.approx(570_848.0, rel=1e-6)
     assert float(report["loss_per_pixel"]) == pytest.approx(np.log(21), rel=1e-6)
