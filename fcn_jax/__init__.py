@@ -45,9 +45,9 @@ __all__ = [
 
 _HOMES = {
     "Classifier": "inference.classifier",
-    "Experiment": "experiment",
+    "Experiment": "experiment.experiment",
     "ModelSpec": "models.spec",
-    "Scoring": "experiment",
+    "Scoring": "experiment.scoring",
     "Segmenter": "inference.segmenter",
     "build": "models.build",
     "build_fcn": "models.build",
@@ -59,7 +59,8 @@ _HOMES = {
 if TYPE_CHECKING:
     from fcn_jax.checkpoints.load_model import load_model
     from fcn_jax.evaluation.evaluate import evaluate
-    from fcn_jax.experiment import Experiment, Scoring
+    from fcn_jax.experiment.experiment import Experiment
+    from fcn_jax.experiment.scoring import Scoring
     from fcn_jax.inference.classifier import Classifier
     from fcn_jax.inference.segmenter import Segmenter
     from fcn_jax.models.build import build, build_fcn

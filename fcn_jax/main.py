@@ -44,7 +44,8 @@ def main(arguments: list[str]) -> None:
     give_memory_back()
 
     # Imported late, so that --help and a mistake answer at once.
-    from fcn_jax.experiment import Experiment, Scoring
+    from fcn_jax.experiment.experiment import Experiment
+    from fcn_jax.experiment.scoring import Scoring
 
     parts = experiment_files.load_parts(command.experiment, config)
     if command.mode == "train":

@@ -17,9 +17,8 @@ from rich.table import Table
 
 from fcn_jax.checkpoints.load_model import LoadedModel, load_model
 from fcn_jax.data.labels import Classes
-from fcn_jax.data.sources.splits import refuse_small_images
 from fcn_jax.evaluation import scores_file
-from fcn_jax.experiment import Scoring
+from fcn_jax.experiment.scoring import Scoring
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.losses.terms import Loss
 from fcn_jax.metrics.confusion import Absent, ConfusionMatrix, confusion_counts
@@ -27,7 +26,7 @@ from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES
 from fcn_jax.models.fcn import FCN
 from fcn_jax.models.preprocessing import Preprocessing
-from fcn_jax.models.shapes import smallest_image
+from fcn_jax.models.shapes import refuse_small_images, smallest_image
 from fcn_jax.runs import runlog
 from fcn_jax.runtime import cli, sharding, terminal
 from fcn_jax.runtime.compilation import compiler_options
@@ -225,7 +224,7 @@ def evaluate(
     loaded = load_model(checkpoint, head="skips", backbones=backbones)
     source, mesh = scoring.source, scoring.mesh
     check_outputs(loaded.record.outputs, source.outputs, str(loaded.directory))
-    refuse_small_images(source, smallest_image(loaded.maps))
+    refuse_small_images(source.sizes(), source.name, smallest_image(loaded.maps))
     step = make_evaluation_step(
         model=loaded.model,
         records=loaded.record.preprocessing,

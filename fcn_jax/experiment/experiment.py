@@ -31,7 +31,7 @@ from fcn_jax.data.pipeline.batches import (
 from fcn_jax.data.pipeline.buckets import Canvas, batch_canvases
 from fcn_jax.data.pipeline.order import Sampler
 from fcn_jax.data.sources.catalog import Source
-from fcn_jax.data.sources.splits import check_disjoint, refuse_small_images
+from fcn_jax.data.sources.splits import check_disjoint
 from fcn_jax.experiment import reading
 from fcn_jax.experiment.parts import (
     Checks,
@@ -47,7 +47,7 @@ from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES, build, spec_of_settings
 from fcn_jax.models.fcn import FCN
 from fcn_jax.models.preprocessing import Preprocessing
-from fcn_jax.models.shapes import smallest_image
+from fcn_jax.models.shapes import refuse_small_images, smallest_image
 from fcn_jax.models.spec import ModelSpec
 from fcn_jax.optim import optimizers
 from fcn_jax.runs.workdir import check_resume
@@ -179,8 +179,8 @@ class Experiment:
         augmentation = reading.read_augmentation(config)
         sizes = augmentation.sizes(train_source.sizes())
         least = smallest_image(reading.told_geometry(model, records))
-        refuse_small_images(train_source, least, sizes)
-        refuse_small_images(scoring.source, least)
+        refuse_small_images(sizes, train_source.name, least)
+        refuse_small_images(scoring.source.sizes(), scoring.source.name, least)
         schedule = reading.read_schedule(config)
         return cls(
             spec=spec,

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from fcn_jax.checkpoints.load_model import LoadedModel, load_model
-from fcn_jax.inference.image_files import checked_input, write_whole
+from fcn_jax.inference.image_files import write_whole
+from fcn_jax.inference.inputs import checked_input
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.models.build import BACKBONES
 from fcn_jax.models.classifier import OUTPUT

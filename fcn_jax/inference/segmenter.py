@@ -10,12 +10,11 @@ import numpy as np
 
 from fcn_jax.checkpoints.load_model import LoadedModel, load_model
 from fcn_jax.data.pipeline.buckets import Canvas, rounded_up
-from fcn_jax.data.sources.splits import too_small
-from fcn_jax.inference.image_files import checked_input
+from fcn_jax.inference.inputs import checked_input
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES
-from fcn_jax.models.shapes import smallest_image
+from fcn_jax.models.shapes import smallest_image, too_small
 from fcn_jax.runtime.compiled_programs import Programs
 
 Picture = np.ndarray | Mapping[str, np.ndarray]

@@ -12,6 +12,7 @@ from fcn_jax.models.classifier import OUTPUT, ClassifierHead
 from fcn_jax.models.fcn import FCN, Stream
 from fcn_jax.models.heads import SkipHead
 from fcn_jax.models.spec import ModelSpec, ScoreLayer, StreamSpec
+from fcn_jax.runtime.shown import shown
 
 BACKBONES: Mapping[str, Backbone] = {
     "vgg16": vgg16.BACKBONE,
@@ -329,7 +330,7 @@ def _backbone(name: str, backbones: Mapping[str, Backbone]) -> Backbone:
     near = difflib.get_close_matches(str(name), backbones, n=1, cutoff=0.6)
     meant = f"; did you mean {near[0]}?" if near else ""
     raise ValueError(
-        f"backbone is {name!r}; it must be one of {', '.join(backbones)}{meant}"
+        f"backbone is {shown(name)}; it must be one of {', '.join(backbones)}{meant}"
     )
 
 
@@ -344,7 +345,7 @@ def _options(backbone: Backbone, order: str) -> tuple[tuple[str, str], ...]:
 def _check_padding(name: str, backbone: Backbone, padding: str) -> None:
     if padding not in backbone.pads:
         raise ValueError(
-            f"padding is {padding!r}; of {name} it must be one of "
+            f"padding is {shown(padding)}; of {name} it must be one of "
             f"{', '.join(backbone.pads)}"
         )
 
@@ -352,7 +353,7 @@ def _check_padding(name: str, backbone: Backbone, padding: str) -> None:
 def _check(name: str, value: object, allowed: Sequence[object]) -> None:
     if value not in allowed:
         raise ValueError(
-            f"{name} is {value!r}; it must be one of "
+            f"{name} is {shown(value)}; it must be one of "
             f"{', '.join(str(choice) for choice in allowed)}"
         )
 

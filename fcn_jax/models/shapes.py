@@ -1,10 +1,11 @@
 """Shapes and places of scores and parameters, found without computing anything."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.models.fcn import FCN
@@ -66,3 +67,37 @@ def score_maps(
 def smallest_image(maps: Mapping[str, FeatureMap]) -> int:
     """Return the least height and width for which no map of the net is empty."""
     return max(found.geometry.smallest_image() for found in maps.values())
+
+
+def refuse_small_images(
+    sizes: np.ndarray, name: Callable[[int], str], least: int
+) -> None:
+    """Refuse a split with images smaller than a network takes.
+
+    Args:
+        sizes: `[N, 2]` (height, width) of the images, as they are cropped.
+        name: of the image of an index.
+        least: pixels that the network needs of either side.
+
+    Raises:
+        ValueError: names the first such image.
+    """
+    small = np.flatnonzero(sizes.min(axis=1) < least)
+    if small.size:
+        index = int(small[0])
+        raise ValueError(too_small(name(index), sizes[index].tolist(), least))
+
+
+def too_small(name: str, size: Sequence[int], least: int) -> str:
+    """Return the sentence for an image that a net cannot take.
+
+    Args:
+        name: of the image.
+        size: its height and width in pixels.
+        least: what the net needs of either, in pixels.
+    """
+    return (
+        f"{name} is {size[0]} x {size[1]} pixels, this net needs at least {least} x "
+        f"{least}; use a net with model.padding=reference, which takes any size, or "
+        "leave such images out"
+    )

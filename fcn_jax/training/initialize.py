@@ -16,7 +16,7 @@ from absl import logging
 from fcn_jax.checkpoints import store
 from fcn_jax.checkpoints.record import Record
 from fcn_jax.checkpoints.store import Checkpoint
-from fcn_jax.experiment import Experiment
+from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.models.shapes import channels
 from fcn_jax.params.paths import Rules, flatten, pretrained_sources

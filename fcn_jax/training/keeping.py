@@ -11,7 +11,7 @@ from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.data.examples import DataError
 from fcn_jax.evaluation import scores_file
 from fcn_jax.evaluation.evaluate import Evaluation, print_scores
-from fcn_jax.experiment import Experiment
+from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.params.trees import flat_arrays
 from fcn_jax.report.panels import panel
 from fcn_jax.runs import runlog

@@ -20,7 +20,7 @@ from fcn_jax.evaluation.evaluate import (
     make_evaluation_step,
     spread,
 )
-from fcn_jax.experiment import Experiment
+from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.runs import runlog
 from fcn_jax.runs.workdir import CONFIG, WorkDirectory, read_config, store_config
 from fcn_jax.runtime import cli, sharding

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from fcn_jax.config import ILSVRC_MEAN
 from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
+from fcn_jax.models.published import ILSVRC_MEAN
 
 Keys = Callable[[str, str], tuple[str, ...]]
 """(Caffe layer, role) -> the names that its array may have; the first found counts."""

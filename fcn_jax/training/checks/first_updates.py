@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 
 from fcn_jax.data.labels import IGNORE
-from fcn_jax.experiment import Experiment
+from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.training.checks import trunk
 from fcn_jax.training.checks.progress import Reading, find_problem
