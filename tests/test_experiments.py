@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import pytest
 
 from fcn_jax import config as configuration
-from fcn_jax import experiment
+from fcn_jax.experiment import reading
+from fcn_jax.models.build import build, spec_of_settings
+from fcn_jax.models.shapes import channels
 from fcn_jax.params.paths import flatten
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
@@ -36,24 +38,23 @@ def test_experiment_builds(path, argument):
     config = load(path, argument)
     configuration.validate(config)
     assert config.is_locked
-    model = experiment.network(config, {"semantic": 5})
-    records = experiment.preprocessing(config)
+    stored = configuration.to_dict(config)
+    model = build(spec_of_settings(stored["model"], {"semantic": 5}))
+    records = reading.read_preprocessing(config)
     inputs = {
-        name: jnp.zeros((1, 65, 70, channels))
-        for name, channels in experiment.channels(records).items()
+        name: jnp.zeros((1, 65, 70, count)) for name, count in channels(records).items()
     }
     maps, variables = jax.eval_shape(
         lambda: model.init_with_output(jax.random.key(0), inputs, train=False)
     )
     params = variables["params"]
     assert maps["semantic"].values.shape == (1, 65, 70, 5)
-    optimizer = experiment.optimizer(config, params)
+    optimizer = reading.read_optimizer(config, reading.read_schedule(config), params)
     state = jax.eval_shape(optimizer.init, params)
     updates, _ = jax.eval_shape(optimizer.update, params, state, params)
     assert {k: v.shape for k, v in flatten(updates).items()} == {
         k: v.shape for k, v in flatten(params).items()
     }
-    stored = configuration.to_dict(config)
     again = configuration.from_dict(stored)
     assert configuration.to_dict(again) == stored
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fcn_jax import experiment
 from fcn_jax.convert.target import convert_file
 from fcn_jax.data.builders.dataset import prepare
 from fcn_jax.data.sources.catalog import published
+from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.training.loop import train
 from tests.convert.caffemodel_writer import caffemodel
 from tests.convert.narrow_vgg16 import WIDTH, vgg16_caffemodel
@@ -141,12 +141,12 @@ def test_the_other_trunks_train(name, trunk, data, prepared, tmp_path):
 
 
 def _check_first_update(config: Any, workdir: Path, *, near: float) -> None:
-    train(config, workdir)
+    run = Experiment.from_config(config)
+    train(run, workdir)
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     (row,) = [row for row in rows if row["split"] == "train"]
-    parts = experiment.assemble(config)
-    expected = sum(math.log(len(own)) for own in parts.outputs.values())
+    expected = sum(math.log(len(own)) for own in run.outputs.values())
     found = row.get("loss_per_pixel", row["loss"])
     assert found == pytest.approx(expected, rel=near)
     scores = json.loads((workdir / "scores.json").read_text())

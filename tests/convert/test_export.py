@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from fcn_jax import config as configuration
-from fcn_jax import experiment
 from fcn_jax.checkpoints import store
 from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.convert.export import export_checkpoint
 from fcn_jax.convert.target import convert_file
 from fcn_jax.data.labels import VOC, Classes
-from fcn_jax.models.shapes import parameter_shapes
+from fcn_jax.experiment.reading import read_preprocessing
+from fcn_jax.models.build import build, spec_of_settings
+from fcn_jax.models.shapes import channels, parameter_shapes
 from fcn_jax.params.paths import flatten
 from fcn_jax import Segmenter
 from tests.convert import torch_nets
@@ -51,10 +52,10 @@ def save(
     config.preprocessing.update(records)
     config.model.update({"width": 1 / 16, **model})
     config.model.streams = type(config.model)(dict(streams))
-    records = experiment.preprocessing(config)
+    records = read_preprocessing(config)
     counts = {name: len(classes) for name, classes in outputs.items()}
-    network = experiment.network(config, counts)
-    shapes = flatten(parameter_shapes(network, experiment.channels(records)))
+    network = build(spec_of_settings(configuration.to_dict(config)["model"], counts))
+    shapes = flatten(parameter_shapes(network, channels(records)))
     rng = np.random.default_rng(11)
     params = {}
     for path, shape in shapes.items():
@@ -397,7 +398,10 @@ def test_what_cannot_be_exported_is_refused(tmp_path):
             export_checkpoint(tmp_path / "run", tmp_path / name)
     found = store.load(tmp_path / "run")
     for change, words in (
-        ({"network": "classifier"}, "is an ImageNet classifier"),
+        (
+            {"network": "classifier", "categories": list(CLASSES.names)},
+            "is an ImageNet classifier",
+        ),
         ({"missing": ["trunk.fc6.kernel"]}, "is partial"),
     ):
         directory = tmp_path / words.split()[-1]

@@ -7,11 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from fcn_jax.checkpoints import restored, store
+from fcn_jax.checkpoints import store
+from fcn_jax.checkpoints.record import Record
 from fcn_jax.convert.target import convert_file
 from fcn_jax.data.labels import VOC, Classes
 from fcn_jax.inference.classifier import Classifier
 from fcn_jax.layers.preprocess import preprocess
+from fcn_jax.models.build import build
 from fcn_jax.params.paths import unflatten
 from fcn_jax import Segmenter
 from tests.convert.torch_nets import (
@@ -137,8 +139,8 @@ def features(directory: Path, image: np.ndarray, change: dict | None = None) -> 
         change: parameters in place of the converted ones.
     """
     found = store.load(directory)
-    record = {**found.record, "missing": []}
-    own = restored.classifier(record, "it")
+    record = Record.from_dict(found.record, "it")
+    model = build(record.spec)
     missing = {
         path: np.zeros(shape, np.float32)
         for path, shape in (
@@ -154,8 +156,8 @@ def features(directory: Path, image: np.ndarray, change: dict | None = None) -> 
 
     @jax.jit
     def run(params, image):
-        ready = preprocess({"color": image}, own.records, np.float32)
-        scores, state = own.model.apply(
+        ready = preprocess({"color": image}, record.preprocessing, np.float32)
+        scores, state = model.apply(
             {"params": params}, ready, train=False, mutable=["endpoints"]
         )
         (maps,) = state["endpoints"]["trunk_maps"]

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from fcn_jax import config as configuration
-from fcn_jax import experiment
 from fcn_jax.checkpoints import store
 from fcn_jax.checkpoints.store import CheckpointStore
+from fcn_jax.experiment import reading
+from fcn_jax.experiment.experiment import Experiment
+from fcn_jax.models.build import build, spec_of_settings
 from fcn_jax.models.preprocessing import Preprocessing
-from fcn_jax.models.shapes import parameter_shapes
+from fcn_jax.models.shapes import channels, parameter_shapes
 from fcn_jax.params.paths import flatten
 from fcn_jax.training import initialize
 from fcn_jax.training.loop import train
@@ -32,10 +34,14 @@ def _config(**settings):
 
 def _store(directory, config, *, seed, names, **record):
     """A checkpoint of random parameters, as a run of `config` would leave."""
-    model = experiment.network(config, {"semantic": len(names)})
-    records = experiment.preprocessing(config)
+    model = build(
+        spec_of_settings(
+            configuration.to_dict(config)["model"], {"semantic": len(names)}
+        )
+    )
+    records = reading.read_preprocessing(config)
     rng = np.random.default_rng(seed)
-    shapes = flatten(parameter_shapes(model, experiment.channels(records)))
+    shapes = flatten(parameter_shapes(model, channels(records)))
     params = {
         path: rng.normal(scale=0.05, size=leaf.shape).astype(np.float32)
         for path, leaf in shapes.items()
@@ -56,14 +62,14 @@ def _store(directory, config, *, seed, names, **record):
 
 def _initial(config):
     """Parameters and origins that a run of `config` would start from."""
-    parts = experiment.assemble(config)
-    state, origins = initialize.initial_state(config, parts, None)
+    run = Experiment.from_config(config)
+    state, origins = initialize.initial_state(run, None)
     flat = {path: np.asarray(value) for path, value in flatten(state.params).items()}
-    return flat, origins, parts
+    return flat, origins, run
 
 
 def _names(config):
-    outputs = experiment.source(config, "train").outputs
+    outputs = reading.open_split(config, "train").outputs
     return outputs["semantic"].names
 
 
@@ -143,14 +149,12 @@ VGG = (123.68, 116.779, 103.939)
 
 
 def _check(before, now, *, replace=False, name="color"):
-    found = store.Checkpoint(
-        step=0,
-        directory="there",
-        params={},
-        optimizer=None,
-        record={"preprocessing": {"color": Preprocessing(**before).to_dict()}},
+    initialize.check_preprocessing(
+        {"color": Preprocessing(**before)},
+        {name: Preprocessing(**now)},
+        "there",
+        replace=replace,
     )
-    initialize.check_preprocessing(found, {name: Preprocessing(**now)}, replace=replace)
 
 
 OTHER_KINDS = {
@@ -255,7 +259,7 @@ def test_a_run_starts_from_two_checkpoints(two_nets, tmp_path):
         config.optimizer.learning_rate = 1e-30
         config.optimizer.weight_decay = 0.0
         config.checks.learning_rate = False
-    train(config, tmp_path / "run")
+    train(Experiment.from_config(config), tmp_path / "run")
     found = store.load(tmp_path / "run")
     np.testing.assert_array_equal(
         found.params["color.conv1_1.kernel"], color["trunk.conv1_1.kernel"]
@@ -334,6 +338,7 @@ def test_a_partial_classifier_says_so(tmp_path):
         seed=3,
         names=("x",),
         network="classifier",
+        categories=["x"],
         outputs={},
         missing=lost,
     )
@@ -359,6 +364,6 @@ def test_another_scale_is_refused_before_training(tmp_path):
     with pytest.raises(ValueError, match="scale is 1 here, 0.015625 there"):
         _initial(config)
     config.init_preprocessing = "replace"
-    _, origins, parts = _initial(config)
-    assert parts.records["color"].scale == 1.0
+    _, origins, run = _initial(config)
+    assert run.preprocessing["color"].scale == 1.0
     assert "initialised" not in origins.values()

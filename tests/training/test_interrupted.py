@@ -19,6 +19,7 @@ from fcn_jax.checkpoints import store as checkpoint
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.labels import Classes
 from fcn_jax.evaluation import evaluate
+from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.metrics.confusion import ConfusionMatrix
 from fcn_jax.runs import runlog
 from fcn_jax.runtime import cli
@@ -37,10 +38,10 @@ def _update(state, batch):
     return TrainState(state.step + 1, params, state.opt_state), report
 
 
-def _evaluation(params, batch):
+def _evaluation(variables, batch):
     labels = np.asarray(batch["labels"]["semantic"])
     valid = labels[labels != 255]
-    bias = np.asarray(jax.tree.leaves(params)[0]).ravel()[0]
+    bias = np.asarray(jax.tree.leaves(variables["params"])[0]).ravel()[0]
     counts = np.zeros((3, 3), np.int64)
     guess = int(bias * 1e6) % 3
     counts[:, guess] = np.bincount(valid, minlength=3)
@@ -63,9 +64,9 @@ class Run:
             happening("updated", int(state.step) + 1)
             return result
 
-        def evaluation(params, batch):
+        def evaluation(variables, batch):
             happening("evaluate", None)
-            return _evaluation(params, batch)
+            return _evaluation(variables, batch)
 
         def save(keeper, state, step, own=keeping.Keeper.save):
             happening("save", step)
@@ -76,8 +77,8 @@ class Run:
             happening("rate", step)
             own(store, step, mean_iu)
 
-        def batches(config, parts, begin, own=loop._batches):
-            for step, batch in enumerate(own(config, parts, begin), begin + 1):
+        def batches(run, begin, own=Experiment.batches):
+            for step, batch in enumerate(own(run, begin), begin + 1):
                 happening("wait", step)
                 yield batch
 
@@ -90,12 +91,12 @@ class Run:
         with self._patch.context() as patch:
             patch.setattr(loop, "make_train_step", lambda **_: update)
             patch.setattr(loop, "make_evaluation_step", lambda **_: evaluation)
-            patch.setattr(initialize, "init_params", _init)
+            patch.setattr(initialize, "init_variables", _init)
             patch.setattr(keeping.Keeper, "save", save)
             patch.setattr(checkpoint.CheckpointStore, "rate", rate)
-            patch.setattr(loop, "_batches", batches)
+            patch.setattr(Experiment, "batches", batches)
             patch.setattr(runlog.RunLog, "_write", write)
-            loop.train(config, self.directory)
+            loop.train(Experiment.from_config(config), self.directory)
 
     def rows(self, split):
         """Step and content of the rows of a split, without times."""
@@ -120,7 +121,7 @@ class Run:
 _FIRST: dict[int, object] = {}
 
 
-def _init(model, channels, *, seed, sharding, own=initialize.init_params):
+def _init(model, channels, *, seed, sharding, own=initialize.init_variables):
     """The parameters of a seed, which take a while to draw, drawn once."""
     if seed not in _FIRST:
         _FIRST[seed] = own(model, channels, seed=seed, sharding=sharding)
@@ -288,9 +289,10 @@ def test_scores_that_cannot_be_printed_are_no_failure(monkeypatch, error, caplog
         raise error
 
     monkeypatch.setattr(keeping, "print_scores", fail)
-    parts = types.SimpleNamespace(outputs={})
+    scoring = types.SimpleNamespace(absent="script")
+    run = types.SimpleNamespace(outputs={}, scoring=scoring)
     log = types.SimpleNamespace(directory=Path("runs/x"))
-    keeper = keeping.Keeper(tiny.get_config(), parts, None, log, {}, 0)
+    keeper = keeping.Keeper(run, None, log, {}, 0)
     keeper.show(evaluate.Evaluation({}, {}, []))
     assert error.strerror in caplog.text
     assert "they are in runs/x/scores.json" in caplog.text

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fcn_jax import experiment
-from fcn_jax.checkpoints import restored, store
+from fcn_jax.checkpoints.load_model import load_model
 from fcn_jax.convert.target import convert_file
-from fcn_jax.params.paths import unflatten
+from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.training.checks.trunk import sown
 from fcn_jax.training.initialize import initial_state
 from fcn_jax.training.loop import train
@@ -22,7 +21,7 @@ CLASSES = 21
 RATE = 1e-7  # enough for scores that differ from zero after two updates
 
 
-def _experiment(name: str, init_from: Path) -> Any:
+def _experiment(name: str, init_from: Path) -> Experiment:
     """An experiment, narrow and on procedural images, of two updates."""
     config = load(EXPERIMENTS / f"{name}.py")
     config.steps = 2
@@ -41,7 +40,7 @@ def _experiment(name: str, init_from: Path) -> Any:
     config.devices = 1
     config.evaluation.pictures = 0
     config.log.every = 1
-    return config
+    return Experiment.from_config(config)
 
 
 def _first_update(workdir: Path) -> dict[str, Any]:
@@ -62,9 +61,8 @@ def _scores(model: Any, params: Any) -> tuple[dict[str, np.ndarray], np.ndarray]
 
 
 def _stored_scores(workdir: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    found = store.load(workdir, which="best")
-    own = restored.fcn(found.record, str(workdir))
-    return _scores(own.model, unflatten(found.params))
+    found = load_model(workdir)
+    return _scores(found.model, found.variables["params"])
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +95,9 @@ def test_the_staged_chain_starts_from_the_stage_before(trunk, tmp_path):
         ("fcn16s", "score_pool4", "fcn32s"),
         ("fcn8s", "score_pool3", "fcn16s"),
     ):
-        config = _experiment(name, tmp_path / before)
-        parts = experiment.assemble(config)
-        state, origins = initial_state(config, parts, None)
-        started, pixels = _scores(parts.model, state.params)
+        run = _experiment(name, tmp_path / before)
+        state, origins = initial_state(run, None)
+        started, pixels = _scores(run.model, state.params)
         stored, before_pixels = _stored_scores(tmp_path / before)
         assert set(started) == {*stored, new}
         for layer, values in stored.items():
@@ -115,7 +112,7 @@ def test_the_staged_chain_starts_from_the_stage_before(trunk, tmp_path):
             f"head.{new}.kernel",
             f"head.{new}.bias",
         }
-        train(config, tmp_path / name)
+        train(run, tmp_path / name)
 
 
 @pytest.mark.slow

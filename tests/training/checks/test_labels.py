@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn_jax import experiment
 from fcn_jax.data.sources.catalog import open_source
+from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.training import initialize
 from fcn_jax.training.checks.labels import PATIENCE, LabelWatch, check_labels
 from tests import tiny
@@ -111,13 +111,12 @@ def test_a_run_refuses_such_labels_before_it_draws_parameters(tmp_path, monkeypa
     config = tiny.get_config()
     config.data.name, config.data.folder = "folder", str(tmp_path)
     config.model.score_at = "pool1"
-    parts = experiment.assemble(config)
     with monkeypatch.context() as patch:
-        patch.setattr(initialize, "init_params", None)
+        patch.setattr(initialize, "init_variables", None)
         with pytest.raises(ValueError, match="255: object"):
-            initialize.initial_state(config, parts, None)
+            initialize.initial_state(Experiment.from_config(config), None)
     config.checks.labels = False
-    state, _ = initialize.initial_state(config, parts, None)
+    state, _ = initialize.initial_state(Experiment.from_config(config), None)
     assert int(state.step) == 0
 
 

@@ -6,8 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from fcn_jax import experiment
 from fcn_jax.data.pipeline.buckets import choose_canvases, waste
+from fcn_jax.experiment.experiment import Experiment
+from fcn_jax.training import loop
 from fcn_jax.training.checks.padding import MUCH, canvas_advice, crop_advice
 from tests import tiny
 
@@ -92,13 +93,18 @@ def test_a_crop_within_most_images_is_no_reason():
 
 
 @pytest.mark.parametrize("key", ["crop", "canvas"])
-def test_training_says_so(key, caplog):
+def test_training_says_so(key, caplog, tmp_path, monkeypatch):
     """Oracle: images of 32 to 48 pixels in 200 x 200; evaluation says nothing."""
     config = tiny.get_config()
     config.data[key] = (200, 200)
-    source = experiment.source(config, "train")
+
+    def enough(*_):
+        raise RuntimeError("enough")
+
+    monkeypatch.setattr(loop.WorkDirectory, "acquire", enough)
     with caplog.at_level(logging.WARNING, logger="absl"):
-        experiment.canvases(config, source, train=False)
+        run = Experiment.from_config(config)
         assert not caplog.records
-        experiment.canvases(config, source, train=True)
+        with pytest.raises(RuntimeError, match="enough"):
+            loop.train(run, tmp_path)
     assert "is padding" in caplog.text

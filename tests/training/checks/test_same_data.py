@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn_jax import experiment
 from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.config import changeable_keys, to_dict
 from fcn_jax.data.sources.catalog import open_source
 from fcn_jax.data.sources.subset import subset
+from fcn_jax.experiment.experiment import Experiment
+from fcn_jax.experiment.reading import open_split
 from fcn_jax.params.trees import flat_arrays
 from fcn_jax.runs.workdir import check_resume
 from fcn_jax.training import initialize
@@ -181,7 +182,7 @@ def test_checkpoints_of_the_earlier_fingerprint_continue_with_a_warning(
         check_same_data(old, here, train, "runs/x")
     few = subset(train, ("box", "wall"), "ignore")
     assert earlier_fingerprint(few) not in (None, earlier_fingerprint(train))
-    synthetic = experiment.source(tiny.get_config(), "train")
+    synthetic = open_split(tiny.get_config(), "train")
     assert earlier_fingerprint(synthetic) is None
 
 
@@ -191,17 +192,19 @@ def test_a_run_continues_where_its_data_have_moved(tmp_path, monkeypatch, caplog
     config = tiny.get_config()
     config.data.name, config.data.folder = "folder", str(root)
     config.model.score_at = "pool1"
-    parts = experiment.assemble(config)
-    state, origins = initialize.initial_state(config, parts, None)
+    run = Experiment.from_config(config)
+    state, origins = initialize.initial_state(run, None)
     store = CheckpointStore(tmp_path / "run" / "checkpoints", keep=1)
     record = {
         "config": to_dict(config),
-        "data": initialize.data_position(config, parts, 2),
+        "outputs": {name: own.to_dict() for name, own in run.outputs.items()},
+        "preprocessing": {n: own.to_dict() for n, own in run.preprocessing.items()},
+        "data": initialize.data_position(run, 2),
         "origins": origins,
     }
     arrays = {"params": state.params, "optimizer": state.opt_state}
     flat = {name: flat_arrays(tree) for name, tree in arrays.items()}
-    store.save(2, **flat, record={**record, "outputs": {}, "preprocessing": {}})
+    store.save(2, **flat, record=record)
     found = store.newest()
 
     (tmp_path / "disk2").mkdir()
@@ -211,7 +214,7 @@ def test_a_run_continues_where_its_data_have_moved(tmp_path, monkeypatch, caplog
     moved.data.folder, moved.init_from = "data/", "runs/elsewhere"
     check_resume(to_dict(config), to_dict(moved), changeable_keys(moved))
     with caplog.at_level(logging.WARNING, logger="absl"):
-        again, _ = initialize.initial_state(moved, experiment.assemble(moved), found)
+        again, _ = initialize.initial_state(Experiment.from_config(moved), found)
     assert "config.init_from is runs/elsewhere and was empty" in caplog.text
     assert int(again.step) == 2
     for path, value in flat_arrays(again.params).items():
@@ -219,4 +222,4 @@ def test_a_run_continues_where_its_data_have_moved(tmp_path, monkeypatch, caplog
 
     _exchange(tmp_path / "disk2" / "data", "00", "01")
     with pytest.raises(ValueError, match="the training data are not those of"):
-        initialize.initial_state(moved, experiment.assemble(moved), found)
+        initialize.initial_state(Experiment.from_config(moved), found)
