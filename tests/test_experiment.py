@@ -2,13 +2,16 @@
 
 import json
 import logging
-from typing import Any
 
 import numpy as np
 import pytest
 
-from fcn_jax import experiment
 from fcn_jax.checkpoints import store
+from fcn_jax.data.pipeline.batches import unpadded
+from fcn_jax.data.pipeline.transforms import Augmentation
+from fcn_jax.data.sources.splits import check_disjoint
+from fcn_jax.experiment import experiment, reading, scoring
+from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.training.initialize import initial_state
 from fcn_jax.training.loop import train
 from tests import tiny
@@ -31,12 +34,15 @@ def test_splits_that_share_images_are_refused():
     """Oracle: two of three names, counted by hand; and the flag that insists."""
     train_split = _Named(["2007_000032", "2007_000039", "2007_000063"])
     evaluation = _Named(["2008_000001", "2007_000063", "2007_000032"])
-    config = tiny.get_config()
     with pytest.raises(ValueError, match="2 of the 3 .*2007_000063, 2007_000032"):
-        experiment.check_disjoint(config, train_split, evaluation)
-    experiment.check_disjoint(config, train_split, _Named(["2008_000001"]))
+        check_disjoint(train_split, evaluation)
+    check_disjoint(train_split, _Named(["2008_000001"]))
+    config = tiny.get_config()
+    own = reading.open_split(config, "train")
+    with pytest.raises(ValueError, match="10 of the 10 images"):
+        Experiment.from_config(config, eval_source=own)
     config.data.allow_overlap = True
-    experiment.check_disjoint(config, train_split, evaluation)
+    assert Experiment.from_config(config, eval_source=own).scoring.source is own
 
 
 def _losses(workdir):
@@ -56,22 +62,12 @@ def test_several_canvases_change_no_loss(tmp_path):
         config.data.canvases = count
         config.evaluation.batch_size = 1
         config.evaluation.pictures = 0
-        parts = experiment.assemble(config)
-        assert len(parts.canvases) == count
-        train(config, tmp_path / str(count))
+        run = Experiment.from_config(config)
+        assert len(run.canvases) == count
+        train(run, tmp_path / str(count))
     one, several = _losses(tmp_path / "1"), _losses(tmp_path / "4")
     assert len(one) == 8
     np.testing.assert_allclose(several, one, rtol=1e-3)
-
-
-class _Sized:
-    """As much of a source as its sizes."""
-
-    def __init__(self, *sizes):
-        self._sizes = np.array(sizes)
-
-    def sizes(self):
-        return self._sizes
 
 
 def test_sizes_are_left_out_only_where_nothing_is_padding():
@@ -86,8 +82,8 @@ def test_sizes_are_left_out_only_where_nothing_is_padding():
         ([(40, 50), (44, 60)], [(40, 48)], (40, 48), without),
         ([(40, 50), (44, 47)], [(40, 48)], (40, 48), batch),
     ):
-        source: Any = _Sized(*sizes)
-        found = list(experiment.unpadded(iter([batch] * 2), source, canvases, crop))
+        after = Augmentation(crop=crop).sizes(np.array(sizes))
+        found = list(unpadded(iter([batch] * 2), after, canvases))
         assert found == [expected] * 2
 
 
@@ -101,21 +97,22 @@ def test_images_of_one_size_train_and_score_as_with_their_sizes(tmp_path, monkey
         config.model.padding = "reference"
         config.model.dropout_rate = 0.0
         config.synthetic.min_size = config.synthetic.max_size = 40
-        train(config, tmp_path / name)
+        train(Experiment.from_config(config), tmp_path / name)
         return tmp_path / name
 
     told = []
-    original = experiment.unpadded
 
-    def noticed(batches, source, canvases, crop=None):
-        first, *rest = original(batches, source, canvases, crop)
+    def noticed(batches, sizes, canvases):
+        first, *rest = unpadded(batches, sizes, canvases)
         told.append(first["sizes"])
         return iter([first, *rest])
 
-    monkeypatch.setattr(experiment, "unpadded", noticed)
+    for module in (experiment, scoring):
+        monkeypatch.setattr(module, "unpadded", noticed)
     without = run("without")
     assert told == [None, None]
-    monkeypatch.setattr(experiment, "unpadded", lambda batches, *_: iter(batches))
+    for module in (experiment, scoring):
+        monkeypatch.setattr(module, "unpadded", lambda batches, *_: iter(batches))
     padded = run("with")
     np.testing.assert_allclose(_losses(without), _losses(padded), rtol=1e-4)
     scores = [json.loads((w / "scores.json").read_text()) for w in (without, padded)]
@@ -131,9 +128,9 @@ def test_a_subset_of_the_classes_trains_and_grows(tmp_path):
     """Oracle: names and sizes of the heads; the kept classes' kernels, bit for bit."""
     config = tiny.get_config()
     config.steps = 2
-    whole = experiment.source(config, "train").outputs["semantic"].names
+    whole = reading.open_split(config, "train").outputs["semantic"].names
     config.data.classes = whole[2:]
-    train(config, tmp_path / "few")
+    train(Experiment.from_config(config), tmp_path / "few")
     few = store.load(tmp_path / "few", which="newest")
     assert few.record["outputs"]["semantic"]["names"] == [whole[0], *whole[2:]]
     kernel = few.params["head.score_fr.kernel"]
@@ -143,9 +140,9 @@ def test_a_subset_of_the_classes_trains_and_grows(tmp_path):
     config.recipe = "fine-tune"
     config.init_from = str(tmp_path / "few")
     config.init_adapt = (("head.*", "classes"),)
-    parts = experiment.assemble(config)
-    assert parts.outputs["semantic"].names == whole
-    grown, _ = initial_state(config, parts, None)
+    run = Experiment.from_config(config)
+    assert run.outputs["semantic"].names == whole
+    grown, _ = initial_state(run, None)
     found = np.asarray(grown.params["head"]["score_fr"]["kernel"])
     np.testing.assert_array_equal(found[..., [0, *range(2, len(whole))]], kernel)
     np.testing.assert_array_equal(found[..., 1], 0)
@@ -157,7 +154,7 @@ def test_class_weights_name_their_key(weights):
     config = tiny.get_config()
     config.loss.class_weights = weights
     with pytest.raises(ValueError, match=r"^config\.loss\.class_weights: "):
-        experiment.assemble(config)
+        Experiment.from_config(config)
 
 
 def test_classes_of_weight_zero_are_said(caplog):
@@ -165,7 +162,7 @@ def test_classes_of_weight_zero_are_said(caplog):
     config = tiny.get_config()
     config.loss.class_weights = (0, 1, 0.5)
     with caplog.at_level(logging.WARNING, logger="absl"):
-        parts = experiment.assemble(config)
-    names = parts.outputs["semantic"].names
+        run = Experiment.from_config(config)
+    names = run.outputs["semantic"].names
     assert f"0 ignores these classes of semantic in training: {names[0]}" in caplog.text
     assert names[1] not in caplog.text

@@ -14,18 +14,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fcn_jax import Segmenter, predict
 from fcn_jax import config as configuration
-from fcn_jax import experiment, predict
-from fcn_jax.checkpoints import restored
+from fcn_jax.checkpoints.load_model import load_model
 from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.data.labels import VOC, Classes
+from fcn_jax.experiment.reading import read_preprocessing
 from fcn_jax.inference import segmenter as segment
 from fcn_jax.inference.picture_folders import find_pictures
 from fcn_jax.layers.preprocess import preprocess
+from fcn_jax.models.build import build, spec_of_settings
+from fcn_jax.models.shapes import parameter_shapes, smallest_image
 from fcn_jax.params.trees import flat_arrays
-from fcn_jax import Segmenter
 
 CLASSES = Classes(VOC.names[:4], VOC.palette[:4])
+
+
+def _network(config):
+    settings = configuration.to_dict(config)["model"]
+    return build(spec_of_settings(settings, {"semantic": len(CLASSES)}))
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +41,7 @@ def trained(tmp_path_factory) -> tuple[Path, dict, object]:
     config = configuration.base()
     config.model.width = 1 / 16
     config.model.stride = 8
-    model = experiment.network(config, {"semantic": len(CLASSES)})
+    model = _network(config)
     rng = np.random.default_rng(1)
     shapes = jax.eval_shape(
         lambda: model.init(
@@ -45,7 +52,7 @@ def trained(tmp_path_factory) -> tuple[Path, dict, object]:
         lambda s: rng.normal(0, 0.2, s.shape).astype(np.float32), shapes
     )
     directory = tmp_path_factory.mktemp("weights")
-    records = experiment.preprocessing(config)
+    records = read_preprocessing(config)
     CheckpointStore(directory).save(
         5,
         params=flat_arrays(params),
@@ -80,7 +87,7 @@ def test_scores_are_the_networks_on_the_image_alone(trained):
     """Oracle: the network applied to the unpadded image."""
     directory, params, model = trained
     config = configuration.base()
-    records = experiment.preprocessing(config)
+    records = read_preprocessing(config)
     segmenter = Segmenter.load(directory)
 
     @jax.jit
@@ -322,24 +329,28 @@ def test_pictures_are_never_overwritten(trained, tmp_path):
     assert not output.exists()
 
 
-def test_an_image_that_the_net_cannot_take_is_refused():
+def test_an_image_that_the_net_cannot_take_is_refused(tmp_path):
     """Oracle: AlexNet without the reference padding needs 29 pixels."""
     config = configuration.base()
     config.model.backbone = "alexnet"
     config.model.padding = "same"
     config.model.width = 1 / 16
-    records = experiment.preprocessing(config)
-    own = restored.fcn(
-        {
+    records = read_preprocessing(config)
+    shapes = flat_arrays(parameter_shapes(_network(config), {"color": 3}))
+    CheckpointStore(tmp_path).save(
+        5,
+        params={path: np.zeros(s.shape, s.dtype) for path, s in shapes.items()},
+        optimizer={},
+        record={
             "config": configuration.to_dict(config),
             "outputs": {"semantic": CLASSES.to_dict()},
             "preprocessing": {n: r.to_dict() for n, r in records.items()},
         },
-        "runs/x",
     )
-    assert own.smallest_image == 29
+    own = load_model(tmp_path)
+    assert smallest_image(own.maps) == 29
     with pytest.raises(ValueError, match="20 x 40 pixels, this net needs at least 29"):
-        Segmenter(own, {}).scores(_image(20, 40))
+        Segmenter(own).scores(_image(20, 40))
 
 
 def test_pictures_of_equal_names_are_refused(trained, tmp_path):

@@ -64,7 +64,7 @@ def test_a_file_becomes_a_checkpoint_with_a_report(vgg16, tmp_path, convert):
     assert first.split()[1:5] == ["3x3x3x4", "<-", "conv1_1[0]", "4x3x3x3"]
     assert "BGR -> RGB" in first
     found = store.load(tmp_path / "out")
-    assert found.record["network"] == "classifier"
+    assert found.record["spec"]["head"] == "classifier"
     assert found.record["preprocessing"]["color"]["mean"] == [123.68, 116.779, 103.939]
     stored = found.record["conversion"]
     assert stored["status"] == "unknown"

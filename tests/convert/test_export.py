@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
+from fcn_jax import Segmenter
 from fcn_jax import config as configuration
 from fcn_jax.checkpoints import store
 from fcn_jax.checkpoints.store import CheckpointStore
@@ -19,7 +20,6 @@ from fcn_jax.experiment.reading import read_preprocessing
 from fcn_jax.models.build import build, spec_of_settings
 from fcn_jax.models.shapes import channels, parameter_shapes
 from fcn_jax.params.paths import flatten
-from fcn_jax import Segmenter
 from tests.convert import torch_nets
 from tests.convert.torch_nets import FCN, apply, error, torch
 

@@ -1,11 +1,13 @@
 """Export, then convert: the same net again, from what the file says of itself."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from fcn_jax.checkpoints import store
+from fcn_jax.checkpoints.record import Record
 from fcn_jax.convert.export import export_checkpoint
 from fcn_jax.convert.target import convert_file
 from fcn_jax.data.labels import VOC, Classes
@@ -36,11 +38,10 @@ def test_the_net_that_comes_back_is_the_same(case, tmp_path):
     assert report.origin == "wkentaro"
     before, after = (store.load(tmp_path / name) for name in ("run", "back"))
     assert before.params.keys() == after.params.keys()
-    for key in ("model", "dtype"):
-        stored, found = before.record["config"][key], after.record["config"][key]
-        if key == "model" and stored["dropout_rate"] == -1:
-            stored = {**stored, "dropout_rate": 0.5}
-        assert stored == found
+    stored, found = (Record.from_dict(own.record, "x") for own in (before, after))
+    if stored.spec.dropout_rate is None:
+        stored = replace(stored, spec=replace(stored.spec, dropout_rate=0.5))
+    assert (stored.spec, stored.dtype) == (found.spec, found.dtype)
     for key in ("outputs", "preprocessing"):
         assert before.record[key] == after.record[key]
     if case not in SCORED:  # each takes two compilations
@@ -67,9 +68,10 @@ def test_several_inputs_and_outputs_come_back(tmp_path):
         np.testing.assert_array_equal(after.params[path], value, err_msg=path)
     for key in ("outputs", "preprocessing"):
         assert before.record[key] == after.record[key]
-    assert after.record["config"]["model"]["streams"] == {
-        "color": ["color"],
-        "hha": ["hha"],
+    streams = Record.from_dict(after.record, "x").spec.streams
+    assert {own.name: own.inputs for own in streams} == {
+        "color": ("color",),
+        "hha": ("hha",),
     }
 
 

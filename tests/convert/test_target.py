@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fcn_jax import Classifier, Segmenter
+from fcn_jax.checkpoints.record import Record
 from fcn_jax.checkpoints.store import CheckpointStore, load
 from fcn_jax.convert import target as under_test
 from fcn_jax.convert.readers.weight_file import WeightFileError
@@ -16,7 +18,6 @@ from fcn_jax.convert.report import Report
 from fcn_jax.convert.target import convert_file
 from fcn_jax.data.labels import VOC, Classes
 from fcn_jax.models.published import NETS
-from fcn_jax import Classifier, Segmenter
 from tests.convert.caffe_nets import CLASSIFIERS, FCNS, CaffeNet
 from tests.convert.caffemodel_writer import caffemodel
 
@@ -65,7 +66,7 @@ def test_the_record_tells_the_whole_conversion(nets, tmp_path):
     assert {row.path: list(row.shape) for row in report.copied} == {
         path: list(value.shape) for path, value in found.params.items()
     }
-    assert found.record["missing"] == []
+    assert Record.from_dict(found.record, "x").missing == ()
     assert set(found.record["origins"]) == set(found.params)
     assert set(found.record["origins"].values()) == {f"{FCN} of some.caffemodel"}
     assert found.record["outputs"] == {"semantic": VOC.to_dict()}
@@ -143,7 +144,8 @@ def test_alexnet_and_caffenet_are_told_apart_by_title(
     report = _convert(source, tmp_path / "out", net, allow=("name",) * refused)
     assert report.title == title
     order = "norm-pool" if net == "alexnet" else "pool-norm"
-    assert load(tmp_path / "out").record["config"]["model"]["order"] == order
+    record = Record.from_dict(load(tmp_path / "out").record, "x")
+    assert dict(record.spec.options)["order"] == order
 
 
 def test_a_published_name_of_another_net_is_refused(nets, tmp_path):

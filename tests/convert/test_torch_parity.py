@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from fcn_jax import Segmenter
 from fcn_jax.checkpoints import store
 from fcn_jax.checkpoints.record import Record
 from fcn_jax.convert.target import convert_file
@@ -15,7 +16,6 @@ from fcn_jax.inference.classifier import Classifier
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.models.build import build
 from fcn_jax.params.paths import unflatten
-from fcn_jax import Segmenter
 from tests.convert.torch_nets import (
     FCN,
     VGG16,

@@ -12,10 +12,14 @@ from fcn_jax.experiment.scoring import Scoring
 from fcn_jax.runs.names import digest
 from fcn_jax.runs.workdir import store_config
 
-
 SOURCE = SyntheticSource(
     SyntheticSpec(
-        num_classes=2, num_train=1, num_val=1, min_size=(16, 16), max_size=(16, 16), seed=0
+        num_classes=2,
+        num_train=1,
+        num_val=1,
+        min_size=(16, 16),
+        max_size=(16, 16),
+        seed=0,
     ),
     "val",
 )

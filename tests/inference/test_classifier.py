@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn_jax import predict
+from fcn_jax import Classifier, Segmenter, predict
 from fcn_jax.convert.target import convert_file
 from fcn_jax.data.imagenet import imagenet_classes
 from fcn_jax.inference.classifier import probabilities
-from fcn_jax import Classifier, Segmenter
 from fcn_jax.report.heat import heat_map
 from fcn_jax.runtime import cli
 from tests.convert.narrow_vgg16 import WIDTH, vgg16_caffemodel

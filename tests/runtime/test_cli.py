@@ -372,16 +372,8 @@ def test_in_a_process_of_its_own():
 
 DOORS = {
     "": "fcn_jax.main",
-    "experiment": "fcn_jax.main --config=NAME",
-    "train": "fcn_jax.main --config=NAME",
-    "evaluate": "fcn_jax.main --config=NAME --mode=evaluate",
-    "segment": "fcn_jax.predict --checkpoint=DIR",
-    "classify": "fcn_jax.predict --classify",
     "convert.export": "fcn_jax.convert export",
     "convert.inspect": "fcn_jax.convert inspect",
-    "data.check": "fcn_jax.data check",
-    "data.check_splits": "fcn_jax.data check NAME",
-    "data.statistics": "fcn_jax.data stats NAME",
 }
 
 
@@ -395,6 +387,18 @@ def test_a_module_that_is_no_program_names_the_right_one(module, monkeypatch, ca
         runpy.run_module(name, run_name="__main__")
     assert caught.value.code == 2
     assert f"the command is python -m {DOORS[module]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["train", "evaluate", "experiment"])
+def test_what_might_be_taken_for_a_program_fails(module):
+    """Oracle: Python's own status and words for no module, or no program."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"fcn_jax.{module}", "--config=quickstart"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert f"fcn_jax.{module}" in done.stderr
 
 
 _STREAMS = """

@@ -175,7 +175,9 @@ def _warm(
     classes=CLASSES,
     leading=(("trunk", 3),),
 ):
-    donors = [one if isinstance(one, PretrainedParams) else _given(one) for one in given]
+    donors = [
+        one if isinstance(one, PretrainedParams) else _given(one) for one in given
+    ]
     return warm_start(
         params,
         donors,

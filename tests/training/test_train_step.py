@@ -132,7 +132,7 @@ def test_accumulated_sum_is_the_sum_over_all_images_divided_by_iter_size():
             "float64",
             steps=1,
             loss=softmax_cross_entropy,
-        reduction="sum",
+            reduction="sum",
             images=4,
             reshape=lambda rows: rows.reshape(4, 1, *rows.shape[2:]),
         )
