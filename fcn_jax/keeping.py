@@ -82,7 +82,7 @@ class Keeper:
         try:
             with program.printing():
                 print_scores(result, self.parts.outputs, self.config.evaluation.absent)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a script's own stream may be strict
             logging.warning(
                 "the scores could not be printed (%s); they are in %s",
                 program.error_sentence(error),
