@@ -302,20 +302,18 @@ def test_scores_that_cannot_be_printed_are_no_failure(
     assert "they are in runs/x/scores.json" in caplog.text
 
 
-def _broken_pipe(directory):
-    reader, writer = os.pipe()
-    os.close(reader)
-    return os.fdopen(writer, "w")
+def _opened(stream, directory):
+    """A standard output that fails."""
+    if stream == "closed pipe":
+        reader, writer = os.pipe()
+        os.close(reader)
+        return os.fdopen(writer, "w")
+    if stream == "full disk":
+        return open("/dev/full", "w")
+    return open(directory / "out", "w", encoding=stream)
 
 
-STREAMS = {
-    "closed pipe": _broken_pipe,
-    "full disk": lambda directory: open("/dev/full", "w"),
-    "latin-1": lambda directory: open(directory / "out", "w", encoding="latin-1"),
-}
-
-
-@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("stream", ["closed pipe", "full disk", "latin-1"])
 def test_the_last_update_is_saved_whatever_becomes_of_the_table(
     stream, run, whole, monkeypatch, caplog
 ):
@@ -324,7 +322,7 @@ def test_the_last_update_is_saved_whatever_becomes_of_the_table(
     classes = Classes(names, synthetic.synthetic_classes(3).palette)
     monkeypatch.setattr(synthetic, "synthetic_classes", lambda count: classes)
     run.directory.mkdir()
-    with STREAMS[stream](run.directory) as output:
+    with _opened(stream, run.directory) as output:
         monkeypatch.setattr(sys, "stdout", output)
         run.start()
         monkeypatch.undo()
