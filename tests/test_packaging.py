@@ -1,10 +1,17 @@
 """What an installed copy holds, by the file list that setuptools would build."""
 
+import os
 import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from fcn_jax.checkpoints import store as checkpoint
+from tests.convert.narrow_vgg16 import WIDTH, vgg16_caffemodel
 
 setuptools = pytest.importorskip("setuptools")
 
@@ -85,3 +92,58 @@ def test_an_installed_copy_finds_them(built, monkeypatch):
     )
     assert manifest.default_manifest() == here
     assert here
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs a program of a copy, from a directory that has none."""
+
+    def program(words, place):
+        module, *arguments = words.split()
+        return subprocess.run(
+            [sys.executable, "-m", f"fcn_jax.{module}", *arguments],
+            env={**os.environ, "PYTHONPATH": str(place)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return program
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("convert --list", 0),
+        ("main --config=quickstart --config.steps=0", 2),
+        ("main --config=camvid_fcn8s:small --config.stepz=3", 2),
+    ],
+)
+def test_an_installed_copy_says_what_the_checkout_says(words, status, built, run):
+    """Oracle: the checkout's own words."""
+    answers = [run(words, place) for place in (ROOT, built.parent)]
+    ours, theirs = ((a.returncode, a.stdout, a.stderr) for a in answers)
+    assert ours == theirs
+    assert ours[0] == status
+    assert "Traceback" not in ours[2]
+    assert "there is no experiment" not in ours[2]
+
+
+def test_an_installed_copy_converts_as_the_checkout_does(built, run, tmp_path):
+    """Oracle: the checkout's record and numbers; the manifest knows the file's name."""
+    name = "VGG_ILSVRC_16_layers.caffemodel"
+    (tmp_path / name).write_bytes(vgg16_caffemodel())
+    found = []
+    for place in (ROOT, built.parent):
+        target = tmp_path / f"out{len(found)}"
+        done = run(f"convert {name} {target} --net=vgg16 --width={WIDTH}", place)
+        assert done.returncode == 0, done.stderr
+        found.append(checkpoint.load(target))
+    ours, theirs = (own.record["conversion"] for own in found)
+    assert ours == theirs
+    assert ours["status"] == "mismatch"
+    ours, theirs = (own.params for own in found)
+    assert ours.keys() == theirs.keys()
+    for path, value in ours.items():
+        np.testing.assert_array_equal(theirs[path], value)

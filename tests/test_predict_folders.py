@@ -14,6 +14,7 @@ from PIL import Image
 from fcn_jax import predict
 from fcn_jax.data.labels import VOC, Classes
 from fcn_jax.inference import segmenter
+from fcn_jax.runtime import cli
 from tests.data.image_bytes import encoded, exif, orientation, png_of, with_exif
 
 CLASSES = Classes(VOC.names[:4], VOC.palette[:4])
@@ -214,3 +215,29 @@ def test_pictures_that_need_too_much_are_refused_unread(tmp_path, capsys, monkey
     assert "b.png" in errors[0]
     assert "GB of memory" in errors[0]
     same(maps, {"a.png": photo(0, 6, 9)})
+
+
+def test_tilde_is_the_home_directory(tmp_path, capsys, monkeypatch):
+    """Oracle: red of the pixels, in the home directory; nothing is called `~`."""
+    home, here = tmp_path / "home", tmp_path / "here"
+    for folder in (home / "photos" / "day", home / "net", here):
+        folder.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(here)
+    asked = []
+    load = segmenter.Segmenter.load
+    monkeypatch.setattr(
+        segmenter.Segmenter, "load", lambda path, *_: asked.append(path) or load()
+    )
+    (home / "photos" / "a.png").write_bytes(encoded(photo(0)))
+    (home / "photos" / "day" / "b.png").write_bytes(encoded(photo(1)))
+    (home / "c.png").write_bytes(encoded(photo(2)))
+    words = "--checkpoint=~/net --output=~/out ~/photos ~/c*.png"
+    with pytest.raises(SystemExit) as ended:
+        cli.run(predict.main, words.split())
+    assert not ended.value.code, capsys.readouterr().err
+    assert [str(path) for path in asked] == [str(home / "net")]
+    for name, seed in (("a.png", 0), ("day/b.png", 1), ("c.png", 2)):
+        with Image.open(home / "out" / name) as picture:
+            np.testing.assert_array_equal(np.asarray(picture), red(photo(seed)))
+    assert list(here.iterdir()) == []

@@ -89,7 +89,7 @@ class Keeper:
         try:
             with cli.printing():
                 print_scores(result, run.outputs, run.scoring.absent)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a script's own stream may be strict
             logging.warning(
                 "the scores could not be printed (%s); they are in %s",
                 cli.error_sentence(error),

@@ -223,6 +223,38 @@ def test_a_checkpoint_that_is_retired_while_it_is_read_is_not_damaged(
     assert absl_errors() == []
 
 
+BESIDE = """
+import pathlib, sys
+from fcn_jax.checkpoints import store as checkpoint
+from tests.checkpoints.test_store import _save
+store = checkpoint.CheckpointStore(pathlib.Path(sys.argv[1]), keep=1)
+for step in range(2, 40):
+    _save(store, step)
+"""
+
+
+# What Orbax still has under way when a read fails ends after its loop, and says so.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_reader_beside_a_run_gets_whole_checkpoints(tmp_path, absl_errors):
+    """Oracle: arrays drawn from the step's number; steps never go back."""
+    _save(checkpoint.CheckpointStore(tmp_path, keep=1), 1)
+    seen = []
+    with subprocess.Popen(
+        [sys.executable, "-c", BESIDE, str(tmp_path)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        cwd=pathlib.Path(__file__).parents[1],
+    ) as beside:
+        while beside.poll() is None:
+            found = checkpoint.load(tmp_path, which=("best", "newest")[len(seen) % 2])
+            _assert_is_step(found, found.step)
+            seen.append(found.step)
+    assert beside.returncode == 0
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 3
+    assert absl_errors() == []
+    _assert_is_step(checkpoint.load(tmp_path), 39)
+
+
 def test_checkpoints_that_never_stay_are_said(tmp_path, monkeypatch):
     """Oracle: the sentence; a listing that is wrong each time does not hang."""
     monkeypatch.setattr(checkpoint, "_steps", lambda _: {1: tmp_path / "1"})

@@ -8,10 +8,12 @@ import pytest
 
 from fcn_jax.checkpoints import store
 from fcn_jax.checkpoints.record import Record
+from fcn_jax.convert.__main__ import main
 from fcn_jax.convert.export import export_checkpoint
 from fcn_jax.convert.target import convert_file
 from fcn_jax.data.labels import VOC, Classes
 from fcn_jax.inference.segmenter import Segmenter
+from fcn_jax.runtime import cli
 from tests.convert.test_export import CLASSES, HHA, picture, save, torch
 
 WIDTH = 1 / 16
@@ -174,3 +176,18 @@ def test_metadata_that_export_does_not_write_are_refused(kind, exported, tmp_pat
     assert str(error.value).isprintable()
     assert len(str(error.value)) < 1000
     assert [path.name for path in tmp_path.iterdir()] == ["net.pth"]
+
+
+def test_tilde_is_the_home_directory(exported, tmp_path, monkeypatch, capsys):
+    """Oracle: the parameters that were exported; nothing is called `~`."""
+    monkeypatch.setenv("HOME", str(exported))
+    monkeypatch.chdir(tmp_path)
+    for words in ("export ~/run ~/own/net.pth", "~/own/net.pth ~/own/back"):
+        with pytest.raises(SystemExit) as ended:
+            cli.run(main, words.split())
+        assert not ended.value.code, capsys.readouterr().err
+    before, after = (store.load(exported / n).params for n in ("run", "own/back"))
+    assert before.keys() == after.keys()
+    for path, value in before.items():
+        np.testing.assert_array_equal(after[path], value, err_msg=path)
+    assert list(tmp_path.iterdir()) == []

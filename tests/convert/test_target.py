@@ -2,6 +2,10 @@
 
 import hashlib
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -290,3 +294,42 @@ def test_a_refused_file_leaves_nothing(nets, tmp_path, monkeypatch):
         with pytest.raises(WeightFileError, match=words):
             _convert(tmp_path / name, tmp_path / "a" / "out", FCN, **settings)
     assert sorted(tmp_path.iterdir()) == before
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from fcn_jax.checkpoints.store import CheckpointStore
+from fcn_jax.convert.target import convert_file
+
+save = CheckpointStore.save
+
+def killed(*given, **named):
+    if sys.argv[4] == "late":
+        save(*given, **named)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+CheckpointStore.save = killed
+convert_file(Path(sys.argv[1]), Path(sys.argv[2]), net=sys.argv[3], width=1 / 16)
+"""
+
+
+@pytest.mark.parametrize("when", ["early", "late"])
+def test_what_a_killed_conversion_left_is_removed_by_the_next(when, nets, tmp_path):
+    """Oracle: the names, and the parameters of a conversion that nothing ended."""
+    source = _write(tmp_path / "x", nets[FCN])
+    _convert(source, tmp_path / "whole", FCN)
+    target = tmp_path / "out"
+    words = [sys.executable, "-c", KILLED, str(source), str(target), FCN, when]
+    search = os.pathsep.join(filter(None, sys.path))
+    for _ in range(2):
+        done = subprocess.run(words, env={**os.environ, "PYTHONPATH": search})
+        assert done.returncode == -signal.SIGKILL
+        assert not target.exists()
+        assert len(list(tmp_path.iterdir())) == 3  # what it had begun is there
+    _convert(source, target, FCN)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "whole", "x"]
+    expected, found = load(tmp_path / "whole").params, load(target).params
+    assert expected.keys() == found.keys()
+    for path, value in expected.items():
+        np.testing.assert_array_equal(found[path], value)

@@ -67,6 +67,22 @@ def test_help_imports_nothing_heavy(command, words):
         ("main --config=nothing.py", "nothing.py"),
         ("main --config=experiments/quickstart.py --config.stepz=3", "steps"),
         ("main --config=experiments/quickstart.py --config.steps=0", "at least 1"),
+        ("main --config=quickstart --config.optimizer.name=adm", "did you mean adam"),
+        ("main --config=quickstart --config.model.width=inf", "config.model.width is"),
+        ("main --config=quickstart --config.data.name=folders", "did you mean folder"),
+        (
+            "main --config=quickstart --config.learning_rate=1",
+            "optimizer.learning_rate",
+        ),
+        (
+            "main --config=quickstart --config.init_from=README.md",
+            "convert weights first",
+        ),
+        (
+            "predict --checkpoint=README.md --output=out README.md",
+            "convert weights first",
+        ),
+        ("convert export README.md out.pth", "convert weights first"),
         (
             "main --config=experiments/quickstart.py --mode=evaluate "
             "--checkpoint=/nowhere",

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from fcn_jax.layers.conv import convolution
+from fcn_jax.layers.cpu import convolution as cpu
 from fcn_jax.layers.pool import max_pool
 from fcn_jax.layers.rematerialize import by_stages, end_stage
 from fcn_jax.losses.cross_entropy import softmax_cross_entropy
 from fcn_jax.models.build import build_fcn
+from fcn_jax.models.shapes import parameter_shapes
 
 
 @pytest.fixture
@@ -141,3 +143,79 @@ def test_less_memory():
         compiled = jax.jit(jax.grad(function)).lower(kernels, image).compile()
         memory[name] = compiled.memory_analysis().temp_size_in_bytes
     assert memory["staged"] < 0.95 * memory["plain"], memory
+
+
+def _full_size(settings, size):
+    """Loss and gradients of a net of the published width in float32, both ways."""
+    model = build_fcn(outputs={"semantic": 3}, **settings)
+    rng = np.random.default_rng(3)
+    image = jnp.asarray(rng.normal(0, 50, (1, *size, 3)), jnp.float32)
+    labels = jnp.asarray(rng.integers(0, 3, (1, *size)), jnp.uint8)
+    keys = jax.random.split(jax.random.key(0), 1)
+    shapes = parameter_shapes(model, {"color": 3})
+
+    def scores(params, image):
+        given = {"params": params}, {"color": image}
+        maps = model.apply(*given, train=True, dropout_keys=keys)
+        return {name: found.values for name, found in maps.items()}
+
+    def gradient(forward):
+        def loss(params):
+            found = forward(params, image)["semantic"]
+            return softmax_cross_entropy(found, labels).total
+
+        return jax.value_and_grad(loss)
+
+    return shapes, gradient(scores), gradient(by_stages(scores))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"backbone": "vgg16", "score_at": "pool2", "padding": "same"},
+        {"backbone": "vgg16", "score_at": "pool3", "padding": "same"},
+    ],
+)
+def test_layers_wide_enough_for_winograds_form(settings, monkeypatch):
+    """Oracle: the gradients without it, in float32, of a net of full width."""
+    forms, choose = [], cpu._form
+    monkeypatch.setattr(cpu, "_form", lambda *g: forms.append(choose(*g)) or forms[-1])
+    shapes, plain, staged = _full_size(settings, (152, 144))
+    rng = np.random.default_rng(4)
+
+    def draw(shape):
+        fan_in = np.prod(shape.shape[:-1]) if len(shape.shape) > 1 else 9
+        return jnp.asarray(rng.normal(0, (2 / fan_in) ** 0.5, shape.shape), shape.dtype)
+
+    params = jax.tree.map(draw, shapes)
+    loss, expected = jax.jit(plain)(params)
+    own_loss, own = jax.jit(staged)(params)
+    assert "winograd" in forms
+    assert float(own_loss) == pytest.approx(float(loss), rel=1e-5)
+    for value, wanted in zip(
+        jax.tree.leaves(own), jax.tree.leaves(expected), strict=True
+    ):
+        scale = np.abs(wanted).max()
+        assert scale > 0
+        np.testing.assert_allclose(value, wanted, rtol=0, atol=1e-4 * scale)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"backbone": "vgg16"},
+        {"backbone": "vgg16", "stride": 8, "padding": "same", "upsampling": "learned"},
+        {"backbone": "alexnet", "stride": 16},
+        {"backbone": "googlenet", "stride": 8},
+    ],
+)
+def test_every_net_of_full_size_has_a_gradient(settings):
+    """Oracle: shapes and types of the parameters themselves; nothing is computed."""
+    shapes, _, staged = _full_size(settings, (375, 500))
+    loss, gradient = jax.eval_shape(staged, shapes)
+    assert loss.shape == ()
+    assert jax.tree.structure(gradient) == jax.tree.structure(shapes)
+    for found, wanted in zip(
+        jax.tree.leaves(gradient), jax.tree.leaves(shapes), strict=True
+    ):
+        assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)

@@ -72,6 +72,41 @@ def test_a_broken_plugin_is_one_line(tmp_path):
     assert "no checkpoint" in last
 
 
+PLUGINS = {
+    "its driver is too old": BROKEN,
+    "no library of the card": "raise ImportError('no library of the card')",
+    "cannot open shared object": (
+        "import ctypes\ndef initialize():\n    ctypes.CDLL('/nowhere/libcard.so')\n"
+    ),
+    "initialize": "",
+}
+COMPUTE = """
+from fcn_jax.runtime.devices import start_devices
+start_devices()
+import jax
+print(jax.default_backend(), int(jax.numpy.arange(7).sum()))
+"""
+
+
+@pytest.mark.parametrize("words", PLUGINS)
+def test_what_is_left_beside_a_broken_plugin_computes(words, tmp_path):
+    """Oracle: 0 + 1 + ... + 6 = 21, on the processor; one line for the plugin."""
+    plugin = tmp_path / "jax_plugins" / "broken"
+    plugin.mkdir(parents=True)
+    (plugin / "__init__.py").write_text(PLUGINS[words])
+    path = f"{ROOT}{os.pathsep}{tmp_path}"
+    result = subprocess.run(
+        [sys.executable, "-c", COMPUTE],
+        env={**os.environ, "PYTHONPATH": path, "JAX_PLATFORMS": ""},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert (result.returncode, result.stdout) == (0, "cpu 21\n"), result.stderr
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_what_jax_raises_becomes_one_kind(monkeypatch):
     """Oracle: errors of three kinds, one without a word, are RunError with a remedy."""
     import jax

@@ -6,7 +6,9 @@ that nothing ended.
 """
 
 import json
+import os
 import signal
+import sys
 import types
 from pathlib import Path
 
@@ -18,6 +20,7 @@ import pytest
 from fcn_jax.checkpoints import store as checkpoint
 from fcn_jax.data.examples import DataError
 from fcn_jax.data.labels import Classes
+from fcn_jax.data.sources import synthetic
 from fcn_jax.evaluation import evaluate
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.metrics.confusion import ConfusionMatrix
@@ -280,9 +283,16 @@ def test_a_full_disk_under_the_rows_loses_rows_only(run, whole):
 
 
 @pytest.mark.parametrize(
-    "error", [BrokenPipeError(32, "Broken pipe"), OSError(28, "Full")]
+    ("error", "reason"),
+    [
+        (BrokenPipeError(32, "Broken pipe"), "Broken pipe"),
+        (OSError(28, "Full"), "Full"),
+        (UnicodeEncodeError("latin-1", "\u732b", 0, 1, "no such letter"), "latin-1"),
+    ],
 )
-def test_scores_that_cannot_be_printed_are_no_failure(monkeypatch, error, caplog):
+def test_scores_that_cannot_be_printed_are_no_failure(
+    monkeypatch, error, reason, caplog
+):
     """Oracle: nothing is raised; the warning says why, and where the scores are."""
 
     def fail(*_):
@@ -294,8 +304,46 @@ def test_scores_that_cannot_be_printed_are_no_failure(monkeypatch, error, caplog
     log = types.SimpleNamespace(directory=Path("runs/x"))
     keeper = keeping.Keeper(run, None, log, {}, 0)
     keeper.show(evaluate.Evaluation({}, {}, []))
-    assert error.strerror in caplog.text
+    assert reason in caplog.text
     assert "they are in runs/x/scores.json" in caplog.text
+
+
+def _opened(stream, directory):
+    """A standard output that fails."""
+    if stream == "closed pipe":
+        reader, writer = os.pipe()
+        os.close(reader)
+        return os.fdopen(writer, "w")
+    if stream == "full disk":
+        return open("/dev/full", "w")
+    return open(directory / "out", "w", encoding=stream)
+
+
+@pytest.mark.parametrize("stream", ["closed pipe", "full disk", "latin-1"])
+def test_the_last_update_is_saved_whatever_becomes_of_the_table(
+    stream, run, whole, monkeypatch, caplog
+):
+    """Oracle: the parameters and scores of the whole run, and the names in scores.json."""
+    names = ("background", "square[/old]", "\u732b")
+    classes = Classes(names, synthetic.synthetic_classes(3).palette)
+    monkeypatch.setattr(synthetic, "synthetic_classes", lambda count: classes)
+    run.directory.mkdir()
+    with _opened(stream, run.directory) as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        run.start()
+        monkeypatch.undo()
+    assert "the scores could not be printed" in caplog.text
+    assert run.saved() == whole.saved()
+    ours, theirs = (checkpoint.load(r.directory, which="newest") for r in (run, whole))
+    assert ours.step == theirs.step == 12
+    for path, value in theirs.params.items():
+        np.testing.assert_array_equal(ours.params[path], value)
+    found, expected = (
+        json.loads((r.directory / "scores.json").read_text()) for r in (run, whole)
+    )
+    assert tuple(found["per_class_iu"]) == names
+    assert list(found["support"].values()) == list(expected["support"].values())
+    assert found["mean_iu"] == expected["mean_iu"]
 
 
 def test_names_of_classes_are_printed_as_they_are(capsys):

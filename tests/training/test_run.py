@@ -297,6 +297,18 @@ MISTAKES = {
         ["--config.optimizer.learning_rate=1e-10"],
         "checks.learning_rate",
     ),
+    "rate of a summed loss with Adam": (
+        ["--config.optimizer.name=adam", "--config.optimizer.learning_rate=1e-10"],
+        "raise it to about 1.0e-04",
+    ),
+    "a negative class weight": (
+        ["--config.loss.class_weights=(1.0,-1.0,1.0)"],
+        "config.loss.class_weights: the weight of class 1 is -1.0",
+    ),
+    "no class weight": (
+        ["--config.loss.class_weights=(0.0,0.0,0.0)"],
+        "all class weights are 0",
+    ),
     "indivisible batch": (["--config.devices=2", "--config.batch_size=3"], "multiple"),
     "too many devices": (["--config.devices=64"], "config.devices"),
     "unwritable work directory": (["--workdir=/proc/nothing"], "/proc/nothing"),
@@ -321,7 +333,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_gets_one_sentence_and_status_2(mistake, cache, tmp_path):
-    """Oracle: the sentence has the words; nothing else is on the error stream's end."""
+    """Oracle: the sentence has the words and ends the error stream; no run has begun."""
     arguments, words = MISTAKES[mistake]
     result = run_main(cache, TINY, f"--workdir={tmp_path / 'run'}", *arguments)
     assert result.returncode == 2, result.stderr
@@ -329,6 +341,19 @@ def test_a_mistake_gets_one_sentence_and_status_2(mistake, cache, tmp_path):
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("error: "), result.stderr
     assert words in last
+    run = tmp_path / "run"
+    assert not [*run.glob("checkpoints/*"), *run.glob("scores*"), *run.glob("pict*/*")]
+    assert not (run / "metrics.jsonl").exists() or not _rows(run, "train")
+
+
+def test_a_refused_rate_is_put_right_in_the_same_directory(cache, finished, tmp_path):
+    """Oracle: the first row of the run whose rate was right from the start."""
+    command = [TINY, f"--workdir={tmp_path}", "--config.steps=1"]
+    wrong = run_main(cache, *command, "--config.optimizer.learning_rate=1e-10")
+    assert wrong.returncode == 2
+    right = run_main(cache, *command)
+    assert right.returncode == 0, right.stderr
+    assert _losses(tmp_path) == _losses(finished)[:1]
 
 
 def test_a_checkpoint_of_other_classes_is_refused(cache, finished, tmp_path):

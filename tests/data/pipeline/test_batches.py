@@ -14,6 +14,7 @@ from fcn_jax.data.pipeline.batches import (
 )
 from fcn_jax.data.pipeline.buckets import choose_canvases
 from fcn_jax.data.pipeline.building import EvaluationBatch, TrainBatch
+from fcn_jax.data.pipeline.order import make_sampler
 from fcn_jax.data.pipeline.transforms import augment
 from fcn_jax.data.sources.synthetic import SyntheticSource, SyntheticSpec
 
@@ -32,17 +33,17 @@ AUGMENTATION = Augmentation(mirror=True, jitter=5, crop=(24, 24))
 READING = {"threads": 0, "prefetch": 0}
 
 
-def training(start=0, stop=4, source=TRAIN, **changes):
+def training(start=0, stop=4, source=TRAIN, order="shuffle", **changes):
     arguments = {
         "seed": 5,
         "batch_size": 4,
         "accumulation": 2,
-        "order": "shuffle",
         "canvases": (CANVAS,),
         "augmentation": AUGMENTATION,
         "fill": {"color": (9, 8, 7)},
     }
     arguments |= READING | changes
+    arguments["sampler"] = make_sampler(order, len(source), arguments["seed"])
     return list(train_batches(source, start=start, stop=stop, **arguments))
 
 
@@ -114,14 +115,14 @@ def test_training_batch_has_the_documented_shapes():
 
 
 def test_training_batch_holds_the_samples_of_its_positions():
-    """Oracle: the source's examples, by `draw_index`, put in place by hand."""
+    """Oracle: the source's examples, by the sampler, put in place by hand."""
     batches = training(augmentation=Augmentation(), stop=3)
     position = 0
     for batch in batches:
         for a in range(2):
             for b in range(4):
                 assert batch["index"][a, b] == position
-                index = draw_index(position, count=7, seed=5, order="shuffle")
+                index = make_sampler("shuffle", count=7, seed=5)(position)
                 example = TRAIN[index]
                 image, labels = example.inputs["color"], example.labels["semantic"]
                 height, width = labels.shape
@@ -308,7 +309,7 @@ def test_an_image_larger_than_the_canvas_is_named_before_the_first_step():
             stop=1,
             batch_size=1,
             accumulation=1,
-            order="shuffle",
+            sampler=make_sampler("shuffle", len(TRAIN), 0),
             canvases=((20, 40),),
             augmentation=Augmentation(),
             fill={},
@@ -362,7 +363,7 @@ def test_what_a_batch_waits_for_is_what_it_holds(order):
         seed=5,
         batch_size=4,
         accumulation=2,
-        order=order,
+        sampler=make_sampler(order, len(TRAIN), 5),
         canvases=(CANVAS,),
         augmentation=AUGMENTATION,
         fill={"color": (9, 8, 7)},
@@ -370,7 +371,7 @@ def test_what_a_batch_waits_for_is_what_it_holds(order):
         process_count=2,
     )
     held = [
-        TRAIN.name(draw_index(int(own), count=len(TRAIN), seed=5, order=order))
+        TRAIN.name(make_sampler(order, count=len(TRAIN), seed=5)(int(own)))
         for own in build(3)["index"].flat
     ]
     assert build.describe(3) == f"images {', '.join(held)}"

@@ -5,6 +5,8 @@ import random
 import numpy as np
 import pytest
 
+from fcn_jax.data.pipeline.order import make_sampler
+
 # First draws of the reference's training (voc_layers.py, nyud_layers.py and
 # siftflow_layers.py under Python 2, seed 1337), computed with Python 2.7's rule.
 REFERENCE = {
@@ -15,7 +17,7 @@ REFERENCE = {
 
 
 def indices(positions, **arguments):
-    return [draw_index(position, **arguments) for position in positions]
+    return [make_sampler(**arguments)(position) for position in positions]
 
 
 @pytest.mark.parametrize("count", REFERENCE)
@@ -60,4 +62,4 @@ def test_shuffle_differs_by_epoch_and_seed_and_repeats_itself():
 def test_unknown_order_is_refused():
     """Oracle: the two orders."""
     with pytest.raises(ValueError, match="'sorted'; allowed are shuffle, replacement"):
-        draw_index(0, count=5, seed=0, order="sorted")
+        make_sampler("sorted", count=5, seed=0)

@@ -17,6 +17,7 @@ from fcn_jax.runtime.stop import SIGNALS
 KILLED = """
 import sys
 from fcn_jax.data.pipeline.batches import Augmentation, train_batches
+from fcn_jax.data.pipeline.order import make_sampler
 from fcn_jax.data.sources.synthetic import SyntheticSource, SyntheticSpec
 
 if __name__ == "__main__":
@@ -24,7 +25,8 @@ if __name__ == "__main__":
                          max_size=(16, 16), seed=0)
     batches = train_batches(
         SyntheticSource(spec, "train"), seed=0, start=0, stop=10**6, batch_size=1,
-        accumulation=1, order="shuffle", canvases=((16, 16),), augmentation=Augmentation(),
+        accumulation=1, sampler=make_sampler("shuffle", 8, 0), canvases=((16, 16),),
+        augmentation=Augmentation(),
         fill={}, workers=2, threads=1, prefetch=1)
     next(batches)
     next(batches)

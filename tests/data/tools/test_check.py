@@ -2,6 +2,7 @@
 
 import os
 import re
+import struct
 import subprocess
 import sys
 
@@ -16,6 +17,7 @@ from fcn_jax.data.folder.source import open_folder
 from fcn_jax.data.tools import check
 from fcn_jax.data.tools.check import check_folder
 from tests.data.defects import DEFECTS, NOT_SEEN_BY_OPENING, make_folder
+from tests.data.image_bytes import encoded, exif, png, png_of, with_exif
 
 
 def data_program(*arguments, **environment):
@@ -301,3 +303,30 @@ def test_a_folder_within_the_folder_is_offered(tmp_path):
         (problem,) = [p for p in found if f"no directory {tmp_path / name}" in p]
         assert f"there is {root / name}: if it is meant, give the folder" in problem
     assert check_folder(root).problems == ()
+
+
+def test_pictures_too_large_or_with_odd_tags_are_their_own_lines(tmp_path):
+    """Oracle: which are bad, by hand; the pixels of the labels of the others."""
+    root = make_folder(tmp_path)
+    jpeg = encoded(np.zeros((8, 12, 3), np.uint8), "JPEG")
+    six = (0x112, 3, 1, struct.pack("<HH", 6, 0))
+    odd = with_exif(jpeg, exif(six, (0x11A, 2, 3, b"72\0\0")))
+    for stem in ("i0", "i2", "i4", "i6"):
+        (root / "images" / f"{stem}.png").unlink()
+    (root / "images" / "i0.jpg").write_bytes(odd)
+    (root / "images" / "i2.jpg").write_bytes(with_exif(jpeg, b"II*\0\xff\xff"))
+    big = png_of(np.zeros((6000, 8000), np.uint8), 0)
+    (root / "images" / "i4.png").write_bytes(big)
+    (root / "images" / "i6.png").write_bytes(png(2**31 - 1, 2**31 - 1, 8, 2, []))
+    (root / "labels" / "i8.png").write_bytes(big)
+    report = check_folder(root)
+    lines = {p.partition(":")[0].partition(" ")[0]: p for p in report.problems}
+    words = {
+        "images/i0.jpg": "asks for a rotation",
+        "images/i4.png": "MB in memory",
+        "images/i6.png": "",
+        "labels/i8.png": "",
+    }
+    assert lines.keys() == words.keys(), report.problems
+    assert all(word in lines[name] for name, word in words.items())
+    assert sum(report.sizes.values()) == 7
