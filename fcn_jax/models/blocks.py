@@ -15,6 +15,13 @@ import jax.numpy as jnp
 from jax import Array
 
 from fcn_jax.layers import lrn, pool
+from fcn_jax.layers.batch_norm import (
+    Statistics,
+    batch_normalization,
+    batch_statistics,
+    pixel_count,
+    running_statistics,
+)
 from fcn_jax.layers.dropout import dropout as drop
 from fcn_jax.layers.feature_map import FeatureMap, Features
 from fcn_jax.layers.geometry import Window
@@ -137,6 +144,52 @@ class Convolution(nn.Module):
             dilation=self.dilation,
             groups=self.groups,
             relu=self.relu,
+        )
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation, exact for padded batches (`layers.batch_norm`).
+
+    Its parameters are `scale` and `bias`. The running statistics, `mean` and `var`, are
+    float32 variables of the collection "batch_stats", which `apply` has to be told is
+    mutable in training.
+
+    Attributes:
+        momentum: weight of the old value in the running statistics (1 minus what torch
+            calls momentum).
+        epsilon: added to the variance.
+    """
+
+    momentum: float
+    epsilon: float
+
+    @nn.compact
+    def __call__(self, x: Features, *, train: bool) -> FeatureMap:
+        """Normalise `[N, H, W, C]`.
+
+        Args:
+            x: the features.
+            train: whether the statistics are those of the batch, towards which the
+                running ones then move, or the running ones.
+        """
+        x = x.to_feature_map()
+        shape = (x.channels,)
+        scale = self.param("scale", nn.initializers.ones, shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
+        var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
+        used = running = Statistics(mean.value, var.value)
+        if train:
+            used = batch_statistics(x.values, x.inside())
+            if not self.is_initializing():
+                count = pixel_count(x.values, x.inside())
+                mean.value, var.value = running_statistics(
+                    running, used, count, momentum=self.momentum
+                )
+        return x.map(
+            lambda values: batch_normalization(
+                values, used, scale=scale, bias=bias, epsilon=self.epsilon
+            )
         )
 
 
