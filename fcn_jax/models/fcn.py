@@ -85,13 +85,14 @@ class FCN(nn.Module):
                 )
             pixels = jnp.concatenate([inputs[name] for name in stream.inputs], axis=-1)
             backbone = stream.backbone(name=stream.name)
+            keys = _own_keys(dropout_keys, index)
             image = FeatureMap(pixels, sizes).masked()
             if stream.frame is not None:
                 image = framed(image, stream.frame)
             features = backbone(
                 image,
                 train=train,
-                dropout_keys=_own_keys(dropout_keys, index),
+                dropout_keys=keys,
             )
             show(self, "endpoints", f"{stream.name}_maps", features)
             endpoints[stream.name] = features
