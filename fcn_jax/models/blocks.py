@@ -1,4 +1,4 @@
-"""The few building blocks that all three backbones are written in.
+"""The few building blocks that backbones are written in.
 
 Each takes `Features` and returns some, so that geometry and the exactness of padded
 batches come with every layer. The computing dtype is the dtype of the input image;
@@ -68,7 +68,7 @@ def show(module: nn.Module, collection: str, name: str, value: Any) -> None:
 
 
 def scaled(channels: int, width: float) -> int:
-    """Channels of a layer of a narrower net: even (for two groups), at least 2."""
+    """Give the channels of a layer of a narrower net: even (two groups), at least 2."""
     return channels if width == 1 else max(2, 2 * round(channels * width / 2))
 
 
@@ -165,12 +165,15 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Features, *, train: bool) -> FeatureMap:
-        """Normalise `[N, H, W, C]`.
+        """Normalise every channel.
 
         Args:
-            x: the features.
+            x: `[N, H, W, C]`.
             train: whether the statistics are those of the batch, towards which the
                 running ones then move, or the running ones.
+
+        Returns:
+            `[N, H, W, C]`, zero outside each image.
         """
         x = x.to_feature_map()
         shape = (x.channels,)
@@ -194,12 +197,12 @@ class BatchNorm(nn.Module):
 
 
 def max_pool(x: Features, *, kernel: int, stride: int, pad: int = 0) -> Features:
-    """Caffe's max pooling, ceil mode."""
+    """Apply Caffe's max pooling, ceil mode: `[N, H, W, C]` to `[N, H', W', C]`."""
     return x.max_pooled(kernel=kernel, stride=stride, pad=pad)
 
 
 def average_pool(x: Features, *, kernel: int, stride: int, pad: int = 0) -> FeatureMap:
-    """Caffe's average pooling, ceil mode."""
+    """Apply Caffe's average pooling, ceil mode: `[N, H, W, C]` to `[N, H', W', C]`."""
     window = Window("pooling", kernel, stride, pad)
     x = x.to_feature_map()
     values = pool.average_pool(x.values, kernel=kernel, stride=stride, pad=pad)
@@ -207,22 +210,28 @@ def average_pool(x: Features, *, kernel: int, stride: int, pad: int = 0) -> Feat
 
 
 def normalize(x: Features) -> FeatureMap:
-    """Local response normalisation with the constants of AlexNet and GoogLeNet."""
+    """Normalise `[N, H, W, C]` across channels, as AlexNet and GoogLeNet do."""
     return x.to_feature_map().map(lrn.local_response_normalization, keeps_sign=True)
 
 
 def dropout(
     x: Features, *, rate: float, layer: int, train: bool, keys: Array | None
 ) -> Features:
-    """Dropout in training, nothing otherwise.
+    """Drop features in training, none otherwise.
 
     Args:
-        x: the features.
+        x: `[N, H, W, C]`.
         rate: probability of zero.
         layer: number that tells this dropout layer from others of the net.
         train: whether features are dropped at all.
         keys: `[N]` typed random keys, one an image; required to train with a rate
             above 0.
+
+    Returns:
+        `[N, H, W, C]`.
+
+    Raises:
+        ValueError: if features are to be dropped and there are no keys.
     """
     if not train or rate == 0:
         return x
@@ -244,7 +253,9 @@ def fully_connected(
     keys: Array | None,
     dilation: int = 1,
 ) -> Steps:
-    """fc6 and fc7 as convolutions, each followed by dropout (AlexNet and VGG16).
+    """Yield fc6 and fc7 as convolutions, each followed by dropout (AlexNet, VGG16).
+
+    They map `[N, H, W, C]` to `[N, H', W', 4096 width]`.
 
     Args:
         width: factor on their 4,096 channels.

@@ -54,7 +54,7 @@ class FCN(nn.Module):
         sizes: Array | None = None,
         dropout_keys: Array | None = None,
     ) -> dict[str, FeatureMap]:
-        """Scores of every pixel.
+        """Compute the scores of every pixel.
 
         Args:
             inputs: preprocessed images by input name, `[N, H, W, C]` floating point.

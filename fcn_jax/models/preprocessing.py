@@ -35,7 +35,14 @@ class Preprocessing:
     origin: str = ""
 
     def apply(self, pixels: Array, dtype: DTypeLike) -> Array:
-        """`[N, H, W, C]` stored pixels to floating-point network input.
+        """Turn stored pixels into the input of a network.
+
+        Args:
+            pixels: `[N, H, W, C]` of any dtype, as stored.
+            dtype: of the result.
+
+        Returns:
+            `[N, H, W, C]` floating point.
 
         Raises:
             ValueError: if the image has another number of channels.
@@ -61,12 +68,12 @@ class Preprocessing:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON stores it."""
+        """Give the record as JSON stores it."""
         return {**asdict(self), "mean": list(self.mean)}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Preprocessing":
-        """Inverse of `to_dict`."""
+        """Invert `to_dict`."""
         return cls(
             mean=tuple(record["mean"]),
             scale=record["scale"],
@@ -81,6 +88,14 @@ def preprocess(
     dtype: DTypeLike,
 ) -> dict[str, Array]:
     """Apply each input's record.
+
+    Args:
+        inputs: input name -> stored pixels `[N, H, W, C]`.
+        records: input name -> record.
+        dtype: of the results.
+
+    Returns:
+        Input name -> `[N, H, W, C]` floating point.
 
     Raises:
         ValueError: if an input has no record.
