@@ -85,8 +85,8 @@ class FCN(nn.Module):
                 )
             pixels = jnp.concatenate([inputs[name] for name in stream.inputs], axis=-1)
             backbone = stream.backbone(name=stream.name)
-            keys = _own_keys(dropout_keys, index)
             image = FeatureMap(pixels, sizes).masked()
+            keys = _own_keys(dropout_keys, index)
             if stream.frame is not None:
                 image = framed(image, stream.frame)
             features = backbone(
