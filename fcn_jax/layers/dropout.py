@@ -13,7 +13,7 @@ def dropout(x: Array, keys: Array, *, rate: float) -> Array:
     device keeps the mask that it has by itself.
 
     Args:
-        x: `[N, H, W, C]`.
+        x: `[N, H, W, C]` floating point.
         keys: `[N]` typed random keys, one an image.
         rate: probability of zero, in [0, 1).
 

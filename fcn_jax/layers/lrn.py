@@ -29,14 +29,14 @@ def local_response_normalization(
     beta: float = 0.75,
     k: float = 1.0,
 ) -> Array:
-    """Caffe's LRN layer, ACROSS_CHANNELS.
+    """Apply Caffe's LRN layer, ACROSS_CHANNELS.
 
     `y_c = x_c (k + alpha / size * sum_{|c' - c| <= size // 2} x_c'^2) ** -beta`,
     with zeros beyond the channel range. Caffe and torch divide alpha by the window
     size; TensorFlow does not (its alpha for these nets is 2e-5).
 
     Args:
-        x: `[N, H, W, C]`.
+        x: `[N, H, W, C]` floating point.
         size: channels in the window, odd.
         alpha: strength, before the division by `size`.
         beta: exponent.
@@ -44,6 +44,9 @@ def local_response_normalization(
 
     Returns:
         `[N, H, W, C]`.
+
+    Raises:
+        ValueError: if `size` is even.
     """
     if size % 2 == 0:
         raise ValueError(f"the LRN window is {size} channels; it must be odd")

@@ -17,7 +17,7 @@ SMALL_MAP = 2**17
 
 
 def max_pool(x: Array, *, kernel: int, stride: int, pad: int = 0) -> Array:
-    """Caffe's Pooling layer, MAX.
+    """Apply Caffe's Pooling layer, MAX.
 
     The gradient goes to the first maximum of each window in row-major order, as
     Caffe's does. That matters: after a ReLU, ties at zero are common.
@@ -42,7 +42,15 @@ def max_pool(x: Array, *, kernel: int, stride: int, pad: int = 0) -> Array:
 
 
 def reference_max_pool(x: Array, window: Window) -> Array:
-    """The definition of `max_pool`, in the library's operation."""
+    """Compute `max_pool` by its definition in `jax.lax`.
+
+    Args:
+        x: `[N, H, W, C]` floating point.
+        window: kernel, stride and padding.
+
+    Returns:
+        `[N, H', W', C]`.
+    """
     kernel, stride = window.kernel, window.stride
     padding = _padding(x.shape, kernel, stride, window.pad)
     # Windows that leave gaps may end before the image does: cut what none covers.
@@ -59,10 +67,18 @@ def reference_max_pool(x: Array, window: Window) -> Array:
 
 
 def average_pool(x: Array, *, kernel: int, stride: int, pad: int = 0) -> Array:
-    """Caffe's Pooling layer, AVE.
+    """Apply Caffe's Pooling layer, AVE.
 
-    Args and result as in `max_pool`, with zeros as padding. Each sum is divided by
-    the part of its window that lies inside the padded image.
+    Each sum is divided by the part of its window that lies inside the padded image.
+
+    Args:
+        x: `[N, H, W, C]` floating point.
+        kernel: window size in pixels.
+        stride: step of the window in pixels.
+        pad: zeros added on each side.
+
+    Returns:
+        `[N, H', W', C]` with H', W' as in `max_pool`.
     """
     rows, columns = _padding(x.shape, kernel, stride, pad)
     total = lax.reduce_window(

@@ -24,12 +24,12 @@ _END = "end of a stage"
 
 
 def end_stage(features: Any) -> Any:
-    """Marks features as the end of a stage; changes nothing by itself."""
+    """Mark features, arrays in any nest, as the end of a stage; change nothing else."""
     return jax.tree.map(lambda values: checkpoint_name(values, _END), features)
 
 
 def by_stages(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, of which only the ends of stages are kept for the gradient.
+    """Give the same function, which keeps only the ends of stages for the gradient.
 
     What follows the last mark is kept whole: its turn comes at once.
 
@@ -54,7 +54,7 @@ def by_stages(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _run(program: core.ClosedJaxpr, leaves: Sequence[Any]) -> list[Any]:
-    """Evaluates a program stage by stage."""
+    """Evaluate a program stage by stage."""
     jaxpr = program.jaxpr
     values = dict(zip(jaxpr.constvars, program.consts, strict=True))
     values |= zip(jaxpr.invars, leaves, strict=True)

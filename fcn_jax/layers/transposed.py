@@ -22,13 +22,13 @@ def transposed_convolution(
     start: int = 0,
     size: tuple[int, int] | None = None,
 ) -> Array:
-    """Caffe's Deconvolution layer (group 1, no bias), the dense form, and a crop.
+    """Apply Caffe's Deconvolution layer (group 1, no bias), dense, and a crop.
 
     Every input pixel adds its `[k, k]` kernel, times its value, to the output at
     `stride * position`: `y[s i + u, s j + v, d] += x[i, j, c] kernel[u, v, c, d]`.
 
     Args:
-        x: `[N, H, W, C]`.
+        x: `[N, H, W, C]` floating point.
         kernel: `[k, k, C, D]`, not flipped.
         stride: upsampling factor.
         start: first row and column to keep of the full result, whose size is
@@ -55,7 +55,10 @@ def transposed_convolution(
 def reference_transposed_convolution(
     x: Array, kernel: Array, *, stride: int, start: int, size: tuple[int, int]
 ) -> Array:
-    """The definition of `transposed_convolution`, in the library's operation."""
+    """Compute `transposed_convolution` by its definition in `jax.lax`.
+
+    Args and result as there: `[N, H, W, C]` to `[N, size[0], size[1], D]`.
+    """
     edge = kernel.shape[0] - 1
     y = lax.conv_general_dilated(
         x,

@@ -13,7 +13,7 @@ from jax import Array, lax
 
 
 def bilinear_taps(kernel: int) -> np.ndarray:
-    """One axis of the reference's bilinear kernel.
+    """Give one axis of the reference's bilinear kernel.
 
     Args:
         kernel: size k, even or odd; the upsampling factor is f = (k + 1) // 2.
@@ -28,7 +28,15 @@ def bilinear_taps(kernel: int) -> np.ndarray:
 
 
 def bilinear_kernel(kernel: int, channels: int) -> np.ndarray:
-    """The dense kernel `[k, k, channels, channels] float64`, diagonal in channels."""
+    """Give the dense kernel, diagonal in channels.
+
+    Args:
+        kernel: size k in pixels.
+        channels: C.
+
+    Returns:
+        `[k, k, C, C] float64`.
+    """
     taps = bilinear_taps(kernel)
     plane = np.outer(taps, taps)
     return plane[:, :, None, None] * np.eye(channels)
@@ -40,7 +48,7 @@ def bilinear_upsample(
     """Upsample by fixed bilinear weights and keep a window of the result.
 
     Args:
-        x: `[N, H, W, C]`.
+        x: `[N, H, W, C]` floating point.
         stride: upsampling factor.
         kernel: kernel size in pixels, `2 stride` or `2 stride - 1` for bilinear.
         start: first row and column to keep of the full result, whose size is

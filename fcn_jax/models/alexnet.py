@@ -48,7 +48,7 @@ class AlexNet(nn.Module):
     def __call__(
         self, x: Features, *, train: bool, dropout_keys: Array | None = None
     ) -> dict[str, FeatureMap]:
-        """Endpoints by name, from high to low resolution; see `VGG16`.
+        """Compute the endpoints by name, from high to low resolution; see `VGG16`.
 
         "pool1" and "pool2" name the maps after both pooling and normalisation: what
         the next layer, or a skip, reads.

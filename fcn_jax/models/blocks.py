@@ -1,4 +1,4 @@
-"""The few building blocks that all three backbones are written in.
+"""The few building blocks that backbones are written in.
 
 Each takes `Features` and returns some, so that geometry and the exactness of padded
 batches come with every layer. The computing dtype is the dtype of the input image;
@@ -15,6 +15,13 @@ import jax.numpy as jnp
 from jax import Array
 
 from fcn_jax.layers import lrn, pool
+from fcn_jax.layers.batch_norm import (
+    Statistics,
+    batch_normalization,
+    batch_statistics,
+    pixel_count,
+    running_statistics,
+)
 from fcn_jax.layers.dropout import dropout as drop
 from fcn_jax.layers.feature_map import FeatureMap, Features
 from fcn_jax.layers.geometry import Window
@@ -61,7 +68,7 @@ def show(module: nn.Module, collection: str, name: str, value: Any) -> None:
 
 
 def scaled(channels: int, width: float) -> int:
-    """Channels of a layer of a narrower net: even (for two groups), at least 2."""
+    """Give the channels of a layer of a narrower net: even (two groups), at least 2."""
     return channels if width == 1 else max(2, 2 * round(channels * width / 2))
 
 
@@ -140,13 +147,62 @@ class Convolution(nn.Module):
         )
 
 
+class BatchNorm(nn.Module):
+    """Batch normalisation, exact for padded batches (`layers.batch_norm`).
+
+    Its parameters are `scale` and `bias`. The running statistics, `mean` and `var`, are
+    float32 variables of the collection "batch_stats", which `apply` has to be told is
+    mutable in training.
+
+    Attributes:
+        momentum: weight of the old value in the running statistics (1 minus what torch
+            calls momentum).
+        epsilon: added to the variance.
+    """
+
+    momentum: float
+    epsilon: float
+
+    @nn.compact
+    def __call__(self, x: Features, *, train: bool) -> FeatureMap:
+        """Normalise every channel.
+
+        Args:
+            x: `[N, H, W, C]`.
+            train: whether the statistics are those of the batch, towards which the
+                running ones then move, or the running ones.
+
+        Returns:
+            `[N, H, W, C]`, zero outside each image.
+        """
+        x = x.to_feature_map()
+        shape = (x.channels,)
+        scale = self.param("scale", nn.initializers.ones, shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
+        var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
+        used = running = Statistics(mean.value, var.value)
+        if train:
+            used = batch_statistics(x.values, x.inside())
+            if not self.is_initializing():
+                count = pixel_count(x.values, x.inside())
+                mean.value, var.value = running_statistics(
+                    running, used, count, momentum=self.momentum
+                )
+        return x.map(
+            lambda values: batch_normalization(
+                values, used, scale=scale, bias=bias, epsilon=self.epsilon
+            )
+        )
+
+
 def max_pool(x: Features, *, kernel: int, stride: int, pad: int = 0) -> Features:
-    """Caffe's max pooling, ceil mode."""
+    """Apply Caffe's max pooling, ceil mode: `[N, H, W, C]` to `[N, H', W', C]`."""
     return x.max_pooled(kernel=kernel, stride=stride, pad=pad)
 
 
 def average_pool(x: Features, *, kernel: int, stride: int, pad: int = 0) -> FeatureMap:
-    """Caffe's average pooling, ceil mode."""
+    """Apply Caffe's average pooling, ceil mode: `[N, H, W, C]` to `[N, H', W', C]`."""
     window = Window("pooling", kernel, stride, pad)
     x = x.to_feature_map()
     values = pool.average_pool(x.values, kernel=kernel, stride=stride, pad=pad)
@@ -154,22 +210,28 @@ def average_pool(x: Features, *, kernel: int, stride: int, pad: int = 0) -> Feat
 
 
 def normalize(x: Features) -> FeatureMap:
-    """Local response normalisation with the constants of AlexNet and GoogLeNet."""
+    """Normalise `[N, H, W, C]` across channels, as AlexNet and GoogLeNet do."""
     return x.to_feature_map().map(lrn.local_response_normalization, keeps_sign=True)
 
 
 def dropout(
     x: Features, *, rate: float, layer: int, train: bool, keys: Array | None
 ) -> Features:
-    """Dropout in training, nothing otherwise.
+    """Drop features in training, none otherwise.
 
     Args:
-        x: the features.
+        x: `[N, H, W, C]`.
         rate: probability of zero.
         layer: number that tells this dropout layer from others of the net.
         train: whether features are dropped at all.
         keys: `[N]` typed random keys, one an image; required to train with a rate
             above 0.
+
+    Returns:
+        `[N, H, W, C]`.
+
+    Raises:
+        ValueError: if features are to be dropped and there are no keys.
     """
     if not train or rate == 0:
         return x
@@ -191,7 +253,9 @@ def fully_connected(
     keys: Array | None,
     dilation: int = 1,
 ) -> Steps:
-    """fc6 and fc7 as convolutions, each followed by dropout (AlexNet and VGG16).
+    """Yield fc6 and fc7 as convolutions, each followed by dropout (AlexNet, VGG16).
+
+    They map `[N, H, W, C]` to `[N, H', W', 4096 width]`.
 
     Args:
         width: factor on their 4,096 channels.

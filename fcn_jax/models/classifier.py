@@ -37,7 +37,7 @@ class ClassifierHead(nn.Module):
         *,
         canvas: tuple[int, int],
     ) -> dict[str, FeatureMap]:
-        """Scores `[N, h, w, K]` on the coarse grid; the canvas plays no part."""
+        """Compute scores `[N, h, w, K]` on the coarse grid; the canvas plays no part."""
         (features,) = endpoints.values()
         x: Features = features[self.endpoint]
         if self.pool:

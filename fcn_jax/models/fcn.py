@@ -54,11 +54,13 @@ class FCN(nn.Module):
         sizes: Array | None = None,
         dropout_keys: Array | None = None,
     ) -> dict[str, FeatureMap]:
-        """Scores of every pixel.
+        """Compute the scores of every pixel.
 
         Args:
             inputs: preprocessed images by input name, `[N, H, W, C]` floating point.
-            train: whether dropout is on.
+            train: whether dropout is on and batch normalisation uses the statistics
+                of the batch. A net that has some then moves the running ones: call
+                `apply` with `mutable=["batch_stats"]`.
             sizes: `[N, 2] int32`, true (height, width) of each image; what lies
                 outside is ignored and its scores are zero. None: no padding.
             dropout_keys: `[N]` typed random keys, one an image; needed to train.
@@ -67,7 +69,7 @@ class FCN(nn.Module):
             For each output a `FeatureMap` with values `[N, H, W, K]`, float32 or
             better. Endpoints and coarse scores are sown into the collections
             "endpoints" and "scores", for an `apply` in which those are mutable;
-            `init` returns parameters alone, of float32 and the same with and without
+            `init` returns parameters and, if there are any, "batch_stats", of float32 and the same with and without
             jax_enable_x64.
 
         Raises:
@@ -84,12 +86,13 @@ class FCN(nn.Module):
             pixels = jnp.concatenate([inputs[name] for name in stream.inputs], axis=-1)
             backbone = stream.backbone(name=stream.name)
             image = FeatureMap(pixels, sizes).masked()
+            keys = _own_keys(dropout_keys, index)
             if stream.frame is not None:
                 image = framed(image, stream.frame)
             features = backbone(
                 image,
                 train=train,
-                dropout_keys=_own_keys(dropout_keys, index),
+                dropout_keys=keys,
             )
             show(self, "endpoints", f"{stream.name}_maps", features)
             endpoints[stream.name] = features

@@ -55,7 +55,7 @@ class Inception(nn.Module):
 
     @nn.compact
     def __call__(self, x: Features) -> FeatureMap:
-        """`[N, H, W, C]` to `[N, H, W, sum of the branches]`."""
+        """Map `[N, H, W, C]` to `[N, H, W, sum of the branches]`."""
         one, reduce3, three, reduce5, five, project = (
             scaled(channels, self.width) for channels in self.channels
         )
@@ -92,7 +92,7 @@ class GoogLeNet(nn.Module):
     def __call__(
         self, x: Features, *, train: bool, dropout_keys: Array | None = None
     ) -> dict[str, FeatureMap]:
-        """Endpoints by name, from high to low resolution; see `VGG16`.
+        """Compute the endpoints by name, from high to low resolution; see `VGG16`.
 
         "pool1" is the map after pool1 and its normalisation, "pool2" the map after
         conv2's normalisation and pool2.

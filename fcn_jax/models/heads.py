@@ -54,7 +54,7 @@ class SkipHead(nn.Module):
     def __call__(
         self, endpoints: Endpoints, *, canvas: tuple[int, int]
     ) -> dict[str, FeatureMap]:
-        """Scores `[N, H, W, K]` of each output on the canvas of (H, W) pixels."""
+        """Compute scores `[N, H, W, K]` of each output on the canvas of (H, W) pixels."""
         single = len(self.outputs) == 1
         return {
             name: self._pixel_scores(

@@ -37,12 +37,12 @@ class Preprocessing:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON stores it."""
+        """Give the record as JSON stores it."""
         return {**asdict(self), "mean": list(self.mean)}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Preprocessing":
-        """Inverse of `to_dict`."""
+        """Invert `to_dict`."""
         return cls(
             mean=tuple(record["mean"]),
             scale=record["scale"],

@@ -46,12 +46,15 @@ class VGG16(nn.Module):
     def __call__(
         self, x: Features, *, train: bool, dropout_keys: Array | None = None
     ) -> dict[str, FeatureMap]:
-        """Endpoints by name, from high to low resolution.
+        """Compute the endpoints by name, from high to low resolution.
 
         Args:
             x: mean-subtracted image `[N, H, W, C]`.
             train: whether dropout is on.
             dropout_keys: `[N]` random keys, one an image.
+
+        Returns:
+            Name -> map `[N, h, w, c]`.
         """
         return run_until(self._layers(train, dropout_keys), x, self.until)
 

@@ -29,11 +29,11 @@ def _parameters(rng: np.random.Generator, count: int) -> list:
     ]
 
 
-def _chain(x, parameters, pad):
+def _chain(x, parameters, pad, relu):
     """Two 3 x 3 layers and a pooling, as often as there are layers for it."""
     maps = []
     for index, (kernel, bias) in enumerate(parameters):
-        x = x.convolved(kernel, bias, pad=pad if index == 0 else 1)
+        x = x.convolved(kernel, bias, pad=pad if index == 0 else 1, relu=relu)
         maps.append(x)
         if index % 2:
             x = x.max_pooled(kernel=2, stride=2)
@@ -41,7 +41,7 @@ def _chain(x, parameters, pad):
     return maps
 
 
-def _compare(images, sizes, pad, scale, layers=6):
+def _compare(images, sizes, pad, scale, layers=6, relu=True):
     """Values and gradients of every map, with the frame and with plain padding."""
     rng = np.random.default_rng(0)
     parameters = _parameters(rng, layers)
@@ -53,7 +53,7 @@ def _compare(images, sizes, pad, scale, layers=6):
     def run(frame, x, parameters):
         image = FeatureMap(x, sizes).masked()
         start = framed(image, Frame(pad - 1, scale)) if frame else image
-        maps = [m.to_feature_map() for m in _chain(start, parameters, pad)]
+        maps = [m.to_feature_map() for m in _chain(start, parameters, pad, relu)]
         places[frame] = [m.geometry for m in maps]
         values = [m.values for m in maps]
         return sum(jnp.sum(jnp.sin(v)) for v in values), values
@@ -85,6 +85,13 @@ def test_images_of_other_sizes_in_one_batch():
     sizes = [(12, 9), (1, 20), (20, 20), (17, 3)]
     with jax.enable_x64(True):
         _compare((4, 20, 20, 3), sizes, pad=40, scale=8)
+
+
+def test_values_of_any_sign_in_a_frame():
+    """Oracle: as above; without a ReLU a zero from outside an image would be seen."""
+    sizes = [(12, 9), (1, 20), (17, 3)]
+    with jax.enable_x64(True):
+        _compare((3, 20, 20, 3), sizes, pad=40, scale=8, layers=4, relu=False)
 
 
 def test_layers_beyond_the_scale_are_computed_whole():

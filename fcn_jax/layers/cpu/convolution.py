@@ -1,8 +1,8 @@
 """Which form of a convolution is fastest on a CPU, by its shape.
 
 XLA's own convolution is good at what it computes forwards, but spares no multiplication;
-it is poor at the kernel's gradient (a convolution whose window is as large as the map) and at
-groups. So: `winograd` for large 3 x 3 layers, `im2col` for windows with very many
+it is poor at the kernel's gradient (a convolution whose window is as large as the map)
+and at groups. So: `winograd` for large 3 x 3 layers, `im2col` for windows with very many
 values (fc6; by taps where it is padded), matrix products for 1 x 1 layers and for the
 kernel's gradient everywhere, and groups one by one. The limits are rounded from timings
 on two cores of one machine.
@@ -40,7 +40,13 @@ Form = Literal["pixels", "winograd", "im2col", "taps", "reference"]
 
 
 def pays(x: Array, kernel: Array, spec: ConvSpec) -> bool:
-    """Whether another form than the reference may be worth its compilation."""
+    """Tell whether another form than the reference may be worth its compilation.
+
+    Args:
+        x: `[N, H, W, C]`.
+        kernel: `[k, k, C / groups, D]`.
+        spec: stride, padding, dilation and groups.
+    """
     precise = x.dtype == kernel.dtype and x.dtype in (np.float32, np.float64)
     pixels = math.prod(x.shape[:3]) / spec.stride**2
     large = pixels * math.prod(kernel.shape) > SMALL_WORK
@@ -48,7 +54,16 @@ def pays(x: Array, kernel: Array, spec: ConvSpec) -> bool:
 
 
 def convolve(x: Array, kernel: Array, spec: ConvSpec) -> Array:
-    """`reference.convolve` in the form that suits the shapes."""
+    """Compute `reference.convolve` in the form that suits the shapes.
+
+    Args:
+        x: `[N, H, W, C]` float32 or float64.
+        kernel: `[k, k, C / groups, D]`.
+        spec: stride, padding and groups; no dilation.
+
+    Returns:
+        `[N, H', W', D]`.
+    """
     if spec.groups > 1:
         parts = zip(*_groups(spec, x, kernel), strict=True)
         alone = spec._replace(groups=1)
@@ -69,7 +84,17 @@ def convolve(x: Array, kernel: Array, spec: ConvSpec) -> Array:
 def gradients(
     x: Array, kernel: Array, grad: Array, spec: ConvSpec
 ) -> tuple[Array, Array]:
-    """`reference.gradients` in the form that suits the shapes."""
+    """Compute `reference.gradients` in the form that suits the shapes.
+
+    Args:
+        x: `[N, H, W, C]` float32 or float64, the input.
+        kernel: `[k, k, C / groups, D]`.
+        grad: `[N, H', W', D]`, the gradient of the output.
+        spec: stride, padding and groups; no dilation.
+
+    Returns:
+        The gradients, of the shapes of `x` and `kernel`.
+    """
     if spec.groups > 1:
         return _gradients_by_group(x, kernel, grad, spec)
     size = kernel.shape[0]

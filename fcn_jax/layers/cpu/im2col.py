@@ -45,7 +45,7 @@ class Tap(NamedTuple):
 
 
 def convolve(x: Array, kernel: Array, pad: int) -> Array:
-    """Convolution of stride 1 as one matrix product.
+    """Convolve with stride 1 as one matrix product.
 
     Args:
         x: `[N, H, W, C]`.
@@ -62,7 +62,10 @@ def convolve(x: Array, kernel: Array, pad: int) -> Array:
 
 
 def convolve_by_taps(x: Array, kernel: Array, pad: int) -> Array:
-    """The same as a matrix product for each tap, without those with the padding."""
+    """Compute `convolve` as a product for each tap, without those with the padding.
+
+    Args and result as there: `[N, H, W, C]` and `[k, k, C, D]` to `[N, H', W', D]`.
+    """
     size, features = kernel.shape[0], kernel.shape[-1]
     batch, *extents, _ = x.shape
     rows, columns = (length + 2 * pad - size + 1 for length in extents)
@@ -80,7 +83,16 @@ def _add_taps(taps: list[Tap], y: Array, x: Array, kernel: Array) -> Array:
 
 
 def input_gradient_by_taps(grad: Array, kernel: Array, pad: int) -> Array:
-    """Gradient of `convolve_by_taps` for the input."""
+    """Compute the gradient of `convolve_by_taps` for the input.
+
+    Args:
+        grad: `[N, H', W', D]`, of the output.
+        kernel: `[k, k, C, D]`.
+        pad: zeros on each of the four sides.
+
+    Returns:
+        `[N, H, W, C]`.
+    """
     size, _, channels, _ = kernel.shape
     batch, *extents, _ = grad.shape
     height, width = (length + size - 1 - 2 * pad for length in extents)
@@ -92,21 +104,38 @@ def input_gradient_by_taps(grad: Array, kernel: Array, pad: int) -> Array:
 
 
 def kernel_gradient(x: Array, grad: Array, size: int, pad: int) -> Array:
-    """Gradient for a kernel `[size, size, C, D]` as one matrix product."""
+    """Compute the gradient for the kernel as one matrix product.
+
+    Args:
+        x: `[N, H, W, C]`, the input.
+        grad: `[N, H', W', D]`, of the output.
+        size: k, of the kernel.
+        pad: zeros on each of the four sides.
+
+    Returns:
+        `[k, k, C, D]`.
+    """
     columns = _columns(x, size, pad)
     flat = columns.reshape(-1, columns.shape[-1]).T @ grad.reshape(-1, grad.shape[-1])
     return flat.reshape(size, size, x.shape[-1], grad.shape[-1])
 
 
 def kernel_gradient_by_taps(x: Array, grad: Array, size: int, pad: int) -> Array:
-    """The same as a matrix product for each tap, without the columns' memory."""
+    """Compute `kernel_gradient` as a product for each tap, without columns in memory.
+
+    Args and result as there: `[N, H, W, C]` and `[N, H', W', D]` to `[k, k, C, D]`.
+    """
     flat = grad.reshape(-1, grad.shape[-1])
     taps = [view.reshape(-1, view.shape[-1]).T @ flat for view in _views(x, size, pad)]
     return jnp.stack(taps).reshape(size, size, x.shape[-1], grad.shape[-1])
 
 
 def input_gradient(grad: Array, kernel: Array, pad: int) -> Array:
-    """Gradient for the input, whose size follows from the output's."""
+    """Compute the gradient of `convolve` for the input.
+
+    Args and result as in `input_gradient_by_taps`: `[N, H', W', D]` and
+    `[k, k, C, D]` to `[N, H, W, C]`.
+    """
     size, _, channels, features = kernel.shape
     batch, rows, columns = grad.shape[:3]
     matrix = kernel.reshape(-1, features).T
@@ -176,9 +205,16 @@ def _around(tap: int, size: int) -> tuple[int, int]:
 
 
 def blocks(x: Array, stride: int, pad: int, kernel: int) -> Array:
-    """Padded pixels in blocks: `[N, H', W', stride^2 C]`.
+    """Cut padded pixels into blocks, as many as a strided convolution sees.
 
-    As many blocks as the windows of a strided convolution see.
+    Args:
+        x: `[N, H, W, C]`.
+        stride: rows and columns of a block.
+        pad: zeros on each of the four sides.
+        kernel: size of the convolution's window.
+
+    Returns:
+        `[N, H', W', stride^2 C]`.
     """
     rows, columns = (
         (length + 2 * pad - kernel) // stride + -(-kernel // stride)
@@ -196,7 +232,15 @@ def blocks(x: Array, stride: int, pad: int, kernel: int) -> Array:
 
 
 def block_kernel(kernel: Array, stride: int) -> Array:
-    """The kernel over blocks, `[b, b, stride^2 C, D]` with b = ceil(k / stride)."""
+    """Give the kernel over blocks.
+
+    Args:
+        kernel: `[k, k, C, D]`.
+        stride: rows and columns of a block.
+
+    Returns:
+        `[b, b, stride^2 C, D]` with b = ceil(k / stride).
+    """
     size, _, channels, features = kernel.shape
     count = -(-size // stride)
     beyond = (0, stride * count - size)

@@ -11,11 +11,11 @@ product of its m * m input pixels
 
     [N P Q, m m C] x [m m C, s s D],
 
-a fraction 1 / (s s) of the multiplications that the library does on an input widened
+a fraction 1 / (s s) of the multiplications that XLA does on an input widened
 by zeros. Only the cells that the kept window touches are computed. Gradients follow by
 transposing each step, which are products and rearrangements of the same size.
 
-Error: that of one sum of m m C products, in another order than the library's.
+Error: that of one sum of m m C products, in another order than XLA's.
 """
 
 import jax.numpy as jnp

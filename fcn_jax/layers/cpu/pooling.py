@@ -7,7 +7,7 @@ tap is the first maximum in row-major order:
     index[p] = min {t : x[stride p + t - pad] = y[p]}.
 
 The gradient of input pixel q is then a sum over the windows that see it, at most
-ceil(k / stride) ** 2 of them, in row-major order as the library adds them:
+ceil(k / stride) ** 2 of them, in row-major order as XLA adds them:
 
     dx[q] = sum_p [index[p] = q + pad - stride p] dy[p].
 
@@ -15,8 +15,8 @@ The pixels of a cell of stride x stride see, by their place in the cell, one tap
 of the cell's own window and of those before it: a comparison and a choice for each of
 these windows, in one pass over dx. Neither x nor y is kept for the gradient.
 
-Error: none; values and gradients of finite maps equal the library's bit by bit. A
-window that holds a NaN has NaN as maximum, as in the library, and gives its gradient
+Error: none; values and gradients of finite maps equal XLA's bit by bit. A
+window that holds a NaN has NaN as maximum, as in XLA, and gives its gradient
 to its last tap.
 """
 
@@ -36,7 +36,7 @@ LARGEST_KERNEL = 5
 
 
 def applies(x: Array, window: Window) -> bool:
-    """Whether this form is meant for such a map and window."""
+    """Tell whether this form is meant for a map `[N, H, W, C]` and a window."""
     if x.dtype not in (np.float32, np.float64) or window.kernel > LARGEST_KERNEL:
         return False
     return all(window.size(size) > 0 for size in x.shape[1:3])

@@ -45,7 +45,7 @@ MOST_BANDS = 16
 
 
 def cook_toom() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The matrices A^T `[4, 6]`, G `[6, 3]` and B^T `[6, 6]` of the points."""
+    """Compute the matrices A^T `[4, 6]`, G `[6, 3]` and B^T `[6, 6]` of the points."""
     powers = np.vander(POINTS, TILE, increasing=True)
     at, g, bt = [*powers], [], []
     for index, point in enumerate(POINTS):
@@ -64,7 +64,7 @@ AT, G, BT = cook_toom()
 
 
 def convolve(x: Array, kernel: Array, pad: int) -> Array:
-    """Convolution of stride 1.
+    """Convolve with stride 1.
 
     Args:
         x: `[N, H, W, C]`.
@@ -91,7 +91,17 @@ def convolve(x: Array, kernel: Array, pad: int) -> Array:
 
 
 def gradients(x: Array, kernel: Array, grad: Array, pad: int) -> tuple[Array, Array]:
-    """Gradients of `convolve` for its input and its kernel, given the output's."""
+    """Compute the gradients of `convolve` for its input and its kernel.
+
+    Args:
+        x: `[N, H, W, C]`, the input.
+        kernel: `[3, 3, C, D]`.
+        grad: `[N, H', W', D]`, the gradient of the output.
+        pad: zeros on each of the four sides.
+
+    Returns:
+        The gradients, of the shapes of `x` and `kernel`.
+    """
     padded = _padded(x, pad, *grad.shape[1:3])
     grad = _whole_tiles(lax.optimization_barrier(grad))
     # Minus G twice: the compiler would keep the transformed kernels of all layers,
