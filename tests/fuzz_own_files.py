@@ -10,7 +10,6 @@ printable line. A finding is printed with its bytes and ends the run with status
 import argparse
 import contextlib
 import copy
-import dataclasses
 import hashlib
 import json
 import random
@@ -26,15 +25,15 @@ from unittest import mock
 import rich.console
 
 from fcn_jax import config as configuration
-from fcn_jax import experiment
-from fcn_jax.checkpoints import restored
-from fcn_jax.checkpoints import store as checkpoint
+from fcn_jax.checkpoints import load_model
+from fcn_jax.checkpoints.record import Record
 from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.data.labels import VOC
 from fcn_jax.models.preprocessing import Preprocessing
-from fcn_jax.models.published import NETS
+from fcn_jax.models.shapes import smallest_image
+from fcn_jax.runs import workdir
 from fcn_jax.runs.runlog import RunLog
-from fcn_jax.runs.workdir import check_resume, run_configuration, store_config
+from fcn_jax.runs.workdir import check_resume, store_config
 from fcn_jax.runtime.cli import RunError, error_sentence
 
 LONGEST_SENTENCE = 1500
@@ -138,7 +137,7 @@ def signed(tree: dict[str, Any]) -> dict[str, Any]:
 def read_config(directory: Path, content: bytes) -> None:
     """As a run that is continued."""
     (directory / "config.json").write_bytes(content)
-    stored = run_configuration(directory)
+    stored = configuration.from_dict(workdir.read_config(directory), "config.json")
     plain = configuration.to_dict(stored)
     with contextlib.suppress(ValueError):
         check_resume(plain, BASE, configuration.changeable_keys(stored))
@@ -160,21 +159,22 @@ def read_metrics(directory: Path, content: bytes) -> None:
 def read_record(directory: Path, content: bytes) -> None:
     """As evaluation and prediction do."""
     (directory / "3" / "record" / "metadata").write_bytes(content)
-    record = checkpoint.load(directory).record
-    read = restored.classifier if "categories" in record else restored.fcn
-    read(record, "runs/x")
+    found = load_model.load_model(directory)
+    assert smallest_image(found.maps) > 0
+    again = json.loads(json.dumps(found.record.to_dict(), allow_nan=False))
+    assert Record.from_dict(again, "x") == found.record
 
 
 def remembering(abstract: Callable[..., Any]) -> Callable[..., Any]:
-    """`assembly.abstract`, which takes most of the time, once for each network."""
+    """`shapes.abstract`, which takes most of the time, once for each network."""
     known: dict[str, Any] = {}
 
-    def remembered(model: Any, records: Any, *size: int) -> Any:
-        channels = {name: len(own.mean) for name, own in records.items()}
+    def remembered(model: Any, channels: Any, *size: int) -> Any:
         key = f"{model!r} {channels} {size}"
         if key not in known:
-            known[key] = abstract(model, records, *size)
-        return known[key]
+            known[key] = abstract(model, channels, *size)
+        maps, shapes = known[key]
+        return maps, dict(shapes)
 
     return remembered
 
@@ -184,7 +184,7 @@ def config_seeds(directory: Path) -> list[Any]:
     config = configuration.base()
     store_config(directory, configuration.to_dict(config))
     plain = json.loads((directory / "config.json").read_bytes())
-    other = NETS["nyud-fcn32s-color-hha"].configuration(upsampling="fixed")
+    other = configuration.of_net("nyud-fcn32s-color-hha")
     return [plain, json.loads(json.dumps(configuration.to_dict(other)))]
 
 
@@ -197,28 +197,29 @@ def metrics_seeds(directory: Path) -> list[Any]:
 
 
 def record_seeds(directory: Path) -> list[Any]:
-    """Manifests of checkpoints of an FCN and of a classifier."""
-    fcn, classifier = NETS["voc-fcn32s"], NETS["caffenet"]
+    """Manifests of checkpoints of an FCN and of a classifier, of both versions."""
+    fcn = configuration.of_net("voc-fcn32s")
+    classifier = configuration.base()
+    classifier.model.update(backbone="alexnet")
     color = Preprocessing((1.0, 2.0, 3.0)).to_dict()
     records = [
         {
             "network": name,
-            "config": configuration.to_dict(
-                dataclasses.replace(net, settings={"width": 1 / 16}).configuration(
-                    upsampling="fixed"
-                )
-            ),
+            "config": configuration.to_dict(config),
             "outputs": {"semantic": VOC.to_dict()},
             "preprocessing": {"color": color},
             "origins": {"trunk.conv1_1.kernel": "initialised"},
             "data": {"images": 3, "train": "0", "length": 9},
             **more,
         }
-        for name, net, more in (
+        for name, config, more in (
             ("fcn", fcn, {}),
             ("classifier", classifier, {"categories": ["cat", "dog"]}),
         )
     ]
+    for record in records:
+        record["config"]["model"]["width"] = 1 / 16
+    records += [Record.from_dict(record, "x").to_dict() for record in records]
     store = CheckpointStore(directory)
     store.save(3, params={}, optimizer={}, record=records[0], mean_iu=0.5)
     file = directory / "3" / "record" / "metadata"
@@ -256,7 +257,8 @@ def fuzz(reader: str, executions: int, seed: int = 0) -> dict[str, int]:
     counts = {"read": 0, "refused": 0}
     with (
         tempfile.TemporaryDirectory() as folder,
-        mock.patch.object(experiment, "abstract", remembering(experiment.abstract)),
+        mock.patch.object(load_model, "abstract", remembering(load_model.abstract)),
+        mock.patch.object(load_model, "restore_tree", lambda tree, *_: tree),
     ):
         seeds = make_seeds(Path(folder))
         for index in range(executions):
