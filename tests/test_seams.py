@@ -119,6 +119,7 @@ def test_parts_of_all_kinds_in_one_run(tmp_path):
 
     def make():
         config = _config(backbone="resnet", padding="reference", width=2.0)
+        config.model.dropout_rate = -1.0
         return Experiment.from_config(
             config,
             train_source=_arrays("train", 10, 0),

@@ -38,6 +38,7 @@ class Backbone:
         options: allowed values of the module's other arguments; the first is the
             default.
         frame: of the "reference" padding, what need not be computed (`layers.frame`).
+        dropout: whether the module takes a dropout_rate.
         first_layer: the module that reads the image.
         caffe_names: Caffe's name of a module, where it has another.
     """
@@ -48,6 +49,7 @@ class Backbone:
     native_size: int
     classifier: ClassifierLayer | None
     first_layer: str
+    dropout: bool = True
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     frame: Frame | None = None
     caffe_names: Mapping[str, str] = field(default_factory=dict)

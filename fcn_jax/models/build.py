@@ -1,7 +1,6 @@
 """The one visible place where names become modules."""
 
 import difflib
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypedDict, Unpack
@@ -12,6 +11,7 @@ from fcn_jax.models.classifier import OUTPUT, ClassifierHead
 from fcn_jax.models.fcn import FCN, Stream
 from fcn_jax.models.heads import SkipHead
 from fcn_jax.models.spec import ModelSpec, ScoreLayer, StreamSpec
+from fcn_jax.runtime.plain_values import WIDEST
 from fcn_jax.runtime.shown import shown
 
 BACKBONES: Mapping[str, Backbone] = {
@@ -248,10 +248,10 @@ def check_spec(spec: ModelSpec, backbones: Mapping[str, Backbone] = BACKBONES) -
         ("score_init", spec.score_init, ("zero", "gaussian")),
     ):
         _check(name, value, allowed)
-    if not 0 < spec.width < math.inf:
+    if not 0 < spec.width <= WIDEST:
         raise ValueError(
             f"width is {spec.width!r}; it must be a finite factor on the channels, "
-            "above 0"
+            f"above 0, at most {WIDEST}"
         )
     rate = spec.dropout_rate
     if rate is not None and not 0 <= rate < 1:
@@ -265,6 +265,11 @@ def check_spec(spec: ModelSpec, backbones: Mapping[str, Backbone] = BACKBONES) -
     for stream in spec.streams:
         own = _backbone(stream.backbone, backbones)
         _check_padding(stream.backbone, own, spec.padding)
+        if rate and not own.dropout:
+            raise ValueError(
+                f"dropout_rate is {rate!r}, and {stream.backbone} has no dropout; "
+                "leave it out"
+            )
         for name, value in spec.options:
             _check(name, value, own.options.get(name, ()))
 
@@ -293,7 +298,7 @@ def _stream(
     arguments: dict[str, Any] = {"width": spec.width, **own.pads[spec.padding]}
     if not spec.is_classifier:
         arguments["until"] = spec.scores[0].endpoint
-    if spec.dropout_rate is not None:
+    if spec.dropout_rate is not None and own.dropout:
         arguments["dropout_rate"] = spec.dropout_rate
     module = partial(own.module, **arguments, **dict(spec.options))
     frame = own.frame if spec.padding == "reference" else None

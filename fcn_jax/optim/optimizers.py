@@ -161,12 +161,10 @@ def make_optimizer(
         raise ValueError(
             f"optimizer is {name!r}; it must be one of {['caffe_sgd', *direction]}"
         )
-    return _promoting(
-        optax.chain(*direction[name], _scale_by_schedule(schedule, rates))
-    )
+    return promoting(optax.chain(*direction[name], _scale_by_schedule(schedule, rates)))
 
 
-def _promoting(chain: optax.GradientTransformation) -> optax.GradientTransformation:
+def promoting(chain: optax.GradientTransformation) -> optax.GradientTransformation:
     """Let optax mix integer step counts with floats, also where jax is strict."""
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:

@@ -87,4 +87,5 @@ RESNET = Backbone(
     native_size=224,
     classifier=None,
     first_layer="conv1",
+    dropout=False,
 )
