@@ -243,6 +243,10 @@ ALTERED = {
             lambda r: r["config"]["model"].update(stride="x"),
             "stride is 'x'",
         ),
+        "inputs of another type": (
+            lambda r: r["config"]["model"]["streams"].update(trunk=[[0]]),
+            "streams of the network",
+        ),
         "new key": (
             lambda r: r["config"]["model"].update(newer=1),
             "no network can be built",
@@ -332,6 +336,24 @@ def test_a_record_of_no_network_is_one_sentence(version, name, params, tmp_path)
     assert str(tmp_path / "0") in str(caught.value)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", ["vgg61", "x" * 10**5])
+def test_a_classifier_of_no_backbone_is_one_sentence(version, name, tmp_path):
+    """Oracle: the sentence names the checkpoint, the backbone, and those there are."""
+    record = _classifier(version)
+    if version == 1:
+        record["config"]["model"]["backbone"] = name
+    else:
+        _first(record)["backbone"] = name
+    _save(tmp_path, record, {"a": np.zeros(1)})
+    with pytest.raises(
+        ValueError, match=f"backbone is '{name[:9]}.* one of vgg16"
+    ) as e:
+        load_model(tmp_path)
+    assert str(tmp_path / "0") in str(e.value)
+    assert len(str(e.value)) < 1000
 
 
 PARTS = {

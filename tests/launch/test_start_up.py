@@ -108,11 +108,11 @@ def test_mistakes_import_nothing_heavy(command, words):
 
 def test_the_python_interface_of_prediction():
     """Oracle: the classes where they are defined; other names are an error."""
-    from fcn_jax import predict
+    import fcn_jax
     from fcn_jax.inference.classifier import Classifier
     from fcn_jax.inference.segmenter import Segmenter
 
-    assert predict.Segmenter is Segmenter
-    assert predict.Classifier is Classifier
+    assert fcn_jax.Segmenter is Segmenter
+    assert fcn_jax.Classifier is Classifier
     with pytest.raises(AttributeError, match="no attribute 'Segmentor'"):
-        predict.Segmentor  # noqa: B018
+        fcn_jax.Segmentor  # noqa: B018
