@@ -1,11 +1,16 @@
 """What the README and the pages of docs/ say of files, names, commands and links exists."""
 
 import argparse
+import ast
 import doctest
 import importlib
 import importlib.util
+import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 import unicodedata
 from collections.abc import Iterator
@@ -31,11 +36,6 @@ COLUMNS = ["where", "what", "code", "experiment or keys", "state"]
 STATES = ("equal", "implemented", "by override", "missing")
 LINK = re.compile(r"\[[^\]]*\]\((?![a-z]+:)([^)#]*)(?:#([^)]*))?\)")
 OWN = re.compile(r"(fcn_jax|benchmarks)\b")
-COMING = {
-    *("Classifier", "Experiment", "Segmenter", "evaluate", "load_model", "train"),
-    *("tests/test_seams.py", "fcn_jax/models/backbone.py"),
-}
-"""Names of the public package, and files, that pages show and that are not there yet."""
 PROGRAMS = ("convert", "data", "predict")
 
 
@@ -106,7 +106,7 @@ def test_files_that_are_named_exist(page):
     text = page.read_text()
     places = "fcn_jax|experiments|tests|benchmarks|docs"
     for name in re.findall(rf"`((?:{places})/[\w/.]*)`", text):
-        assert name in COMING or (ROOT / name).exists(), name
+        assert (ROOT / name).exists(), name
     for name in re.findall(r"`((?:\w+_)?fcn\w+\.py|quickstart\.py|folder\.py)", text):
         assert (ROOT / "experiments" / name).exists(), name
 
@@ -246,16 +246,24 @@ def test_python_blocks_import_what_there_is(page):
         for line in re.findall(r"^from fcn_jax.*$", block, flags=re.MULTILINE):
             module, _, names = line.removeprefix("from ").partition(" import ")
             for name in names.split(", "):
-                if module == "fcn_jax" and name in COMING:
-                    continue
                 _resolve(f"{module}.{name}")
 
 
-def test_what_is_coming_is_not_there():
-    """Oracle: the package; a name that has come belongs into no list of exceptions."""
-    package = importlib.import_module("fcn_jax")
-    there = {name for name in COMING if (ROOT / name).exists()}
-    assert not there | {name for name in COMING if hasattr(package, name)}
+@pytest.mark.slow
+def test_training_from_python_runs(tmp_path):
+    """Oracle: the page's blocks, one after another in a new process; the last scores."""
+    blocks = _blocks(ROOT / "docs" / "training.md", "python")
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks)],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""},
+    )
+    scores = ast.literal_eval(done.stdout.splitlines()[-1])
+    written = json.loads((tmp_path / "runs" / "notebook" / "scores.json").read_text())
+    assert scores["mean_iu"] == pytest.approx(written["mean_iu"])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)

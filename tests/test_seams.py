@@ -145,7 +145,7 @@ def test_parts_of_all_kinds_in_one_run(tmp_path):
     image = _arrays("val", 1, 0).images[0]
     labels = segmenter.labels(image)["semantic"]
     assert labels.shape == image.shape[:2]
-    scored, _ = fcn_jax.evaluate(make().scoring, tmp_path, backbones=backbones)
+    scored = fcn_jax.evaluate(make().scoring, tmp_path, backbones=backbones)
     assert scored.loss == pytest.approx(
         json.loads((tmp_path / "scores.json").read_text())["loss"]
     )

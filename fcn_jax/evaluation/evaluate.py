@@ -203,25 +203,36 @@ def evaluate(
     checkpoint: str | os.PathLike,
     *,
     backbones: Mapping[str, Backbone] = BACKBONES,
-    clock: StartClock | None = None,
-) -> tuple[Evaluation, LoadedModel]:
+) -> Evaluation:
     """Score a checkpoint on a split.
 
     Args:
         scoring: which data, and how; network and preprocessing are the checkpoint's own.
         checkpoint: work directory (its best checkpoint) or converted checkpoint.
         backbones: what the network's backbones may be.
-        clock: of the program; started here if None.
-
-    Returns:
-        The scores, and the network that was scored.
 
     Raises:
         CheckpointError: if there is no checkpoint that can be trusted.
         ValueError: if the checkpoint has other outputs or classes than the data.
     """
-    clock = clock or StartClock()
     loaded = load_model(checkpoint, head="skips", backbones=backbones)
+    return evaluate_model(scoring, loaded)
+
+
+def evaluate_model(
+    scoring: Scoring, loaded: LoadedModel, clock: StartClock | None = None
+) -> Evaluation:
+    """Score a network on a split, with a bar of progress on a terminal.
+
+    Args:
+        scoring: which data, and how.
+        loaded: the network.
+        clock: of the program; started here if None.
+
+    Raises:
+        ValueError: if the network has other outputs or classes than the data.
+    """
+    clock = clock or StartClock()
     source, mesh = scoring.source, scoring.mesh
     check_outputs(loaded.record.outputs, source.outputs, str(loaded.directory))
     refuse_small_images(source.sizes(), source.name, smallest_image(loaded.maps))
@@ -261,7 +272,7 @@ def evaluate(
             progress=advance,
         )
     logging.info("%s", clock.sentence("first batch"))
-    return result, loaded
+    return result
 
 
 def evaluate_to_file(
@@ -287,7 +298,8 @@ def evaluate_to_file(
         ValueError: as `evaluate`.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    result, loaded = evaluate(scoring, checkpoint, backbones=backbones, clock=clock)
+    loaded = load_model(checkpoint, head="skips", backbones=backbones)
+    result = evaluate_model(scoring, loaded, clock)
     outputs, absent = scoring.source.outputs, scoring.absent
     asked = scores_file.question(scoring, checkpoint)
     about = {
