@@ -1,11 +1,10 @@
 """What happens before the first update: where the parameters come from.
 
-This run's checkpoint, else `init_from`, else chance; and the table that says so.
+This run's checkpoint, else `init_from`, else chance.
 """
 
-import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from fcn_jax.checkpoints import store
 from fcn_jax.checkpoints.record import Record
 from fcn_jax.checkpoints.store import Checkpoint
 from fcn_jax.experiment.experiment import Experiment
-from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.models.shapes import channels
 from fcn_jax.params.paths import Rules, flatten, pretrained_sources
 from fcn_jax.params.surgery import classes_of, new_names
@@ -25,17 +23,12 @@ from fcn_jax.params.trees import restore_tree
 from fcn_jax.params.warm_start import PretrainedParams, warm_start
 from fcn_jax.runtime import sharding, shipped
 from fcn_jax.training.checks.labels import check_labels
+from fcn_jax.training.checks.preprocessing import check_preprocessing
 from fcn_jax.training.checks.same_data import check_same_data
 from fcn_jax.training.checks.trunk import check_trunk
 from fcn_jax.training.state import TrainState, create_state, init_variables
 
 INITIALISED = "initialised"
-FARTHEST_MEAN = 40.0
-"""Grey levels by which a mean may differ from that of a warm start."""
-FARTHEST_LOGARITHM = 1.0
-"""The same of logarithms, a factor of 2.7: metres are not millimetres."""
-SAME_MEAN = 5.0
-"""Grey levels within which two means are taken for the same, one of them reversed."""
 
 
 def initial_state(
@@ -175,70 +168,6 @@ def _given(found: Checkpoint, record: Record, rules: Rules) -> PretrainedParams:
     )
 
 
-def check_preprocessing(
-    stored: Mapping[str, Preprocessing],
-    records: Mapping[str, Preprocessing],
-    where: str,
-    *,
-    replace: bool,
-) -> None:
-    """The experiment's preprocessing may replace a checkpoint's mean, not its scale.
-
-    A data set's own mean moves the image by a few grey levels, and is logged. What
-    would hand the weights another kind of image is refused.
-
-    Args:
-        stored: the checkpoint's, by input.
-        records: the experiment's, by input; inputs of other names are not compared.
-        where: the checkpoint lies, for messages.
-        replace: whether any change is meant; then it is only logged.
-
-    Raises:
-        ValueError: unless it is meant, if scale or logarithm differ, a mean is far off, or reversed.
-    """
-    for name in sorted(records.keys() & stored.keys()):
-        before, now = stored[name], records[name]
-        problem = _other_kind(before, now)
-        if problem and not replace:
-            raise ValueError(
-                f"config.preprocessing.{name} does not suit the weights of "
-                f"{where}: {problem}; take the checkpoint's preprocessing "
-                f"({before.to_dict()}), or insist with "
-                "--config.init_preprocessing=replace"
-            )
-        if problem or before.mean != now.mean:
-            logging.warning(
-                "the preprocessing of %s replaces that of %s: mean %s instead of %s%s",
-                name,
-                where,
-                now.mean,
-                before.mean,
-                f"; {problem}" if problem else "",
-            )
-
-
-def _other_kind(before: Preprocessing, now: Preprocessing) -> str:
-    """What makes it another kind of image than before; "" if nothing does."""
-    if before.logarithm != now.logarithm:
-        return f"logarithm is {now.logarithm} here, {before.logarithm} there"
-    if not math.isclose(before.scale, now.scale, rel_tol=1e-6):
-        return f"scale is {now.scale:g} here, {before.scale:g} there"
-    if len(before.mean) != len(now.mean):
-        return ""
-    means = f"the mean is {now.mean} here, {before.mean} there"
-    limit = FARTHEST_LOGARITHM if now.logarithm else FARTHEST_MEAN
-    if _distance(before.mean, now.mean) > limit:
-        return f"{means}, more than {limit:g} apart"
-    turned = _distance(before.mean, now.mean[::-1])
-    if turned < SAME_MEAN < _distance(before.mean, now.mean):
-        return f"{means}, which is the same in the order BGR; colours are RGB here"
-    return ""
-
-
-def _distance(one: Sequence[float], other: Sequence[float]) -> float:
-    return max(abs(a - b) for a, b in zip(one, other, strict=True))
-
-
 def missing_weights(init_from: str) -> str:
     """The sentence for an `init_from` that is not there: what makes it."""
     parent, name = Path(init_from).parent.name, Path(init_from).name
@@ -265,25 +194,3 @@ def data_position(run: Experiment, step: int) -> dict[str, Any]:
         "length": len(run.train_source),
         "evaluation": run.scoring.source.fingerprint,
     }
-
-
-def write_parameter_table(
-    directory: Path, params: Any, origins: Mapping[str, str]
-) -> None:
-    """Write parameters.txt: path, shape, count and origin of every parameter."""
-    flat = flatten(params)
-    width = max(len(path) for path in flat)
-    total = sum(math.prod(value.shape) for value in flat.values())
-    lines = [
-        f"{path:<{width}}  {'x'.join(map(str, value.shape)):>16}  "
-        f"{math.prod(value.shape):>12,}  {origins[path]}"
-        for path, value in flat.items()
-    ]
-    lines.append(f"{'total':<{width}}  {'':>16}  {total:>12,}")
-    file = directory / "parameters.txt"
-    file.write_text("\n".join(lines) + "\n")
-    logging.info("%d parameters; %s lists where each came from", total, file)
-    for origin in sorted(set(origins.values())):
-        own = [path for path in flat if origins[path] == origin]
-        count = sum(math.prod(flat[path].shape) for path in own)
-        logging.info("%d parameters in %d arrays: %s", count, len(own), origin)

@@ -33,6 +33,7 @@ from fcn_jax.training.checks.labels import LabelWatch
 from fcn_jax.training.checks.padding import warn_of_padding
 from fcn_jax.training.follower import Follower
 from fcn_jax.training.keeping import Keeper
+from fcn_jax.training.parameter_table import write_parameter_table
 from fcn_jax.training.state import TrainState
 from fcn_jax.training.train_step import make_train_step
 
@@ -99,7 +100,7 @@ def _begin(
             return None
     state, origins = initialize.initial_state(run, found)
     store_config(directory.path, run.config)
-    initialize.write_parameter_table(directory.path, state.params, origins)
+    write_parameter_table(directory.path, state.params, origins)
     begin = int(state.step)
     log = runlog.RunLog(
         directory.path,
