@@ -12,12 +12,14 @@ import sys
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import numpy as np
 
 from fcn_jax.data.labels import VOC, Classes
 from fcn_jax.inference.segmenter import Segmenter
+from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.models.preprocessing import Preprocessing
 
 
@@ -40,14 +42,18 @@ def segmenter() -> Segmenter:
     rng = np.random.default_rng(0)
     shapes = ((1, 1, 3, 4), (3, 3, 4, 4), (1, 1, 4, 4))
     kernels = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
-    trained = SimpleNamespace(
-        model=OneConvolution(),
-        records={"color": Preprocessing(mean=(100.0, 110.0, 120.0))},
+    record = SimpleNamespace(
+        preprocessing={"color": Preprocessing(mean=(100.0, 110.0, 120.0))},
         outputs={"semantic": Classes(VOC.names[:4], VOC.palette[:4])},
         dtype="float32",
-        smallest_image=1,
     )
-    return Segmenter(trained, {"kernels": kernels})
+    loaded: Any = SimpleNamespace(
+        model=OneConvolution(),
+        variables={"params": {"kernels": kernels}},
+        record=record,
+        maps={"semantic": FeatureMap(None)},
+    )
+    return Segmenter(loaded)
 
 
 def resident() -> float:

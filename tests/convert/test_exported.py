@@ -114,9 +114,9 @@ def test_options_that_agree_are_taken(exported, tmp_path):
     """Oracle: what was exported."""
     settings = {"net": "voc-fcn8s", "width": WIDTH, "classes": CLASSES}
     convert_file(exported / "net.pth", tmp_path / "back", **settings)
-    found = store.load(tmp_path / "back").record
-    assert found["config"]["model"]["padding"] == "same"
-    assert found["outputs"]["semantic"] == CLASSES.to_dict()
+    found = Record.from_dict(store.load(tmp_path / "back").record, "x")
+    assert found.spec.padding == "same"
+    assert found.outputs["semantic"] == CLASSES
 
 
 def test_a_file_of_others_needs_a_net(exported, tmp_path):
@@ -145,6 +145,7 @@ BROKEN = {
     "factors": ({"configuration": {"factors": {"pool4": 0.5}}}, "its factors are"),
     "width": ({"configuration": {"width": -1.0}}, "width"),
     "dtype": ({"configuration": {"dtype": "int8"}}, "dtype"),
+    "input of a trunk": ({"configuration": {"streams": {"trunk": [3]}}}, "cannot be"),
     "inputs": ({"preprocessing": {"depth": {}}}, "preprocessing is of"),
     "classes": ({"classes": {"semantic": {"names": ["a", "a"]}}}, "cannot be used"),
     "class names": (

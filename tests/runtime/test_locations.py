@@ -104,9 +104,9 @@ def test_doors_write_to_the_home_directory(home, monkeypatch):
     from fcn_jax.data import __main__ as data
     from fcn_jax.training import loop
 
-    def make(config, workdir, clock):
+    def make(run, workdir, clock):
         workdir.mkdir(parents=True)
-        store_config(workdir, configuration.to_dict(config))
+        store_config(workdir, run.config)
 
     monkeypatch.setattr(loop, "train", make)
     (home / "tiny.py").write_text((ROOT / "tests" / "tiny.py").read_text())
