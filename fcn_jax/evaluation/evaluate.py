@@ -253,9 +253,7 @@ def evaluate_model(
         len(source),
     )
     console = terminal.console(stderr=True)
-    less = cli.remedy(
-        "a lower --config.evaluation.batch_size needs less", cli.NO_MEMORY
-    )
+    less = cli.remedy("a lower config.evaluation.batch_size needs less", cli.NO_MEMORY)
     with less, Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(escape(name), total=len(source))
 

@@ -11,6 +11,7 @@ import contextlib
 import io
 import logging as std_logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -123,7 +124,7 @@ def run(
             raise
         if debug:
             traceback.print_exc()
-        _say(f"error: {error_sentence(error)}")
+        _say(f"error: {as_flags(error_sentence(error))}")
         status = EXIT_ERROR
     with contextlib.suppress(OSError), printing():
         pass  # drops what cannot be written
@@ -255,11 +256,27 @@ def set_up_logging() -> None:
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # absl warns of logging before flags otherwise
     handler = logging.get_absl_handler()
-    handler.setFormatter(std_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     if _own_or_warning not in handler.filters:
         handler.addFilter(_own_or_warning)
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
+
+
+class _Formatter(std_logging.Formatter):
+    """Names keys as flags, as every sentence of a command does."""
+
+    def format(self, record: std_logging.LogRecord) -> str:
+        """Return the line of a record."""
+        return as_flags(super().format(record))
+
+
+def as_flags(sentence: str) -> str:
+    """Return a sentence with the settings of a configuration as a command takes them.
+
+    The package says `config.KEY=VALUE`, which a notebook sets; a command has a flag.
+    """
+    return re.sub(r"(?<![\w.-])config\.(?=[a-z_.]+=)", "--config.", sentence)
 
 
 def _own_or_warning(record: std_logging.LogRecord) -> bool:

@@ -62,7 +62,7 @@ def check_divisible(batch_size: int, mesh: Mesh, name: str) -> None:
     if batch_size % mesh.size:
         raise ValueError(
             f"{name} is {batch_size}, which {mesh.size} devices do not divide; use a "
-            f"multiple of {mesh.size}, or fewer devices (--config.devices=N)"
+            f"multiple of {mesh.size}, or fewer devices (config.devices=N)"
         )
 
 

@@ -182,7 +182,7 @@ def missing_weights(init_from: str) -> str:
         remedy = "check the path"
     return (
         f"config.init_from is {init_from}, which does not exist; {remedy}, or give "
-        "another checkpoint with --config.init_from=DIR"
+        "another checkpoint with config.init_from=DIR"
     )
 
 

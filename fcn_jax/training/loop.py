@@ -38,9 +38,9 @@ from fcn_jax.training.state import TrainState
 from fcn_jax.training.train_step import make_train_step
 
 _LESS_MEMORY = (
-    "a lower --config.batch_size (with a higher --config.accumulation), a --config.data.crop,"
-    " --config.rematerialize=True and --config.dtype=bfloat16 need less, and so does a"
-    " lower --config.evaluation.batch_size"
+    "a lower config.batch_size (with a higher config.accumulation), a config.data.crop,"
+    " config.rematerialize=True and config.dtype=bfloat16 need less, and so does a"
+    " lower config.evaluation.batch_size"
 )
 
 

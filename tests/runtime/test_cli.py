@@ -431,3 +431,11 @@ def test_closed_standard_streams_are_nowhere_and_in_no_file(closed, tmp_path):
     assert (done.returncode, path.read_bytes()) == (2, b"True False")
     heard = b"error: bad" in done.stderr
     assert heard == ("2>&-" not in closed)
+
+
+def test_keys_are_named_as_flags():
+    """Oracle: by hand; keys without a value, and flags, stay as they are."""
+    said = "config.seed is 1; config.data.crop=(0, 0), or --config.seed=2, a.config.b=3"
+    assert cli.as_flags(said) == (
+        "config.seed is 1; --config.data.crop=(0, 0), or --config.seed=2, a.config.b=3"
+    )

@@ -16,6 +16,7 @@ from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.models.shapes import channels, parameter_shapes
 from fcn_jax.params.paths import flatten
 from fcn_jax.training import initialize
+from fcn_jax.training.checks.preprocessing import check_preprocessing
 from fcn_jax.training.loop import train
 from tests import tiny
 
@@ -149,7 +150,7 @@ VGG = (123.68, 116.779, 103.939)
 
 
 def _check(before, now, *, replace=False, name="color"):
-    initialize.check_preprocessing(
+    check_preprocessing(
         {"color": Preprocessing(**before)},
         {name: Preprocessing(**now)},
         "there",

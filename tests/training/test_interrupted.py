@@ -253,7 +253,7 @@ def test_other_ends_save_what_is_sound(run, whole, caplog):
         assert caught.value is error
         assert max(run.saved()) == newest
         if cli.machine_failure(error):
-            assert "a lower --config.batch_size" in cli.error_sentence(error)
+            assert "a lower config.batch_size" in cli.error_sentence(error)
     with pytest.raises(TypeError, match="a defect"):
         run.start(_unsaved(_error_at("update", 9, TypeError("a defect"))))
     assert "the state after update 8 is lost: cannot save: the disk" in caplog.text

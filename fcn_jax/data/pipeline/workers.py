@@ -104,8 +104,8 @@ def _lost_worker(error: BaseException) -> RunError:
     how = str(error).split(".")[0].rpartition(" with ")[2]
     return RunError(
         f"a process that reads data was ended from outside ({how}), as the system does "
-        "where memory runs out; give fewer --config.data.workers or a lower "
-        "--config.data.prefetch"
+        "where memory runs out; give fewer config.data.workers or a lower "
+        "config.data.prefetch"
     )
 
 

@@ -21,5 +21,5 @@ def check_disjoint(train: Source, evaluation: Source) -> None:
             f"{len(shared)} of the {len(names)} images of the evaluation split are in "
             f"the training split too ({', '.join(shared[:3])}, ...), so scores would "
             "say nothing; choose other splits, or insist with "
-            "--config.data.allow_overlap=True"
+            "config.data.allow_overlap=True"
         )

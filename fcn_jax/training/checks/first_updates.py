@@ -146,6 +146,6 @@ def check_progress(
         return
     if problem.constant and step < experiment.steps:
         raise ValueError(
-            f"{problem.sentence}, or insist with --config.checks.constant_scores=False"
+            f"{problem.sentence}, or insist with config.checks.constant_scores=False"
         )
     logging.warning("%s", problem.sentence)

@@ -39,7 +39,7 @@ def check_labels(splits: Mapping[str, Source]) -> None:
     problems = useless_problems(found) or useless_problems(learnt)
     if problems:
         raise ValueError(
-            f"{'; '.join(problems)}; or insist with --config.checks.labels=False"
+            f"{'; '.join(problems)}; or insist with config.checks.labels=False"
         )
     for sentence in (*absence_problems(found), *absence_notes(found)):
         logging.warning("%s", sentence)

@@ -43,11 +43,11 @@ def canvas_advice(source: Source, canvases: Sequence[Canvas]) -> str:
         return ""
     largest = int(sizes.astype(np.int64).prod(axis=1).argmax())
     more = choose_canvases(sizes, max(MORE_CANVASES, 2 * len(canvases)))
-    remedies = [f"--config.data.crop={_tuple(_usual(sizes))} takes windows"]
+    remedies = [f"config.data.crop={_tuple(_usual(sizes))} takes windows"]
     if waste(sizes, more) < share:
         remedies.insert(
             0,
-            f"--config.data.canvases={len(more)} (and canvas=(0, 0)) leaves "
+            f"config.data.canvases={len(more)} (and canvas=(0, 0)) leaves "
             f"{waste(sizes, more):.0%}",
         )
     return (
@@ -73,7 +73,7 @@ def crop_advice(source: Source, crop: Canvas) -> str:
     return (
         f"data.crop {_size(crop)} (height x width) is larger than {small} of the "
         f"{len(sizes)} images, so {share:.0%} of what training computes is padding; "
-        f"--config.data.crop={_tuple(np.minimum(_usual(sizes), crop))} fits three quarters "
+        f"config.data.crop={_tuple(np.minimum(_usual(sizes), crop))} fits three quarters "
         "of them, and (0, 0) takes whole images"
     )
 

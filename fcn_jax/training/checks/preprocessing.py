@@ -44,7 +44,7 @@ def check_preprocessing(
                 f"config.preprocessing.{name} does not suit the weights of "
                 f"{where}: {problem}; take the checkpoint's preprocessing "
                 f"({before.to_dict()}), or insist with "
-                "--config.init_preprocessing=replace"
+                "config.init_preprocessing=replace"
             )
         if problem or before.mean != now.mean:
             logging.warning(

@@ -62,7 +62,7 @@ def check_learning_rate(
     limits, effective, usual = _judged(optimizer, reduction, *given)
     if not valid_pixels or limits.hold(effective):
         return
-    insist = "or insist with --config.checks.learning_rate=False"
+    insist = "or insist with config.checks.learning_rate=False"
     rate = f"config.optimizer.learning_rate is {learning_rate:g} for {optimizer}"
     instead = _other_settings(optimizer, reduction, *given)
     if optimizer in ("adam", "adamw"):
@@ -103,9 +103,9 @@ def _other_settings(
         limits, effective, _ = _judged("sgd", other, rate, momentum, pixels)
         if not limits.hold(effective):
             continue
-        settings = [f"--config.loss.reduction={other}"] if other != reduction else []
+        settings = [f"config.loss.reduction={other}"] if other != reduction else []
         if adaptive:
-            settings.insert(0, "--config.optimizer.name=caffe_sgd")
+            settings.insert(0, "config.optimizer.name=caffe_sgd")
         found.append(f"or with {' '.join(settings)} leave it as it is, ")
     return "".join(found[:1])
 

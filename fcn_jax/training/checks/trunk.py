@@ -32,9 +32,9 @@ def check_trunk(recipe: str, origins: Mapping[str, str]) -> None:
         raise ValueError(
             f"this recipe fine-tunes, but {len(untrained)} parameters of the trunk are "
             f"untrained ({', '.join(untrained[:4])}, ...): give pretrained weights with "
-            "--config.init_from=DIR, choose a recipe that trains from scratch "
-            "(--config.recipe=scratch), or insist with "
-            "--config.checks.untrained_trunk=False"
+            "config.init_from=DIR, choose a recipe that trains from scratch "
+            "(config.recipe=scratch), or insist with "
+            "config.checks.untrained_trunk=False"
         )
 
 
@@ -59,14 +59,14 @@ def check_features(features: Mapping[str, FeatureMap]) -> None:
             raise ValueError(
                 f"{where} are not finite: the weights or the preprocessing are broken; "
                 "convert the weights again, or insist with "
-                "--config.checks.constant_features=False"
+                "config.checks.constant_features=False"
             )
         if spread.size and spread.max() <= CONSTANT:
             raise ValueError(
                 f"{where} are constant over the image, so no pixel can be told from "
                 "another: the trunk is untrained or only partly loaded; check "
                 "config.init_from, or insist with "
-                "--config.checks.constant_features=False"
+                "config.checks.constant_features=False"
             )
 
 
