@@ -1,6 +1,6 @@
 """Label maps and classes of pictures: the Python API and the command line.
 
-    from fcn_jax.predict import Classifier, Segmenter
+    from fcn_jax import Classifier, Segmenter
     labels = Segmenter.load("runs/quickstart").labels(image)["semantic"]
     scores = Classifier.load("third_party_weights/vgg16").scores(image)
 

@@ -64,10 +64,10 @@ def load_model(
     _refuse_partial(record, where)
     logging.info("the network is %s", where)
     size = SIZE
-    if record.spec.is_classifier:
-        size = backbones[record.spec.streams[0].backbone].native_size
     try:
         model = build(record.spec, backbones)
+        if record.spec.is_classifier:
+            size = backbones[record.spec.streams[0].backbone].native_size
         maps, shapes = abstract(model, channels(record.preprocessing), size)
     except Exception as error:  # Flax has many kinds
         said = shortened(error_sentence(error), SENTENCE)

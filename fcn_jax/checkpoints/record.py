@@ -193,6 +193,7 @@ def _spec_of_version_1(
         else:
             counts = {name: len(own) for name, own in outputs.items()}
             spec = spec_of_settings(settings, counts)
+        spec = ModelSpec.from_dict(spec.to_dict())  # refuses values of other types
     except ValueError:
         raise
     except Exception as error:  # values of any type, as a file may hold

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fcn_jax.checkpoints.record import DTYPES
 from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
 from fcn_jax.data.labels import Classes
 from fcn_jax.models.build import build, settings_of
@@ -97,6 +98,8 @@ def _exported(metadata: Mapping[str, str], file: str) -> Exported:
     dtype = stored.pop("dtype")
     if stored:
         raise ValueError(f"the settings {', '.join(sorted(stored))} are not known")
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype is {shown(dtype)}, not one of {', '.join(DTYPES)}")
     for key, default in _SETTINGS.items():
         _check_kind(key, model[key], default)
     records = json.loads(metadata["preprocessing"])
@@ -175,7 +178,8 @@ def _check_facts(exported: Exported) -> None:
 
 def _spec(net: Net) -> ModelSpec:
     counts = {name: len(own) for name, own in net.outputs.items()}
-    return net.spec(counts, upsampling=net.upsampling)
+    spec = net.spec(counts, upsampling=net.upsampling)
+    return ModelSpec.from_dict(spec.to_dict())  # refuses values of other types
 
 
 def description(spec: ModelSpec) -> str:
