@@ -1,4 +1,4 @@
-"""Label maps and classes of pictures: the Python API and the command line.
+"""Label maps and classes of pictures, on the command line and from Python.
 
     from fcn_jax import Classifier, Segmenter
     labels = Segmenter.load("runs/quickstart").labels(image)["semantic"]
