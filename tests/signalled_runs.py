@@ -1,6 +1,6 @@
 """Runs that a real signal ends at a random moment, and continue.
 
-    python -m tests.signalled_runs --count=20 --seed=0
+    python -m tests.signalled_runs --count=20 --seed=0 [--signal=SIGTERM]
 
 counts those that ended as they should: with the status of the signal, every update that
 was logged saved, and a continued run that equals the one nothing ended, bit for bit.
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -175,7 +175,9 @@ def chain(
     return [before or problem for before in found]
 
 
-def campaign(directory: Path, count: int, seed: int) -> list[str]:
+def campaign(
+    directory: Path, count: int, seed: int, numbers: Sequence[signal.Signals] = NUMBERS
+) -> list[str]:
     """Ends runs `count` times; returns what was wrong each time, "" for nothing."""
     draw = random.Random(seed)
     own = environment(directory / "cache")
@@ -189,7 +191,7 @@ def campaign(directory: Path, count: int, seed: int) -> list[str]:
         cold = len(found) // CHAIN % 2
         cache = environment(directory / f"cache{len(found)}") if cold else own
         signals = [
-            (draw.choice(NUMBERS), moment(draw))
+            (draw.choice(numbers), moment(draw))
             for _ in range(min(CHAIN, count - len(found)))
         ]
         more = (f"--config.data.workers={cold}",)
@@ -214,9 +216,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    names = [number.name for number in NUMBERS]
+    parser.add_argument("--signal", choices=names, help="this one alone")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        found = campaign(Path(directory), options.count, options.seed)
+        numbers = [signal.Signals[options.signal]] if options.signal else NUMBERS
+        found = campaign(Path(directory), options.count, options.seed, numbers)
     print(f"{found.count('')} of {len(found)} ended and continued as they should")
     sys.exit(1 if any(found) else 0)
 
