@@ -1,6 +1,7 @@
 """Label maps and classes of pictures, on the command line and from Python.
 
-    from fcn_jax import Classifier, Segmenter
+    import fcn_jax
+from fcn_jax import Classifier, Segmenter
     labels = Segmenter.load("runs/quickstart").labels(image)["semantic"]
     scores = Classifier.load("third_party_weights/vgg16").scores(image)
 
@@ -48,6 +49,13 @@ READERS = 2  # threads; the device needs what they read, or the processor their 
 READ_AHEAD = 4  # pictures
 BYTES_A_PIXEL = 16  # at most, while one is read
 WRITE_BEHIND = 1  # pictures, besides the one that is written
+
+
+def __getattr__(name: str) -> Any:
+    """The two classes, under the name that they had in 0.1.0."""
+    if name in ("Classifier", "Segmenter"):
+        return getattr(fcn_jax, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Stages(NamedTuple):
