@@ -1,7 +1,6 @@
 """Label maps and classes of pictures, on the command line and from Python.
 
-    import fcn_jax
-from fcn_jax import Classifier, Segmenter
+    from fcn_jax import Classifier, Segmenter
     labels = Segmenter.load("runs/quickstart").labels(image)["semantic"]
     scores = Classifier.load("third_party_weights/vgg16").scores(image)
 
@@ -21,6 +20,7 @@ import numpy as np
 from absl import logging
 from rich.progress import track
 
+import fcn_jax
 from fcn_jax.data.decoding.images import PICTURE_FORMATS, image_size, read_color
 from fcn_jax.data.pipeline.buckets import Canvas, picture_canvases
 from fcn_jax.inference.image_files import (
