@@ -19,6 +19,7 @@ from fcn_jax.runtime.compilation import (
 )
 from fcn_jax.runtime.devices import start_devices
 from fcn_jax.runtime.locations import located, refuse_file
+from fcn_jax.runtime.stop import StopRequest
 from fcn_jax.runtime.timing import StartClock
 
 
@@ -51,7 +52,10 @@ def main(arguments: list[str]) -> None:
     if command.mode == "train":
         from fcn_jax.training.loop import train
 
-        train(Experiment.from_config(config, **parts), directory, clock)
+        with StopRequest() as stop:
+            with stop.now():
+                experiment = Experiment.from_config(config, **parts)
+            train(experiment, directory, clock)
         return
     from fcn_jax.evaluation.evaluate import evaluate_to_file
     from fcn_jax.models.build import BACKBONES
