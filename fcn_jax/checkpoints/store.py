@@ -1,13 +1,13 @@
 """Checkpoints that are either restored exactly or reported as damaged.
 
-A checkpoint is `<directory>/<step>/{params,optimizer,record}`, written by Orbax: two flat
-sets of arrays under dotted paths ("trunk.conv1_1.kernel") and one JSON record. `step` is
-the number of completed updates. Orbax makes a save appear by one rename, so a killed save
-leaves the older checkpoints alone; but it restores altered bytes without a word, drops
-the error of a failed save and lists steps from memory. So the record holds the sha256
-digest, dtype and shape of every array and a digest of itself, saving is synchronous, and
-the directory is listed anew each time. The state is fetched to the host as a whole: state
-sharded over several processes is not covered.
+A checkpoint is `<directory>/<step>/{params,optimizer,collections,record}`, written by
+Orbax: flat sets of arrays under dotted paths ("trunk.conv1_1.kernel") and one JSON
+record. `step` is the number of completed updates. Orbax makes a save appear by one
+rename, so a killed save leaves the older checkpoints alone; but it restores altered bytes
+without an error, drops the error of a failed save and lists steps from memory. So the
+record holds the sha256 digest, dtype and shape of every array and a digest of itself,
+saving is synchronous, and the directory is listed anew each time. The state is fetched to
+the host as a whole: state sharded over several processes is not covered.
 """
 
 import json
@@ -60,8 +60,8 @@ class _Held(np.ndarray):
 class CheckpointStore:
     """The checkpoints of one run, written by this run alone.
 
-    Keeps the `keep` newest and the best by mean IU; one that cannot be read is neither
-    counted nor deleted.
+    It keeps the `keep` newest and the best by mean IU. A checkpoint that cannot be read
+    is neither counted nor deleted.
     """
 
     def __init__(self, directory: str | os.PathLike, *, keep: int = 2):
@@ -82,24 +82,24 @@ class CheckpointStore:
         collections: Mapping[str, Any] | None = None,
         mean_iu: float | None = None,
     ) -> None:
-        """Writes a checkpoint, and returns once it is on the disk.
+        """Write a checkpoint, and return once it is on the disk.
 
         A step that is already there and verifies is left as it is; a damaged one is set
         aside first. Older checkpoints are deleted only afterwards.
 
         Args:
-          step: number of completed updates.
-          params: dotted path -> JAX or NumPy array of any shape without a zero.
-          optimizer: the same; may be empty.
-          record: what JSON can hold (finite numbers, string keys).
-          collections: the same for what else layers keep, as batch statistics.
-          mean_iu: the score by which the best checkpoint is chosen; a checkpoint without
-            one, or with NaN, is never the best.
+            step: number of completed updates.
+            params: dotted path -> JAX or NumPy array that is not empty.
+            optimizer: the same; may be empty.
+            record: what JSON can hold (finite numbers, string keys).
+            collections: the same for what else layers keep, as batch statistics.
+            mean_iu: the score by which the best checkpoint is chosen; a checkpoint
+                without one, or with NaN, is never the best.
 
         Raises:
-          CheckpointError: an array that is not finite or cannot be stored, or a write
-            that failed; names the step, the path and the cause. What was partly
-            written is removed, and the older checkpoints are as they were.
+            CheckpointError: if an array is not finite or cannot be stored, or a write
+                failed; names the step, the path and the cause. What was partly
+                written is removed, and the older checkpoints are as they were.
         """
         directory = self.directory / str(operator.index(step))
         try:
@@ -127,15 +127,15 @@ class CheckpointStore:
             ) from error
 
     def rate(self, step: int, mean_iu: float) -> None:
-        """Adds its score to a checkpoint that was saved without one.
+        """Add its score to a checkpoint that was saved without one.
 
         Args:
-          step: number of completed updates.
-          mean_iu: as for `save`.
+            step: number of completed updates.
+            mean_iu: as for `save`.
 
         Raises:
-          CheckpointError: there is no sound record of that step, or it cannot be
-            written; the checkpoint is as it was.
+            CheckpointError: if there is no sound record of that step, or it cannot be
+                written; the checkpoint is as it was.
         """
         directory = self.directory / str(operator.index(step))
         manifest = read_manifest(directory)
@@ -153,14 +153,14 @@ class CheckpointStore:
             ) from error
 
     def newest(self, *, optimizer: bool = True) -> Checkpoint | None:
-        """The newest checkpoint that verifies; None where the directory has none at all.
+        """Return the newest checkpoint that verifies; None if the directory has none.
 
         A newer one that is damaged is reported as an error and renamed to
         `<step>.damaged`, so that the run can reach and save that step again.
 
         Raises:
-          CheckpointError: there are checkpoints and none of them can be used; nothing is
-            renamed then, so that the next start does not begin from scratch either.
+            CheckpointError: if there are checkpoints and none can be used; nothing is
+                renamed then, so that the next start does not begin from scratch.
         """
         steps = _steps(self.directory)
         if not steps:
@@ -194,7 +194,7 @@ class CheckpointStore:
         _flush(self.directory / str(step))
 
     def _retire(self) -> None:
-        """Deletes what is neither among the newest nor the best, by one rename each."""
+        """Delete what is neither among the newest nor the best; rename each first."""
         steps = _steps(self.directory)
         scores = {step: _score(path) for step, path in steps.items()}
         sound = sorted(step for step, score in scores.items() if score < math.inf)
@@ -213,7 +213,7 @@ class CheckpointStore:
             path.rename(path.parent / names[-1])
 
     def _leftovers(self) -> list[pathlib.Path]:
-        """What killed or failed saves and interrupted deletions left."""
+        """List what killed or failed saves and interrupted deletions left."""
         if jax.process_index() != 0:
             return []
         patterns = (f"*{_PARTIAL}*", f"*{_RETIRED}")
@@ -230,17 +230,17 @@ class CheckpointStore:
 def load(
     path: str | os.PathLike, *, which: str = "best", optimizer: bool = False
 ) -> Checkpoint:
-    """Reads a checkpoint and leaves the directory as it is.
+    """Read a checkpoint and leave the directory as it is.
 
     Args:
-      path: a work directory (with `checkpoints/` inside) or a directory of checkpoints.
-      which: "best" is the highest mean IU, and the newest where none has a score.
-      optimizer: whether the optimizer's state is wanted too.
+        path: a work directory (with `checkpoints/` inside) or a directory of checkpoints.
+        which: "best" is the highest mean IU, and the newest where none has a score.
+        optimizer: whether the optimizer's state is wanted too.
 
     Raises:
-      CheckpointError: nothing there, or nothing that verifies. A damaged checkpoint next
-        to a sound one is reported as an error in the log.
-      ValueError: a file, as weights of other programs are.
+        CheckpointError: if there is no checkpoint, or none that verifies. A damaged
+            checkpoint next to a sound one is reported as an error in the log.
+        ValueError: if the path is a file, as weights of other programs are.
     """
     if which not in ("best", "newest"):
         raise ValueError(f"which is {which!r}; it must be 'best' or 'newest'")
@@ -285,7 +285,7 @@ def _listed(root: pathlib.Path) -> dict[int, pathlib.Path]:
 def _first_sound(
     candidates: Iterable[pathlib.Path], optimizer: bool
 ) -> tuple[Checkpoint, dict[pathlib.Path, str]]:
-    """The first candidate that verifies, and why those before it do not."""
+    """Return the first candidate that verifies, and why those before it do not."""
     damaged: dict[pathlib.Path, str] = {}
     for path in candidates:
         try:
@@ -296,7 +296,7 @@ def _first_sound(
 
 
 def _steps(directory: pathlib.Path) -> dict[int, pathlib.Path]:
-    """Step -> path of everything that is named like a committed checkpoint."""
+    """Map step to path for everything that is named like a committed checkpoint."""
     if not directory.is_dir():
         return {}
     named = [path for path in directory.iterdir() if path.name.isdecimal()]
@@ -304,7 +304,7 @@ def _steps(directory: pathlib.Path) -> dict[int, pathlib.Path]:
 
 
 def _score(directory: pathlib.Path) -> float:
-    """The mean IU to rank by; infinite where unreadable, to be tried and reported."""
+    """Return the mean IU to rank by; infinite if unreadable, so that it is tried."""
     try:
         score = read_manifest(directory)["mean_iu"]
     except CheckpointError:

@@ -1,7 +1,7 @@
 """One checkpoint on the disk: its arrays, its record, and how both are verified.
 
-Orbax gives altered bytes back without a word, so the record holds the sha256 digest, dtype
-and shape of every array, and a digest of itself.
+Orbax restores altered bytes without an error, so the record holds the sha256 digest,
+dtype and shape of every array, and a digest of itself.
 """
 
 import contextlib
@@ -41,13 +41,13 @@ class Checkpoint:
     """One verified checkpoint.
 
     Attributes:
-      step: number of completed updates.
-      directory: where it was read from.
-      params: dotted path -> array, bit for bit as saved.
-      optimizer: the same for the optimizer's state; None where it was not asked for.
-      collections: the same for what else layers keep, as batch statistics.
-      record: the JSON record given to `CheckpointStore.save` (tuples are lists).
-      mean_iu: the score it was saved with, in [0, 1]; None without one.
+        step: number of completed updates.
+        directory: where it was read from.
+        params: dotted path -> array, bit for bit as saved.
+        optimizer: the same for the optimizer's state; None where it was not asked for.
+        collections: the same for what else layers keep, as batch statistics.
+        record: the JSON record given to `CheckpointStore.save` (tuples are lists).
+        mean_iu: the score it was saved with, in [0, 1]; None without one.
     """
 
     step: int
@@ -60,7 +60,7 @@ class Checkpoint:
 
 
 def read(directory: pathlib.Path, *, optimizer: bool) -> Checkpoint:
-    """Reads and verifies one checkpoint; CheckpointError where anything differs."""
+    """Read and verify one checkpoint; raise CheckpointError if anything differs."""
     manifest = read_manifest(directory)
     with _reading(directory):
         arrays = {
@@ -81,7 +81,7 @@ def read(directory: pathlib.Path, *, optimizer: bool) -> Checkpoint:
 
 @contextlib.contextmanager
 def _reading(path: object) -> Iterator[None]:
-    """Turns what Orbax raises on a damaged file, five types of error, into one."""
+    """Turn what Orbax raises on a damaged file, five types of error, into one."""
     try:
         yield
     except (CheckpointError, MemoryError):
@@ -91,7 +91,7 @@ def _reading(path: object) -> Iterator[None]:
 
 
 def read_manifest(directory: pathlib.Path) -> dict[str, Any]:
-    """The verified record of a checkpoint, with what `manifest_of` puts around it."""
+    """Read and verify the record of a checkpoint, in the form of `manifest_of`."""
     path = directory / RECORD
     with _reading(path):
         manifest = dict(ocp.JsonCheckpointHandler().restore(epath.Path(path)))
@@ -132,7 +132,7 @@ def _read_arrays(directory: pathlib.Path, stated: dict) -> dict[str, np.ndarray]
 
 
 def host_arrays(item: str, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The arrays on the host, in C order, checked to be storable and finite."""
+    """Fetch arrays to the host, in C order; refuse what is not storable and finite."""
     fetched = jax.device_get(dict(arrays))
     fetched = {k: np.asarray(v, order="C") for k, v in fetched.items()}
     for name, array in fetched.items():
@@ -154,7 +154,7 @@ def host_arrays(item: str, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def manifest_of(
     step: int, record: Mapping[str, Any], arrays: dict, mean_iu: float | None
 ) -> dict[str, Any]:
-    """The record as stored: what was given, the arrays' description, and a digest."""
+    """Build the record as stored: what was given, the arrays' description, a digest."""
     manifest = {
         "step": step,
         "mean_iu": None if mean_iu is None or math.isnan(mean_iu) else float(mean_iu),
@@ -175,11 +175,11 @@ def _describe(array: np.ndarray) -> dict[str, Any]:
 
 
 def describe_all(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    """What the record says of each array: dtype, shape and digest."""
+    """Describe each array as the record does: dtype, shape and digest."""
     return {name: _describe(array) for name, array in arrays.items()}
 
 
 def cause(error: Exception) -> str:
-    """An error in short: TensorStore appends pages, and before them says most last."""
+    """Shorten an error: drop TensorStore's pages at the end, and the middle if long."""
     text = cli.error_sentence(error).split(" [tensorstore_spec=")[0]
     return text if len(text) <= 400 else f"{text[:100]} ... {text[-300:]}"

@@ -48,7 +48,7 @@ def read_loading(config: Config) -> Loading:
 
 
 def open_split(config: Config, split: str, name: str = "") -> Source:
-    """A split of a data set, with the inputs and classes that the run wants."""
+    """Open a split of a data set, with the inputs and classes that the run wants."""
     synthetic = config.synthetic
     whole = open_source(
         name or config.data.name,
@@ -76,7 +76,7 @@ def input_names(config: Config) -> set[str]:
 
 
 def read_preprocessing(config: Config) -> dict[str, Preprocessing]:
-    """The record of each input that the network reads."""
+    """Return the preprocessing record of each input that the network reads."""
     names = input_names(config)
     missing = sorted(names - set(config.preprocessing))
     if missing:
@@ -110,7 +110,7 @@ def same_outputs(
 def told_geometry(
     model: FCN, records: Mapping[str, Preprocessing]
 ) -> dict[str, FeatureMap]:
-    """Where the scores lie, which the log says."""
+    """Compute the shapes and geometry of the scores, and log their crops."""
     maps = score_maps(model, channels(records))
     for name, found in maps.items():
         logging.info(
@@ -131,7 +131,7 @@ def read_augmentation(config: Config) -> Augmentation:
 
 
 def read_sampler(config: Config, source: Source) -> Sampler:
-    """Return which example the sample at a position of the run is."""
+    """Return the sampler: from a position of the run to the index of an example."""
     return make_sampler(config.data.order, len(source), config.seed)
 
 
@@ -166,7 +166,7 @@ def read_rate(config: Config) -> Rate:
 
 
 def read_loss(config: Config, outputs: Mapping[str, Classes]) -> Loss:
-    """The loss with the configuration's class weights, if there are any."""
+    """Return the loss, with the configuration's class weights if there are any."""
     weights = config.loss.class_weights
     if not weights:
         return softmax_cross_entropy

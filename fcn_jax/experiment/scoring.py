@@ -69,7 +69,7 @@ class Scoring:
 
         Args:
             config: of an experiment.
-            split: "" is the configuration's own.
+            split: name of the split; "" takes the configuration's own.
             source: the examples, in place of those that the configuration names.
             loss: what is averaged beside the scores; None is the cross-entropy.
             mesh: the devices, in place of those of the configuration.
@@ -136,7 +136,7 @@ def stored_scoring(
         where: it is stored, for messages.
 
     Raises:
-        ValueError: if it is none.
+        ValueError: if it is not a configuration.
     """
     config = from_dict(stored, where)
     name = config.data.eval_name or config.data.name

@@ -118,10 +118,10 @@ def running_statistics(
 
 
 def _precise(x: Array) -> np.dtype:
-    """The dtype of the arithmetic: float32 or better."""
+    """Return the dtype of the arithmetic: float32 or better."""
     return np.promote_types(x.dtype, np.float32)
 
 
 def _along(channels: Array) -> Array:
-    """`[C]` as `[1, 1, 1, C]`."""
+    """Reshape `[C]` to `[1, 1, 1, C]`."""
     return channels[None, None, None, :]

@@ -44,7 +44,8 @@ def convolution(
         groups: number of channel groups that do not see each other.
 
     Returns:
-        `[N, (H + 2 pad - dilation (k - 1) - 1) // stride + 1, ..., D]`.
+        `[N, (H + 2 pad - dilation (k - 1) - 1) // stride + 1, ..., D]` in the dtype of
+        `x`.
     """
     spec = ConvSpec(stride, pad, dilation, groups)
     form = by_platform if cpu.pays(x, kernel, spec) else reference.convolve

@@ -60,7 +60,7 @@ class Features(Protocol):
         ...
 
     def to_feature_map(self) -> "FeatureMap":
-        """Give the whole map, computing it where it is in parts."""
+        """Return the whole map, computed where it is in parts."""
         ...
 
 
@@ -98,7 +98,7 @@ class FeatureMap(struct.PyTreeNode):
         return self.geometry.size(self.image_sizes)
 
     def inside(self) -> Array | None:
-        """Give `[N, H, W, 1] bool`: the pixels that belong to the image; None if all."""
+        """Return the image's own pixels, `[N, H, W, 1] bool`; None if all are."""
         sizes = self.sizes
         if sizes is None:
             return None
@@ -108,11 +108,11 @@ class FeatureMap(struct.PyTreeNode):
         return rows[:, :, None, None] & columns[:, None, :, None]
 
     def masked(self) -> "FeatureMap":
-        """Give the same map with zeros outside each image's extent."""
+        """Return the same map with zeros outside each image's extent."""
         return self.replace(values=self._filled(0))
 
     def _filled(self, value: float) -> Array:
-        """`[N, H, W, C]`: the values, with this one outside each image's extent."""
+        """Return the values `[N, H, W, C]`, with `value` outside each image's extent."""
         inside = self.inside()
         if inside is None:
             return self.values
@@ -121,12 +121,12 @@ class FeatureMap(struct.PyTreeNode):
     def after(
         self, window: Window, values: Array, *, nonnegative: bool = False
     ) -> "FeatureMap":
-        """Give the map that a layer with this window has computed from this one.
+        """Return the map that a layer with this window has computed from this one.
 
         Args:
-            window: of the layer.
+            window: the layer's window.
             values: `[N, H', W', D]`, its results.
-            nonnegative: whether none of them is negative.
+            nonnegative: whether no value is negative.
         """
         geometry = self.geometry.after(window)
         return self.placed(geometry, values, nonnegative=nonnegative)
@@ -134,12 +134,12 @@ class FeatureMap(struct.PyTreeNode):
     def placed(
         self, geometry: Geometry, values: Array, *, nonnegative: bool = False
     ) -> "FeatureMap":
-        """Give a map of other values at another place, masked.
+        """Return a map of other values at another place, masked.
 
         Args:
-            geometry: where they lie over the image.
+            geometry: where the values lie over the image.
             values: `[N, H', W', D]`.
-            nonnegative: whether none of them is negative.
+            nonnegative: whether no value is negative.
 
         Raises:
             ValueError: if the values have no pixel, the image being too small.
@@ -208,7 +208,7 @@ class FeatureMap(struct.PyTreeNode):
         return self.after(window, pooled, nonnegative=self.nonnegative)
 
     def relu(self) -> "FeatureMap":
-        """Give the positive part of every value, `[N, H, W, C]`."""
+        """Set negative values of the map `[N, H, W, C]` to zero."""
         return self.replace(values=jax.nn.relu(self.values), nonnegative=True)
 
     def map(
@@ -218,13 +218,13 @@ class FeatureMap(struct.PyTreeNode):
 
         Args:
             function: `[N, H, W, C]` to `[N, H, W, D]`.
-            keeps_sign: whether it makes no negative value of others.
+            keeps_sign: whether nonnegative values stay nonnegative.
         """
         known = self.nonnegative and keeps_sign
         return self.placed(self.geometry, function(self.values), nonnegative=known)
 
     def to_feature_map(self) -> "FeatureMap":
-        """Give the map itself, which is whole."""
+        """Return the map itself, which is whole."""
         return self
 
 
@@ -267,7 +267,7 @@ def add(first: Features, second: Features) -> FeatureMap:
 def _joined(
     maps: Sequence[FeatureMap], verb: str, values: Callable[[], Array]
 ) -> FeatureMap:
-    """The values in the geometry of the widest map, if all maps have one grid."""
+    """Place values in the map with the largest receptive field; all share one grid."""
     places = {feature_map.geometry.map for feature_map in maps}
     if len(places) != 1:
         raise ValueError(f"maps at different places cannot be {verb}: {places}")

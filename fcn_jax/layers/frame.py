@@ -158,7 +158,7 @@ class FramedMap(struct.PyTreeNode):
         )
 
     def to_feature_map(self) -> FeatureMap:
-        """Give the whole map: the blank map enlarged, plus the deviation."""
+        """Return the whole map: the blank map enlarged, plus the deviation."""
         if self.geometry == IMAGE:
             return self.image
         border = next(sides(self.geometry, self.frame)).before
@@ -182,7 +182,7 @@ class FramedMap(struct.PyTreeNode):
         return self.image.placed(self.geometry, whole, nonnegative=known)
 
     def _source(self, axis: int, length: int, border: int) -> Array:
-        """`[1 or N, length, s]`: which row of the blank map each row of the map is."""
+        """Return `[1 or N, length, s]`, one-hot: the blank map's row for each map row."""
         if self.image.image_sizes is None:
             images = jnp.asarray([self.image.values.shape[1 + axis]])
         else:
@@ -197,7 +197,7 @@ class FramedMap(struct.PyTreeNode):
         return (source[:, :, None] == cells[None, None, :]).astype(self.deviation.dtype)
 
     def _holds(self, geometry: Geometry) -> bool:
-        """Whether the window has not reached the borders' profile, for any image."""
+        """Tell whether the window stays clear of the borders' profile for every image."""
         return geometry.scale <= self.frame.scale and all(
             side.before <= side.start
             and side.stop <= side.size - side.after
@@ -243,7 +243,7 @@ def framed(image: FeatureMap, frame: Frame) -> FramedMap | FeatureMap:
 
 
 def _blank_extent(extent: Size, scale: int) -> Size:
-    """Extent of the blank frame: a few cells, of the same remainder as `extent`."""
+    """Return the blank frame's extent: a few cells, equal to `extent` modulo `scale`."""
     return scale * (BLANK_CELLS - 1) + (extent - 1) % scale + 1
 
 
@@ -296,7 +296,7 @@ def sides(geometry: Geometry, frame: Frame) -> Iterator[_Side]:
 
 
 def _pooled(side: _Side) -> _Side:
-    """After max pooling 2 x 2 of stride 2, the last window clipped."""
+    """Pool the axis by 2 x 2 windows of stride 2, the last window clipped."""
     size = -(-side.size // 2)
     after = size - (side.size - side.after) // 2 if side.after else 0
     return _Side(

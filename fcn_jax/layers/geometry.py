@@ -23,7 +23,7 @@ Size = Any
 
 
 def smaller(first: Size, second: Size) -> Size:
-    """Give the minimum by integer arithmetic alone, so that it needs no array library."""
+    """Return the minimum by integer arithmetic, so that no array library is needed."""
     return (first + second - abs(first - second)) // 2
 
 
@@ -52,7 +52,7 @@ class Window:
         return self.dilation * (self.kernel - 1) + 1
 
     def size(self, size: Size) -> Size:
-        """Give the output extent for an input extent, by Caffe's rule for the kind.
+        """Return the output extent for an input extent, by Caffe's rule for the kind.
 
         A pooling window must start inside the image or its left padding: the
         rounded-up size is clipped to the last such window. (Caffe clips only padded
@@ -90,7 +90,7 @@ class Align:
     other_start: int
 
     def size(self, size: Size, image_size: Size) -> Size:
-        """Give the extent of the shared part; `image_size` is the input image's extent."""
+        """Return the extent of the shared part; `image_size` is the image's extent."""
         other = self.other.size(image_size) - self.other_start
         return smaller(size - self.start, other)
 
@@ -105,11 +105,11 @@ class Geometry:
     steps: tuple[Window | Align, ...] = ()
 
     def after(self, window: Window) -> "Geometry":
-        """Give the geometry of the map that `window` computes from this one."""
+        """Return the geometry of the map that `window` computes from this one."""
         return Geometry((*self.steps, window))
 
     def size(self, image_size: Size) -> Size:
-        """Give the extent of this map for an image extent (rows or columns alike)."""
+        """Return the extent of this map for an image extent (rows or columns alike)."""
         size = image_size
         for step in self.steps:
             if isinstance(step, Align):
@@ -120,7 +120,7 @@ class Geometry:
 
     @property
     def period(self) -> int:
-        """Image pixels by which an image grows and all maps by whole pixels."""
+        """Growth of the image, in pixels, that makes every map grow by whole pixels."""
         period = 1
         for step in self.steps:
             if isinstance(step, Align):
@@ -130,7 +130,7 @@ class Geometry:
         return period
 
     def smallest_image(self, limit: int = 1024) -> int:
-        """Find the least image extent from which on every map of the chain has a pixel.
+        """Find the smallest image extent for which every map of the chain has a pixel.
 
         Raises:
             ValueError: if there is none up to `limit`.
@@ -141,7 +141,7 @@ class Geometry:
         raise ValueError(f"no image of up to {limit} pixels fits this chain of layers")
 
     def _extents(self, image_size: int) -> list[int]:
-        """Extents of every map that leads to this one, other branches included."""
+        """List the extents of all maps that lead to this one, other branches included."""
         extents, size = [], image_size
         for step in self.steps:
             if isinstance(step, Align):
@@ -205,7 +205,7 @@ IMAGE = Geometry()
 
 
 def same_grid(first: Geometry, second: Geometry) -> bool:
-    """Tell whether two maps have one place, and one extent for every image.
+    """Tell whether two maps have the same place, and the same extent for every image.
 
     Extents are compared over one period of both: every size rule adds `p / stride` to
     its result when `p`, a multiple of the stride, is added to its argument.
@@ -305,12 +305,12 @@ def crop_to_image(upsampled: Geometry) -> tuple[Geometry, int]:
 
 
 def bilinear_kernel_size(factor: int, parity: Literal["even", "odd"]) -> int:
-    """Give the kernel size of bilinear upsampling: 2f (even) or 2f - 1 (odd)."""
+    """Return the kernel size of bilinear upsampling: 2f (even) or 2f - 1 (odd)."""
     return 2 * factor if parity == "even" else 2 * factor - 1
 
 
 def whole_factor(coarse: Fraction, fine: Fraction) -> int:
-    """Give the upsampling factor between two scales, which must be a whole number."""
+    """Return the upsampling factor between two scales, which must be a whole number."""
     factor = coarse / fine
     if factor.denominator != 1 or factor < 1:
         raise ValueError(

@@ -84,7 +84,7 @@ _normalize.defvjp(_forward, _backward)
 
 
 def _sum_of_neighbours(x: Array, size: int) -> Array:
-    """The sum over the `size` channels around each, with zeros beyond the range."""
+    """Sum the `size` channels around each channel, with zeros beyond the range."""
     half, channels = size // 2, x.shape[-1]
     padded = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (half, half)))
     first, *others = (

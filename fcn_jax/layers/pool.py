@@ -99,7 +99,7 @@ def average_pool(x: Array, *, kernel: int, stride: int, pad: int = 0) -> Array:
 def _padding(
     shape: tuple[int, ...], kernel: int, stride: int, pad: int
 ) -> list[tuple[int, int]]:
-    """(low, high) padding of rows and columns that gives Caffe's output size.
+    """Return the (low, high) padding of rows and columns that gives Caffe's output size.
 
     `high` is negative where the clip rule drops trailing pixels of a window row.
     """
@@ -114,12 +114,12 @@ def _padding(
 def _covered(
     shape: tuple[int, ...], padding: list[tuple[int, int]]
 ) -> tuple[int, int, int, int]:
-    """The shape without the trailing rows and columns that no window reaches."""
+    """Return the shape without the trailing rows and columns that no window reaches."""
     (_, below), (_, right) = padding
     return shape[0], shape[1] + min(below, 0), shape[2] + min(right, 0), shape[3]
 
 
 def _counts(size: int, outputs: int, kernel: int, stride: int, pad: int) -> np.ndarray:
-    """Divisor of each window along one axis: its pixels inside the padded image."""
+    """Return each window's divisor along one axis: its pixels inside the padded image."""
     start = np.arange(outputs) * stride - pad
     return np.minimum(start + kernel, size + pad) - start

@@ -36,7 +36,7 @@ class Record(Protocol):
 def preprocess(
     inputs: Mapping[str, Array], records: Mapping[str, Record], dtype: DTypeLike
 ) -> dict[str, Array]:
-    """Apply each input's record.
+    """Apply each input's preprocessing record.
 
     Args:
         inputs: stored pixels by input name, `[N, H, W, C]`.
@@ -59,7 +59,7 @@ def preprocess(
 
 
 def _apply(pixels: Array, record: Record, dtype: DTypeLike) -> Array:
-    """`[N, H, W, C]` stored pixels to floating-point network input."""
+    """Turn stored pixels `[N, H, W, C]` into network input `[N, H, W, C]` of `dtype`."""
     if pixels.shape[-1] != len(record.mean):
         raise ValueError(
             f"the image has {pixels.shape[-1]} channels, its preprocessing record "

@@ -29,7 +29,7 @@ def end_stage(features: Any) -> Any:
 
 
 def by_stages(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give the same function, which keeps only the ends of stages for the gradient.
+    """Return the same function, but keep only the ends of stages for the gradient.
 
     What follows the last mark is kept whole: its turn comes at once.
 
@@ -83,7 +83,7 @@ def _run(program: core.ClosedJaxpr, leaves: Sequence[Any]) -> list[Any]:
 
 
 def _stages(equations: Sequence[core.JaxprEqn]) -> list[list[core.JaxprEqn]]:
-    """The equations, cut behind each run of marks."""
+    """Split the equations after each run of marks."""
     marks = [equation.params.get("name") == _END for equation in equations]
     stages: list[list[core.JaxprEqn]] = [[]]
     for equation, mark, before in zip(equations, marks, [False, *marks], strict=False):
@@ -94,7 +94,7 @@ def _stages(equations: Sequence[core.JaxprEqn]) -> list[list[core.JaxprEqn]]:
 
 
 def _variables(atoms: Iterable[Any]) -> dict[core.Var, None]:
-    """Those that are no constants, once each, in order."""
+    """List the atoms that are not constants, once each, in order."""
     return {atom: None for atom in atoms if isinstance(atom, core.Var)}
 
 
@@ -103,7 +103,7 @@ def _value(atom: Any, values: Mapping[core.Var, Any]) -> Any:
 
 
 def _differentiable(jaxpr: core.Jaxpr) -> set[core.Var]:
-    """The floating variables that depend on a floating argument of the program.
+    """Find the floating-point variables that depend on a floating-point argument.
 
     Constants are none, nor is what only they and integers make: a form of a layer with
     a gradient of its own may close over those, and jax cannot differentiate it for them.
@@ -122,7 +122,7 @@ def _is_floating(variable: core.Var) -> bool:
 def _recomputed(
     stage: Callable[..., Any], differentiable: Sequence[bool]
 ) -> Callable[..., Any]:
-    """The stage, which keeps its inputs and no more for the backward pass.
+    """Return the stage so that it keeps only its inputs for the backward pass.
 
     Args:
         stage: a function of arrays.
@@ -154,7 +154,7 @@ def _recomputed(
 
 
 def _behind(values: Array, gradients: Sequence[Array]) -> Array:
-    """Features `[N, H, W, C]` as they are, but not before a gradient of theirs is."""
+    """Return features `[N, H, W, C]` as they are, but not before their gradient exists."""
     for gradient in gradients:
         alike = gradient.ndim == values.ndim == 4 and len(gradient) == len(values)
         if alike and jnp.issubdtype(gradient.dtype, jnp.floating):

@@ -13,7 +13,7 @@ from jax import Array, lax
 
 
 def bilinear_taps(kernel: int) -> np.ndarray:
-    """Give one axis of the reference's bilinear kernel.
+    """Build one axis of the reference's bilinear kernel.
 
     Args:
         kernel: size k, even or odd; the upsampling factor is f = (k + 1) // 2.
@@ -28,7 +28,7 @@ def bilinear_taps(kernel: int) -> np.ndarray:
 
 
 def bilinear_kernel(kernel: int, channels: int) -> np.ndarray:
-    """Give the dense kernel, diagonal in channels.
+    """Build the dense bilinear kernel, diagonal in channels.
 
     Args:
         kernel: size k in pixels.
@@ -70,7 +70,7 @@ def bilinear_upsample(
 
 
 def _times_each(matrix: Array, x: Array) -> Array:
-    """`matrix [o, h]` times every `[h, k]` of `x [N, h, k]`."""
+    """Multiply `matrix [o, h]` by every `[h, k]` of `x [N, h, k]`."""
     exact = lax.Precision.HIGHEST
     if len(x) == 1:
         return jnp.dot(matrix, x[0], precision=exact)[None]
@@ -80,7 +80,7 @@ def _times_each(matrix: Array, x: Array) -> Array:
 
 
 def _band(length: int, stride: int, kernel: int, start: int, kept: int) -> np.ndarray:
-    """Rows `start .. start + kept` of the upsampling matrix `[kept, length]`."""
+    """Build rows `start .. start + kept` of the upsampling matrix, `[kept, length]`."""
     taps = bilinear_taps(kernel)
     tap = start + np.arange(kept)[:, None] - stride * np.arange(length)[None, :]
     inside = (tap >= 0) & (tap < kernel)

@@ -7,15 +7,15 @@ import numpy as np
 
 
 def class_factors(weights: Sequence[Any], classes: int) -> np.ndarray:
-    """Weights of the classes, `[K] float32`, once they are known to be usable.
+    """Check class weights and return them as `[K] float32`.
 
     Args:
         weights: one number a class, finite and not below 0; 0 ignores the class.
         classes: K.
 
     Raises:
-        ValueError: for another number of them, a value that is none of these, or none
-            above 0.
+        ValueError: for another number of weights, a weight that is not finite or is
+            below 0, or no weight above 0.
     """
     if len(weights) != classes:
         raise ValueError(

@@ -26,7 +26,7 @@ from fcn_jax.losses.terms import LossTerms
 def softmax_cross_entropy(
     scores: Array, labels: Array, *, class_weights: Array | None = None
 ) -> LossTerms:
-    """Cross-entropy of every valid pixel, summed.
+    """Sum the cross-entropy of every valid pixel.
 
     Args:
         scores: `[N, H, W, K]` unnormalised, floating point.
@@ -49,7 +49,7 @@ def softmax_cross_entropy(
 
 @jax.custom_vjp
 def _weighted_sum(scores: Array, classes: Array, weights: Array) -> Array:
-    """Cross-entropy times weight, summed; pixels of weight 0 add nothing."""
+    """Sum cross-entropy times weight; pixels of weight 0 add nothing."""
     return _forward(scores, classes, weights)[0]
 
 
@@ -74,7 +74,7 @@ _weighted_sum.defvjp(_forward, _backward)
 
 
 def _own_score(scores: Array, classes: Array) -> Array:
-    """`[N, H, W]`: the score of each pixel's class."""
+    """Return `[N, H, W]`: the score of each pixel's class."""
     return lax.platform_dependent(
         scores,
         classes,
@@ -87,6 +87,6 @@ def _own_score(scores: Array, classes: Array) -> Array:
 
 
 def _is_own(scores: Array, classes: Array) -> Array:
-    """`[N, H, W, K]`: whether a channel is the pixel's class."""
+    """Return `[N, H, W, K] bool`: whether a channel is the pixel's class."""
     channels = jnp.arange(scores.shape[-1], dtype=classes.dtype)
     return classes[..., None] == channels[None, None, None, :]

@@ -23,7 +23,7 @@ class LossTerms(NamedTuple):
     valid: Array
 
     def reduce(self, reduction: Reduction) -> Array:
-        """The objective: the plain sum, or the mean over valid pixels.
+        """Return the objective, a scalar: the plain sum, or the mean over valid pixels.
 
         "sum" is Caffe's `normalize: false` at batch 1; its gradient grows with the
         image, so learning rates of 1e-10 belong to it. "mean" is VALID

@@ -25,10 +25,10 @@ DEFINITIONS = {
 
 
 def confusion_counts(scores: Array, labels: Array) -> Array:
-    """Confusion matrix of one batch, on the device.
+    """Count the confusion matrix of one batch, on the device.
 
     Args:
-        scores: `[N, H, W, K]`.
+        scores: `[N, H, W, K]` floating point.
         labels: `[N, H, W]` integer; values outside 0..K-1 are not counted.
 
     Returns:
@@ -52,11 +52,11 @@ class ConfusionMatrix:
 
     @classmethod
     def empty(cls, num_classes: int) -> "ConfusionMatrix":
-        """No pixel counted yet."""
+        """Return a matrix in which no pixel is counted yet."""
         return cls(np.zeros((num_classes, num_classes), np.int64))
 
     def merge(self, counts: np.ndarray) -> "ConfusionMatrix":
-        """The matrix with more counts `[K, K]` added."""
+        """Add counts `[K, K]`, of any integer type, and return the new matrix."""
         counts = np.asarray(counts)
         integer = np.issubdtype(counts.dtype, np.integer)
         if counts.shape != self.counts.shape or not integer:
@@ -72,7 +72,7 @@ class ConfusionMatrix:
         return self.counts.sum(axis=1)
 
     def per_class_iu(self, absent: Absent = "script") -> np.ndarray:
-        """`[K] float64` intersection over union; NaN where a class is left out."""
+        """Compute the IU of each class, `[K] float64`; NaN where it is left out."""
         if absent not in DEFINITIONS:
             raise ValueError(
                 f"absent is {absent!r}; it must be one of {list(DEFINITIONS)}"
@@ -85,7 +85,7 @@ class ConfusionMatrix:
         return iu
 
     def scores(self, absent: Absent = "script") -> dict[str, float]:
-        """The four scores, as fractions; NaN where nothing was labelled.
+        """Compute the four scores, as fractions; NaN where nothing was labelled.
 
         Args:
             absent: how the mean IU treats absent classes, see `DEFINITIONS`. The
@@ -104,14 +104,14 @@ class ConfusionMatrix:
         }
 
     def means_over(self, absent: Absent) -> dict[str, int]:
-        """Over how many classes each of the two means is taken."""
+        """Count the classes over which each of the two means is taken."""
         return {
             "mean_accuracy": int((self.labelled > 0).sum()),
             "mean_iu": int((~np.isnan(self.per_class_iu(absent))).sum()),
         }
 
     def sentence(self, absent: Absent) -> str:
-        """The four scores in one line, the means with their number of classes."""
+        """Write the four scores in one line, the means with their number of classes."""
         over, classes = self.means_over(absent), len(self.counts)
         return ", ".join(
             f"{name} {value:.4f}"
@@ -120,7 +120,7 @@ class ConfusionMatrix:
         )
 
     def caution(self, names: tuple[str, ...]) -> str:
-        """What whoever reads the means has to know; "" if every class is labelled."""
+        """Return a warning for readers of the means; "" if every class is labelled."""
         absent = ", ".join(self._absent(names))
         labelled = int((self.labelled > 0).sum())
         if labelled == len(names) > 1:
@@ -137,12 +137,12 @@ class ConfusionMatrix:
         )
 
     def _absent(self, names: tuple[str, ...]) -> list[str]:
-        """The classes without a labelled pixel."""
+        """List the classes without a labelled pixel."""
         pairs = zip(names, self.labelled, strict=True)
         return [name for name, count in pairs if not count]
 
     def record(self, names: tuple[str, ...], absent: Absent) -> dict[str, Any]:
-        """Everything `scores.json` says about one output; absent classes are null."""
+        """Return what `scores.json` says about one output; absent classes are null."""
         iu = self.per_class_iu(absent)
         return {
             **{name: _json(score) for name, score in self.scores(absent).items()},

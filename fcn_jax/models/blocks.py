@@ -34,10 +34,10 @@ class Step(NamedTuple):
     """One step of a backbone.
 
     Attributes:
-        name: of the endpoint that it gives.
+        name: name of the endpoint that the layer computes.
         layer: the layer.
-        ends_stage: whether its result is kept for the gradient where features are
-            computed again (`layers.rematerialize`): the end of each scale, usually.
+        ends_stage: whether its result is kept for the gradient when features are
+            recomputed (`layers.rematerialize`); usually true at the end of each scale.
     """
 
     name: str
@@ -53,22 +53,22 @@ def _newest(_: tuple[Any, ...], new: Any) -> tuple[Any, ...]:
 
 
 def show(module: nn.Module, collection: str, name: str, value: Any) -> None:
-    """Sow a value for those who ask for its collection, in place of an older one.
+    """Sow a value for an `apply` that asks for its collection; replace an older one.
 
-    `init` is not asked: it returns parameters alone.
+    `init` sows nothing: it returns variables only.
 
     Args:
         module: what computed it.
         collection: "endpoints" or "scores".
         name: its name in the collection.
-        value: `FeatureMap`s in any nest; found as a tuple of this value alone.
+        value: any tree of `FeatureMap`s; `apply` returns it as a tuple of one.
     """
     if not module.is_initializing():
         module.sow(collection, name, value, reduce_fn=_newest)
 
 
 def scaled(channels: int, width: float) -> int:
-    """Give the channels of a layer of a narrower net: even (two groups), at least 2."""
+    """Return the channels of a layer at this width: even (two groups), at least 2."""
     return channels if width == 1 else max(2, 2 * round(channels * width / 2))
 
 
@@ -169,8 +169,8 @@ class BatchNorm(nn.Module):
 
         Args:
             x: `[N, H, W, C]`.
-            train: whether the statistics are those of the batch, towards which the
-                running ones then move, or the running ones.
+            train: True uses the statistics of the batch and updates the running
+                ones; False uses the running ones.
 
         Returns:
             `[N, H, W, C]`, zero outside each image.
@@ -217,7 +217,7 @@ def normalize(x: Features) -> FeatureMap:
 def dropout(
     x: Features, *, rate: float, layer: int, train: bool, keys: Array | None
 ) -> Features:
-    """Drop features in training, none otherwise.
+    """Zero features at random in training; change nothing otherwise.
 
     Args:
         x: `[N, H, W, C]`.
@@ -259,7 +259,7 @@ def fully_connected(
 
     Args:
         width: factor on their 4,096 channels.
-        kernel: window size of fc6, the classifier's map; fc7 is 1 x 1.
+        kernel: window size of fc6 in pixels; fc7 is 1 x 1.
         pad: padding of fc6.
         rate: probability of zero in training.
         train: whether dropout is on.

@@ -340,7 +340,7 @@ def _backbone(name: str, backbones: Mapping[str, Backbone]) -> Backbone:
 
 
 def _options(backbone: Backbone, order: str) -> tuple[tuple[str, str], ...]:
-    """AlexNet's order of layers, for a backbone that has one."""
+    """Return AlexNet's order of layers as an option, where the backbone has orders."""
     if "order" not in backbone.options:
         return ()
     _check("order", order, backbone.options["order"])
@@ -376,7 +376,7 @@ def _score_layers(
 
 
 def _named_scores(scores: Sequence[tuple[str, float]]) -> tuple[ScoreLayer, ...]:
-    """Score layers under Caffe's names: score_fr, then score_<endpoint>."""
+    """Name score layers as Caffe does: score_fr, then score_<endpoint>."""
     return tuple(
         ScoreLayer(f"score_{endpoint}" if index else "score_fr", endpoint, scale)
         for index, (endpoint, scale) in enumerate(scores)

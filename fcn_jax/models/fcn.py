@@ -24,8 +24,8 @@ class Stream(NamedTuple):
         name: name of the trunk's parameters; "trunk" when there is one stream.
         inputs: input names, concatenated along the channels (early fusion).
         backbone: makes the backbone module, given its `name`.
-        frame: of the padding that the backbone adds to the image and that need not be
-            computed, or None. It changes the time, not the values.
+        frame: the part of the backbone's input padding that need not be computed, or
+            None. It changes the time, not the values.
     """
 
     name: str
@@ -59,8 +59,8 @@ class FCN(nn.Module):
         Args:
             inputs: preprocessed images by input name, `[N, H, W, C]` floating point.
             train: whether dropout is on and batch normalisation uses the statistics
-                of the batch. A net that has some then moves the running ones: call
-                `apply` with `mutable=["batch_stats"]`.
+                of the batch. A net with batch normalisation then updates its running
+                statistics: call `apply` with `mutable=["batch_stats"]`.
             sizes: `[N, 2] int32`, true (height, width) of each image; what lies
                 outside is ignored and its scores are zero. None: no padding.
             dropout_keys: `[N]` typed random keys, one an image; needed to train.
@@ -68,9 +68,9 @@ class FCN(nn.Module):
         Returns:
             For each output a `FeatureMap` with values `[N, H, W, K]`, float32 or
             better. Endpoints and coarse scores are sown into the collections
-            "endpoints" and "scores", for an `apply` in which those are mutable;
-            `init` returns parameters and, if there are any, "batch_stats", of float32 and the same with and without
-            jax_enable_x64.
+            "endpoints" and "scores", for an `apply` in which those are mutable.
+            `init` returns parameters and, if the net has any, "batch_stats": float32,
+            with the same values whether or not jax_enable_x64 is set.
 
         Raises:
             ValueError: if an input is missing, or the image is too small.
@@ -102,7 +102,7 @@ class FCN(nn.Module):
 
 
 def _own_keys(keys: Array | None, stream: int) -> Array | None:
-    """Keys of one stream, so that late-fused trunks drop different features."""
+    """Derive a stream's keys, so that late-fused trunks drop different features."""
     if keys is None or stream == 0:
         return keys
     return jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, jnp.uint32(stream))

@@ -54,7 +54,7 @@ class SkipHead(nn.Module):
     def __call__(
         self, endpoints: Endpoints, *, canvas: tuple[int, int]
     ) -> dict[str, FeatureMap]:
-        """Compute scores `[N, H, W, K]` of each output on the canvas of (H, W) pixels."""
+        """Compute each output's scores on the canvas, `[N, H, W, K]` float32 or better."""
         single = len(self.outputs) == 1
         return {
             name: self._pixel_scores(
@@ -109,7 +109,7 @@ class SkipHead(nn.Module):
     def _score(
         self, score: ScoreLayer, endpoints: Endpoints, classes: int, suffix: str
     ) -> FeatureMap:
-        """1 x 1 scores, averaged over the streams; at least float32 from here on."""
+        """Compute an endpoint's scores `[N, h, w, K]`, averaged over the streams."""
         init = nn.initializers.zeros
         if self.score_init == "gaussian":
             init = nn.initializers.normal(0.01)
@@ -128,6 +128,7 @@ class SkipHead(nn.Module):
             feature_map = Convolution(
                 classes, kernel=1, relu=False, kernel_init=init, name=name + suffix
             )(feature_map).to_feature_map()
+            # At least float32 from here on.
             precise = np.promote_types(feature_map.values.dtype, np.float32)
             values = feature_map.values.astype(precise) / len(endpoints)
             total = values if total is None else total + values
@@ -146,7 +147,7 @@ class SkipHead(nn.Module):
         size: tuple[int, int],
         name: str,
     ) -> FeatureMap:
-        """Upsample and keep `size` pixels from `start` on, which gives `geometry`."""
+        """Upsample and keep `size` pixels from `start` on, which lie at `geometry`."""
         if self.upsampling == "fixed":
             values = bilinear_upsample(
                 x.values,

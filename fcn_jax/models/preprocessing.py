@@ -37,7 +37,7 @@ class Preprocessing:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the record as JSON stores it."""
+        """Return the record as JSON stores it."""
         return {**asdict(self), "mean": list(self.mean)}
 
     @classmethod

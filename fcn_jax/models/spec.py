@@ -12,7 +12,7 @@ from fcn_jax.runtime.plain_values import is_number, is_text, is_whole, sequence_
 from fcn_jax.runtime.shown import shown
 
 VERSION = 1
-"""Of the stored form; a later one that cannot be read by this code has a higher one."""
+"""Version of the stored form; a form that this code cannot read has a higher one."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,12 @@ class ModelSpec:
         return self.head == "classifier"
 
     def to_dict(self) -> dict[str, Any]:
-        """The specification as JSON stores it."""
+        """Return the specification as JSON stores it."""
         return {"version": VERSION, **_lists(asdict(self))}
 
     @classmethod
     def from_dict(cls, stored: Any) -> "ModelSpec":
-        """Inverse of `to_dict`.
+        """Read what `to_dict` has returned.
 
         Raises:
             ValueError: for another version, or a part that is missing, unknown or of
@@ -143,7 +143,7 @@ def _items(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _has(value: Any, **parts: Any) -> bool:
-    """Whether it is an object of just these parts, each of its type."""
+    """Tell whether a value is an object of exactly these parts, each of its type."""
     return (
         isinstance(value, Mapping)
         and value.keys() == parts.keys()

@@ -43,7 +43,7 @@ def caffe_sgd(
     learning_rate_multipliers: Any,
     decay_multipliers: Any,
 ) -> optax.GradientTransformation:
-    """Caffe's SGD with momentum; see the module's docstring.
+    """Build Caffe's SGD with momentum; see the module's docstring.
 
     Args:
         schedule: learning rate by number of completed updates.
@@ -84,7 +84,7 @@ def caffe_sgd(
 def make_schedule(
     name: str, *, learning_rate: float, total_steps: int, warmup_steps: int = 0
 ) -> Schedule:
-    """Learning rate by number of completed updates.
+    """Build the learning rate as a function of the number of completed updates.
 
     Args:
         name: "fixed" (every run of the papers), "poly" (linear in the remaining
@@ -122,14 +122,14 @@ def make_optimizer(
     weight_decay: float,
     multipliers: Multipliers,
 ) -> optax.GradientTransformation:
-    """An optimiser by name, with per-parameter multipliers.
+    """Build an optimiser by name, with per-parameter multipliers.
 
     Args:
         name: "caffe_sgd" (the papers), or optax's "sgd" (momentum outside the
             rate), "adam" or "adamw", for work beyond the paper.
         schedule: learning rate by number of completed updates.
         params: parameters, or their shapes; only the paths are read.
-        momentum: of the two SGDs; ignored by the others.
+        momentum: momentum of the two SGDs; the others ignore it.
         weight_decay: added to the gradient by the SGDs and "adam", decoupled in
             "adamw".
         multipliers: ordered rules; every parameter must match one.
@@ -165,7 +165,7 @@ def make_optimizer(
 
 
 def promoting(chain: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Let optax mix integer step counts with floats, also where jax is strict."""
+    """Let optax mix integer step counts with floats, even if jax is set to refuse it."""
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         with jax.numpy_dtype_promotion("standard"):

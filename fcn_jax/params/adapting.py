@@ -32,16 +32,17 @@ def adapt_to(
     """Return a stored array in the shape of a parameter.
 
     Args:
-        path: of the parameter.
+        path: dotted path of the parameter.
         stored: the array.
         fresh: the parameter as initialised, on the host or a device.
         there: class names of the stored array, if it is of a head and they are known.
         here: class names of the parameter, likewise.
-        how: one of `config.ADAPTATIONS`; None takes arrays of the same shape and classes only.
-        leading: channels of the first input that an input kernel reads here.
+        how: one of `config.ADAPTATIONS`; None accepts only arrays of the same shape and
+            classes.
+        leading: number of channels of the first input that the input kernel reads.
 
     Returns:
-        The array, and what was done to it, "" for nothing.
+        The array, and what was done to it ("" for nothing).
 
     Raises:
         ShapeMismatch: if it does not fit.
@@ -102,7 +103,7 @@ def _by_channel(
 
 
 def _reversed(stored: np.ndarray, fresh: np.ndarray) -> tuple[np.ndarray, str]:
-    """An input kernel with its channels as Caffe has them (reference nyud-fcn32s-hha)."""
+    """Reverse the channels of an input kernel to Caffe's order (nyud-fcn32s-hha)."""
     if stored.ndim != 4 or stored.shape != fresh.shape:
         raise ValueError(
             f"{list(stored.shape)} there and {list(fresh.shape)} here; only the channels "

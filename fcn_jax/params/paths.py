@@ -16,7 +16,7 @@ Rules = tuple[tuple[str, str], ...]
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings to one mapping from dotted paths to leaves."""
+    """Flatten nested mappings to one mapping from dotted paths to leaves."""
     flat = {}
     for name, value in tree.items():
         path = f"{prefix}{name}"
@@ -28,7 +28,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Inverse of `flatten`."""
+    """Invert `flatten`."""
     tree: dict[str, Any] = {}
     for path, value in flat.items():
         *parents, name = path.split(".")
@@ -40,14 +40,14 @@ def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def first_match(path: str, patterns: Iterable[str]) -> str | None:
-    """The first pattern that the whole path matches, or None."""
+    """Return the first pattern that the whole path matches, or None."""
     return next((p for p in patterns if fnmatchcase(path, p)), None)
 
 
 def match_all(
     paths: Sequence[str], rules: Sequence[tuple[str, T]], purpose: str
 ) -> dict[str, T]:
-    """Values of the first rule that matches each path.
+    """Return the values of the first rule that matches each path.
 
     Args:
         paths: dotted parameter paths.

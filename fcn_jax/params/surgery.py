@@ -22,7 +22,7 @@ COLORS = 3
 
 
 def new_names(names: Iterable[str], rules: Rules) -> dict[str, str]:
-    """Name of every parameter under renaming rules.
+    """Return the name of every parameter under renaming rules.
 
     Args:
         names: dotted paths.
@@ -81,7 +81,7 @@ def _refuse_collisions(renamed: Mapping[str, str]) -> None:
 
 
 def rename(params: Params, rules: Rules) -> tuple[dict[str, np.ndarray], str]:
-    """Parameters under other names; see `new_names` for the rules and errors."""
+    """Rename parameters; see `new_names` for the rules and errors."""
     names = new_names(params, rules)
     moved = sum(old != new for old, new in names.items())
     phrase = f"{moved} of {len(names)} parameters renamed"
@@ -95,21 +95,22 @@ def two_streams(
     *,
     outputs: Sequence[str] = (),
 ) -> tuple[dict[str, np.ndarray], str]:
-    """Late fusion: two nets of one trunk each become one net of two trunks.
+    """Fuse two nets of one trunk each into one net of two trunks (late fusion).
 
     The score layers are copied as they are; the late-fused head averages their scores
     (reference nyud-fcn32s-color-hha: a sum with the factors 0.5 and 0.5).
 
     Args:
         first: parameters `trunk.*` and `head.*` of a net of one stream.
-        second: the same of the other.
-        names: of the two streams, in that order.
+        second: the same of the other net.
+        names: names of the two streams, in that order.
         outputs: names of the outputs, where the nets have several.
 
     Raises:
-        ValueError: if the names cannot be used, the nets have other layers than each
-            other or other ones than those, their score layers other shapes, or their
-            learned upsampling kernels, of which the fused net has one, other values.
+        ValueError: if the names cannot be used, if the nets differ in their layers or in
+            the shapes of their score layers, if a layer is neither of the trunk nor
+            of the head, or if learned upsampling kernels differ in value (the fused
+            net has only one).
     """
     usable = all(name and "." not in name and name != "head" for name in names)
     if len(set(names)) != 2 or not usable:
@@ -142,7 +143,7 @@ def two_streams(
 
 
 def _in_stream(path: str, stream: str, outputs: Sequence[str]) -> str:
-    """Name that a parameter of a one-stream net has in a stream of a late-fused one."""
+    """Return the name of a one-stream net's parameter in a late-fused net."""
     module, _, rest = path.partition(".")
     if module == "trunk":
         return f"{stream}.{rest}"
@@ -167,7 +168,7 @@ def _in_stream(path: str, stream: str, outputs: Sequence[str]) -> str:
 def classes_of(
     names: Iterable[str], outputs: Mapping[str, Sequence[str]]
 ) -> dict[str, tuple[str, ...]]:
-    """Class names of every parameter of a head.
+    """Find the class names of every parameter of a head.
 
     Args:
         names: dotted paths of a net's parameters.
@@ -202,9 +203,9 @@ def match_classes(
     *,
     class_axes: Literal[1, 2],
 ) -> tuple[np.ndarray, str]:
-    """A layer of one set of classes for another set: more of them, fewer, reordered.
+    """Fit a layer to another set of classes: more of them, fewer, or reordered.
 
-    Classes are matched by name, letter by letter.
+    Classes are matched by their exact names.
 
     Args:
         value: `[..., S]`, a score layer's kernel or bias; or `[k, k, S, S]`, a learned
@@ -212,12 +213,12 @@ def match_classes(
         source_names: its S classes.
         target_names: the T classes wanted.
         fresh: `[..., T]` or `[k, k, T, T]`, freshly initialised (zero for scores);
-            classes that the source lacks keep it.
-        class_axes: how many of the last axes are classes: 1 of a score layer, 2 of an
+            classes that the source lacks keep these values.
+        class_axes: how many of the last axes are classes: 1 in a score layer, 2 in an
             upsampling kernel.
 
     Returns:
-        The layer, in the type of `fresh`; classes of the source without a place are
+        The layer, in the dtype of `fresh`; source classes that the target lacks are
         dropped. The phrase says which ids of the source were used.
 
     Raises:
@@ -265,7 +266,7 @@ def _check_class_shape(array: np.ndarray, names: Sequence[str], axes: int) -> No
 
 
 def _runs(ids: Sequence[int]) -> str:
-    """Ascending ids in short: "0, 2-5"."""
+    """Shorten ascending ids, as in "0, 2-5"."""
     runs: list[list[int]] = []
     for index in ids:
         if runs and index == runs[-1][1] + 1:
@@ -276,14 +277,14 @@ def _runs(ids: Sequence[int]) -> str:
 
 
 def widen_input(kernel: np.ndarray, channels: int) -> tuple[np.ndarray, str]:
-    """A first convolution for colour and more: early fusion.
+    """Widen a first convolution for colour to more channels (early fusion).
 
-    Each added channel, behind the colours, gets the mean over the colours (reference
+    Each channel added after the colours gets the mean over the colours (reference
     nyud-fcn32s-color-d, conv1_1_bgrd; the layer's bias stays as it is).
 
     Args:
         kernel: `[k, k, 3, O]`.
-        channels: that it shall read, 4 or more.
+        channels: number of channels to read, 4 or more.
 
     Returns:
         `[k, k, channels, O]`.
@@ -302,10 +303,10 @@ def widen_input(kernel: np.ndarray, channels: int) -> tuple[np.ndarray, str]:
 
 
 def to_grey(kernel: np.ndarray) -> tuple[np.ndarray, str]:
-    """A first convolution for grey pictures: the mean over the colours.
+    """Average a first convolution over the colours, for grey pictures.
 
-    A grey picture given three times to the colour net makes the sum of the three,
-    which is three times this; the mean keeps the size of the weights.
+    A grey picture fed three times to the colour net gives three times this result; the
+    mean keeps the weights at their size.
 
     Args:
         kernel: `[k, k, 3, O]`.
@@ -333,14 +334,14 @@ def _check_color_kernel(kernel: np.ndarray) -> None:
 def add_skips(
     params: Params, shapes: Mapping[str, tuple[int, ...]]
 ) -> tuple[dict[str, np.ndarray], str]:
-    """A coarser net's parameters for a finer one: 32s -> 16s -> 8s.
+    """Turn a coarser net's parameters into a finer one's: 32s -> 16s -> 8s.
 
     New score layers are zero, so that the first scores are those of the coarser net
     (PAMI section 4.2); all else is kept bit for bit. Learned upsampling kernels that
     the finer net lacks are dropped, its own new ones bilinear.
 
     Args:
-        params: the coarser net's.
+        params: parameters of the coarser net, by dotted path.
         shapes: shape of every parameter of the finer net, by dotted path.
 
     Returns:

@@ -8,13 +8,13 @@ import numpy as np
 
 
 def flat_arrays(tree: Any) -> dict[str, Any]:
-    """Any tree as one mapping from dotted paths to arrays, for a checkpoint."""
+    """Flatten any tree to one mapping from dotted paths to arrays, for a checkpoint."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {dotted(path): leaf for path, leaf in leaves}
 
 
 def restore_tree(tree: Any, arrays: Mapping[str, np.ndarray], what: str) -> Any:
-    """A tree of the same structure with stored arrays as its leaves.
+    """Build a tree of the same structure with stored arrays as its leaves.
 
     Raises:
         ValueError: if a leaf is missing, extra, or of another shape or dtype; all

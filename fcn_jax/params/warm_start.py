@@ -40,11 +40,11 @@ def warm_start(
     classes: Mapping[str, tuple[str, ...]],
     leading: Mapping[str, int],
 ) -> tuple[Any, dict[str, str]]:
-    """Overwrite freshly initialised parameters by other nets', strictly.
+    """Overwrite freshly initialised parameters by those of other nets, strictly.
 
     Args:
         params: the initialised parameters.
-        given: the other nets'; each parameter comes from exactly one of them.
+        given: parameters of the other nets; each one comes from exactly one net.
         new: patterns of parameters that keep their initial value.
         unused: patterns of stored parameters that may be left over.
         adapt: ordered (pattern, how), first match wins: "classes" matches a layer of
@@ -57,8 +57,9 @@ def warm_start(
         to it in brackets, or "initialised".
 
     Raises:
-        ValueError: if a parameter is neither given nor new, or given twice, has another
-            shape or other classes, or a stored one is left over; all are named.
+        ValueError: if a parameter is neither given nor new, is given twice, or has
+            another shape or other classes, or if a stored one is left over; names
+            them all.
     """
     own = flat_arrays(params)
     hows, problems = _adaptations(own, new, adapt)
@@ -99,7 +100,7 @@ def warm_start(
 def _adaptations(
     own: Mapping[str, Any], new: Sequence[str], adapt: Sequence[tuple[str, str]]
 ) -> tuple[dict[str, str], list[str]]:
-    """How each parameter is adapted, and the patterns that match nothing."""
+    """Find how each parameter is adapted, and which patterns match nothing."""
     problems = [
         f"the pattern {pattern!r} of new parameters matches none"
         for pattern in new
@@ -123,7 +124,7 @@ def _adaptations(
 
 
 def _only_donor(path: str, given: Sequence[PretrainedParams]) -> PretrainedParams:
-    """The one checkpoint that has a parameter."""
+    """Return the one checkpoint that has a parameter."""
     holders = [donor for donor in given if path in donor.params]
     if len(holders) == 1:
         return holders[0]
@@ -141,7 +142,7 @@ def _only_donor(path: str, given: Sequence[PretrainedParams]) -> PretrainedParam
 def _left_over(
     own: Mapping[str, Any], given: Sequence[PretrainedParams], allowed: Sequence[str]
 ) -> list[str]:
-    """Stored parameters without a place that are not allowed to be without."""
+    """List stored parameters that the net lacks and that may not be left over."""
     return [
         f"{path}{f' of {donor.source}' if len(given) > 1 else ''} is left over"
         for donor in given
@@ -153,7 +154,7 @@ def _left_over(
 def _refuse(
     given: Sequence[PretrainedParams], problems: Sequence[str], remedies: Sequence[str]
 ) -> None:
-    """One sentence for all that does not fit.
+    """Raise one error for all that does not fit.
 
     Raises:
         ValueError: always.

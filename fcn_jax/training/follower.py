@@ -1,4 +1,4 @@
-"""Follows the updates on the device, one behind, and logs them."""
+"""Follow the updates on the device, one behind, and log them."""
 
 import time
 from collections import deque
@@ -21,7 +21,11 @@ class NotFinite(RunError):
 
 
 def check_finite(step: int, report: Report) -> float:
-    """The loss of an update, on the host; the run stops if anything is not finite."""
+    """Return the loss of an update, on the host; refuse what is not finite.
+
+    Raises:
+        NotFinite: if the loss, a gradient or a parameter is not finite.
+    """
     loss = float(report["loss"])
     broken = [module for module, finite in report["finite"].items() if not finite]
     if broken or not np.isfinite(loss):
@@ -37,8 +41,8 @@ def check_finite(step: int, report: Report) -> float:
 class Follower:
     """Reads the reports of updates one behind the device, and logs them.
 
-    Reading the loss of an update waits for it. One behind, the next is queued
-    before that wait, so the device is never idle.
+    Reading the loss of an update waits for that update. The next one is queued before
+    that wait, so the device is never idle.
 
     Attributes:
         losses: per pixel, of the updates that were read.
@@ -63,14 +67,14 @@ class Follower:
         self._waited, self._since = 0.0, time.perf_counter()
 
     def next(self, batches: Iterator[Batch]) -> Batch:
-        """The next host batch; the time it is waited for is measured."""
+        """Return the next host batch, and measure the wait for it."""
         asked = time.perf_counter()
         batch = next(batches)
         self._waited += time.perf_counter() - asked
         return batch
 
     def queued(self, step: int, report: Report) -> None:
-        """An update has been queued: read the one before it."""
+        """Take the report of an update just queued, and read the one before it."""
         self._pending.append((step, report))
         self._read(behind=1)
 
@@ -85,7 +89,7 @@ class Follower:
     def _read(self, behind: int) -> None:
         while len(self._pending) > behind:
             step, report = self._pending.popleft()
-            # In one transfer: one a module would be dozens of them.
+            # In one transfer, not dozens (one a module).
             report = jax.device_get(report)
             loss = check_finite(step, report)
             if self._clock.result():
@@ -110,6 +114,6 @@ class Follower:
                 self.restart_clock()
 
     def _new_start_seconds(self) -> Mapping[str, float]:
-        """What the clock says, once."""
+        """Return what the clock says, once."""
         told, self._told = self._told, True
         return {} if told else self._clock.seconds

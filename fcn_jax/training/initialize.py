@@ -1,6 +1,6 @@
-"""What happens before the first update: where the parameters come from.
+"""Find where the parameters come from, before the first update.
 
-This run's checkpoint, else `init_from`, else chance.
+They are read from this run's checkpoint, else from `init_from`, else drawn at random.
 """
 
 import os
@@ -34,7 +34,7 @@ INITIALISED = "initialised"
 def initial_state(
     run: Experiment, found: Checkpoint | None
 ) -> tuple[TrainState, dict[str, str]]:
-    """The state to start from, and where each parameter came from.
+    """Return the state to start from, and where each parameter came from.
 
     Args:
         run: the experiment.
@@ -95,7 +95,7 @@ def _resumed(
 
 
 def _say_unread_start(run: Experiment, record: Record, where: str) -> None:
-    """Initial parameters may move once they have been read; others are not read."""
+    """Warn that a continued run does not read a changed `init_from`."""
     stored = pretrained_sources(record.config.get("init_from", ""))
     if _absolute(stored) != _absolute(run.start.checkpoints):
         here, there = (
@@ -116,7 +116,7 @@ def _absolute(sources: Sequence[tuple[str, Rules]]) -> list[tuple[str, Rules]]:
 
 
 def _refuse_missing_weights(run: Experiment) -> None:
-    """Before the net is initialised, which takes a while."""
+    """Refuse missing weights before the net is initialised, which takes a while."""
     for path, _ in run.start.checkpoints:
         if not Path(path).exists():
             raise ValueError(missing_weights(path))
@@ -152,7 +152,7 @@ def _warm(
 
 
 def _given(found: Checkpoint, record: Record, rules: Rules) -> PretrainedParams:
-    """What a checkpoint gives, under the names that it has in the net."""
+    """Return what a checkpoint gives, under the names that it has in the net."""
     classes = classes_of(
         found.params, {name: own.names for name, own in record.outputs.items()}
     )
@@ -169,7 +169,7 @@ def _given(found: Checkpoint, record: Record, rules: Rules) -> PretrainedParams:
 
 
 def missing_weights(init_from: str) -> str:
-    """The sentence for an `init_from` that is not there: what makes it."""
+    """Return the sentence for an `init_from` that is not there: what would make it."""
     parent, name = Path(init_from).parent.name, Path(init_from).name
     if parent == "runs" and name in shipped.experiments():
         remedy = f"train it: python -m fcn_jax.main --config={name}"
@@ -187,7 +187,7 @@ def missing_weights(init_from: str) -> str:
 
 
 def data_position(run: Experiment, step: int) -> dict[str, Any]:
-    """Return how much of which data a run has seen after `step` updates."""
+    """Return how many images, and of which data, a run has seen after `step` updates."""
     return {
         "images": step * run.batch_size * run.accumulation,
         "train": run.train_source.fingerprint,

@@ -24,7 +24,7 @@ from fcn_jax.training.state import TrainState
 
 @dataclass
 class Keeper:
-    """Saves the states of a run, and what came of scoring them.
+    """Saves the states of a run, and the results of scoring them.
 
     Attributes:
         experiment: the run.
@@ -41,7 +41,7 @@ class Keeper:
     saved: int
 
     def save(self, state: TrainState, step: int) -> None:
-        """Saves a state with all that is needed to continue, evaluate or predict."""
+        """Save a state with all that is needed to continue, evaluate or predict."""
         run = self.experiment
         record = Record(
             spec=run.spec,
@@ -62,7 +62,7 @@ class Keeper:
         self.saved = step
 
     def score(self, step: int, result: Evaluation) -> None:
-        """One line of metrics, one picture, scores.json, and the checkpoint's score."""
+        """Write a line of metrics, a picture, scores.json and the checkpoint's score."""
         scoring, outputs = self.experiment.scoring, self.experiment.outputs
         scores = result.scores(scoring.absent)
         split = scoring.split
@@ -84,7 +84,7 @@ class Keeper:
         self.store.rate(step, scores["mean_iu"])
 
     def show(self, result: Evaluation) -> None:
-        """Prints the last scores; where that fails nothing is lost."""
+        """Print the last scores; if that fails, nothing is lost."""
         run = self.experiment
         try:
             with cli.printing():
@@ -99,21 +99,21 @@ class Keeper:
     def rescue(
         self, state: TrainState, step: int, follower: Follower, reason: BaseException
     ) -> bool:
-        """Saves the state that a run has when it ends early, where it is sound.
+        """Save the state of a run that ends early, if it is sound.
 
-        Not after a check of the package: the continued run would have passed it.
+        Nothing is saved after an error of a check: a continued run would skip the check.
 
         Args:
-            state: the newest.
-            step: its updates.
-            follower: whose rows are written first.
+            state: the newest state.
+            step: its number of completed updates.
+            follower: its pending rows are written first.
             reason: why the run ends.
 
         Returns:
             Whether the run can be continued from this state.
 
         Raises:
-            CheckpointError: it cannot be saved, and to save it was all that was asked.
+            CheckpointError: if a run that a signal ends cannot be saved.
         """
         checked = isinstance(reason, ValueError) and not isinstance(reason, DataError)
         if checked or isinstance(reason, NotFinite):

@@ -83,7 +83,7 @@ def train(
 def _begin(
     run: Experiment, workdir: str | os.PathLike, stack: contextlib.ExitStack
 ) -> tuple[Keeper, TrainState, bool] | None:
-    """What a run starts from; None where it has had its last update.
+    """Prepare what a run starts from; None where it has had its last update.
 
     The third is whether the evaluation of that state is still to be done.
     """
@@ -119,7 +119,7 @@ def _loop(
     clock: StartClock,
     unscored: bool,
 ) -> Evaluation | None:
-    """Update, log, save and evaluate until the last step; returns the last evaluation."""
+    """Update, log, save and evaluate until the last step; return the last evaluation."""
     run, log, begin = keeper.experiment, keeper.log, keeper.saved
     train_step = clock.first_call(
         make_train_step(
@@ -194,7 +194,7 @@ def _loop(
 def _scorer(
     keeper: Keeper, stop: StopRequest
 ) -> Callable[[int, TrainState], Evaluation]:
-    """A function that scores a state after an update and keeps the scores."""
+    """Build a function that scores a state after an update and keeps the scores."""
     run, scoring = keeper.experiment, keeper.experiment.scoring
     evaluation_step = make_evaluation_step(
         model=run.model,
@@ -221,7 +221,7 @@ def _scorer(
 
 
 def _standing(keeper: Keeper) -> str:
-    """Where a run stands that was asked to end."""
+    """Return where a run stands that was asked to end."""
     if not keeper.saved:
         return "no update was done yet; the same command starts again"
     return (

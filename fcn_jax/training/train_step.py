@@ -40,7 +40,7 @@ def make_train_step(
     rematerialize: bool = False,
     pixel_mask: Callable[[Array, Array], Array] | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Report]]:
-    """One update as a function of (state, batch); it consumes the state.
+    """Build one update as a function of (state, batch); it consumes the state.
 
     The batch holds inputs, labels, sizes and index with two leading axes [A, B]: A
     batches whose gradients are accumulated and divided by A (Caffe's iter_size), of
@@ -88,7 +88,7 @@ def make_train_step(
         return total, (per_pixel, collections)
 
     def gradients(state: TrainState, part: Batch) -> tuple[Sums, Any]:
-        """Loss, loss per pixel and gradients of one part; the collections after it."""
+        """Compute loss, loss per pixel, gradients and new collections of one part."""
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         value_and_grad = jax.value_and_grad(objective, has_aux=True)
         (total, (per_pixel, collections)), gradient = value_and_grad(
@@ -152,7 +152,7 @@ def make_train_step(
 def _masked(
     labels: Array, keys: Array, pixel_mask: Callable[[Array, Array], Array] | None
 ) -> Array:
-    """The labels `[N, H, W]` without the pixels that the mask leaves out."""
+    """Return labels `[N, H, W]` in which the pixels that the mask leaves out are 255."""
     if pixel_mask is None:
         return labels
     own = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, jnp.uint32(PIXEL_MASK))
@@ -160,12 +160,12 @@ def _masked(
 
 
 def finite_by_module(params: Any) -> dict[str, Array]:
-    """Whether the new parameters of each module, and so their gradients, are finite.
+    """Tell whether the new parameters of each module, and so their gradients, are finite.
 
-    A gradient that is not makes its parameter so under every optimiser, also where
-    the rate is 0 (0 times infinity is NaN). The sum along the last axis is not finite
-    where a term is not; it takes one reading of the parameters, where a reduction of
-    booleans took longer than the update. (Not a maximum: XLA's on a CPU skips NaN.)
+    A gradient that is not finite makes its parameter not finite under every optimiser,
+    even at rate 0 (0 times infinity is NaN). The sum along the last axis is not finite
+    if a term is not. It reads the parameters once; a reduction of booleans took longer
+    than the update. (Not a maximum: XLA's on a CPU skips NaN.)
     """
     flags: dict[str, Array] = {}
     for path, leaf in flat_arrays(params).items():

@@ -148,7 +148,7 @@ def input_gradient(grad: Array, kernel: Array, pad: int) -> Array:
 
 
 def _overlap_add(products: Array) -> Array:
-    """Sum of what each tap gives, placed where the tap lies: `[N, H, W, C]`.
+    """Sum what each tap gives, placed where the tap lies: `[N, H, W, C]`.
 
     Args:
         products: `[N, rows, columns, k, k, C]`, of each output and tap.
@@ -171,7 +171,7 @@ def _overlap_add(products: Array) -> Array:
 
 
 def _inside(extents: Sequence[int], size: int, pad: int) -> Iterator[list[Tap]]:
-    """For each row of a kernel, its taps that see some of a map of these extents."""
+    """List, for each kernel row, its taps that see part of a map of these extents."""
     rows, columns = (
         [
             range(
@@ -191,7 +191,7 @@ def _inside(extents: Sequence[int], size: int, pad: int) -> Iterator[list[Tap]]:
 
 
 def _box(rows: range, columns: range, down: int = 0, right: int = 0) -> Box:
-    """These rows and columns of all images, moved down and right."""
+    """Return these rows and columns of all images, moved down and right."""
     return (
         slice(None),
         slice(rows.start + down, rows.stop + down),
@@ -200,7 +200,7 @@ def _box(rows: range, columns: range, down: int = 0, right: int = 0) -> Box:
 
 
 def _around(tap: int, size: int) -> tuple[int, int]:
-    """Zeros before and after what a tap gives."""
+    """Return the zeros before and after what a tap gives."""
     return tap, size - 1 - tap
 
 
@@ -232,7 +232,7 @@ def blocks(x: Array, stride: int, pad: int, kernel: int) -> Array:
 
 
 def block_kernel(kernel: Array, stride: int) -> Array:
-    """Give the kernel over blocks.
+    """Build the kernel over blocks.
 
     Args:
         kernel: `[k, k, C, D]`.
@@ -250,7 +250,7 @@ def block_kernel(kernel: Array, stride: int) -> Array:
 
 
 def _views(x: Array, size: int, pad: int) -> list[Array]:
-    """The input as each tap sees it, in row-major order of the taps."""
+    """Return the input as each tap sees it, in row-major order of the taps."""
     x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
     rows, columns = x.shape[1] - size + 1, x.shape[2] - size + 1
     return [
@@ -259,5 +259,5 @@ def _views(x: Array, size: int, pad: int) -> list[Array]:
 
 
 def _columns(x: Array, size: int, pad: int) -> Array:
-    """`[N, rows, columns, size^2 C]`: what each output's window holds."""
+    """Build `[N, rows, columns, size^2 C]`: what each output's window holds."""
     return jnp.concatenate(_views(x, size, pad), axis=-1)

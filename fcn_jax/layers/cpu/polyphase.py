@@ -51,7 +51,7 @@ def transposed_convolution(
 
 
 def _seen_pixels(x: Array, taps: int, first: int, cells: tuple[int, int]) -> Array:
-    """`[N P Q, m m C]`: the input pixels that each of the cells from `first` on sees."""
+    """Gather `[N P Q, m m C]`: the input pixels that each cell from `first` on sees."""
     before = taps - 1 - first
     borders = [
         (before, first + count - length, 0)
@@ -68,7 +68,7 @@ def _seen_pixels(x: Array, taps: int, first: int, cells: tuple[int, int]) -> Arr
 
 
 def _phase_weights(kernel: Array, taps: int, stride: int) -> Array:
-    """`[m m C, s s D]`: the kernel's taps by input pixel and by phase."""
+    """Arrange the kernel's taps by input pixel and by phase: `[m m C, s s D]`."""
     size, _, channels, features = kernel.shape
     missing = (0, taps * stride - size)
     kernel = jnp.pad(kernel, (missing, missing, (0, 0), (0, 0)))

@@ -81,7 +81,7 @@ _max_pool.defvjp(_forward, _backward)
 
 
 def _taps(x: Array, window: Window) -> Iterator[tuple[int, Array]]:
-    """Number of each tap, row-major, and its value in every window.
+    """Yield the number of each tap, row-major, and its value in every window.
 
     A tap outside the map is minus infinity. Overlapping windows read a padded copy
     of the map; disjoint ones pad each slice, which then fuses with the maximum.
@@ -115,12 +115,12 @@ def _taps(x: Array, window: Window) -> Iterator[tuple[int, Array]]:
 
 
 def _windows_inside(offset: int, size: int, count: int, stride: int) -> tuple[int, int]:
-    """First and last of `count` windows whose tap at `offset` lies inside the map."""
+    """Find the first and last of `count` windows whose tap at `offset` is on the map."""
     return -(min(offset, 0) // stride), min(count - 1, (size - 1 - offset) // stride)
 
 
 def _spread(index: Array, dy: Array, window: Window, size: tuple[int, int]) -> Array:
-    """The gradient `[N, *size, C]` of the map from that of its maxima."""
+    """Spread the gradient of the maxima over the map: `[N, *size, C]`."""
     stride, zero = window.stride, np.array(0, dy.dtype)
     further = -(-window.kernel // stride) - 1
     rows, columns = (count + further for count in dy.shape[1:3])
@@ -140,7 +140,7 @@ def _spread(index: Array, dy: Array, window: Window, size: tuple[int, int]) -> A
 
 
 def _taps_of_phases(window: Window, up: int, left: int) -> np.ndarray:
-    """`[1, 1, s, 1, s, 1] int8`: the tap by which a cell's phases lie in a window.
+    """Return the tap by which a cell's phases lie in a window: `[1, 1, s, 1, s, 1] int8`.
 
     The window is the cell's own, moved `up` and `left` by so many strides; -2 where
     it does not reach the phase.

@@ -132,15 +132,15 @@ def gradients(x: Array, kernel: Array, grad: Array, pad: int) -> tuple[Array, Ar
 
 
 def _transformed(kernel: Array, matrix: np.ndarray = G) -> list[Array]:
-    """G g G^T: six rows of points, each `[6, C, D]`."""
+    """Compute G g G^T: six rows of points, each `[6, C, D]`."""
     return [_along(matrix, _combine(row, list(kernel))) for row in matrix]
 
 
 def _bands(padded: Array, kernel: Array) -> list[tuple[int, int]]:
-    """First row of outputs and the row behind the last, of bands of whole tiles.
+    """List the first output row, and the row after the last, of bands of whole tiles.
 
-    What is transformed of a band at a time fits a cache, and it has as many tiles as
-    there are features at least, so that its products outweigh what is done with the
+    The part of a band that is transformed at a time fits a cache. A band has at least as
+    many tiles as there are features, so that its products outweigh the work on the
     kernels.
     """
     batch, height, width, channels = padded.shape
@@ -153,7 +153,7 @@ def _bands(padded: Array, kernel: Array) -> list[tuple[int, int]]:
 
 
 def _joined(images: Sequence[Array]) -> Array:
-    """The sum of bands, each of which has a tile in common with the next."""
+    """Sum the bands, each of which has a tile in common with the next."""
     parts = [images[0][:, :-TILE]]
     for above, image in itertools.pairwise(images):
         parts += [above[:, -TILE:] + image[:, :TILE], image[:, TILE:-TILE]]
@@ -161,7 +161,7 @@ def _joined(images: Sequence[Array]) -> Array:
 
 
 def _padded(x: Array, pad: int, rows: int, columns: int) -> Array:
-    """The input of as many whole tiles as the outputs need, and one tile beyond."""
+    """Pad the input to as many whole tiles as the outputs need, and one tile beyond."""
     below, right = (
         TILE * (-(-outputs // TILE) + 1) - length - pad
         for outputs, length in ((rows, x.shape[1]), (columns, x.shape[2]))
@@ -173,21 +173,21 @@ def _padded(x: Array, pad: int, rows: int, columns: int) -> Array:
 
 
 def _whole_tiles(y: Array) -> Array:
-    """The outputs with zeros below and right of them."""
+    """Pad the outputs to whole tiles by zeros below and right of them."""
     return jnp.pad(
         y, ((0, 0), (0, -y.shape[1] % TILE), (0, -y.shape[2] % TILE), (0, 0))
     )
 
 
 def _image(tiles: Array) -> Array:
-    """The image of tiles, by their rows and columns: `[4, 4, N, down, across, D]`."""
+    """Join tiles `[4, 4, N, down, across, D]`, by rows and columns, to the image."""
     _, _, batch, down, across, channels = tiles.shape
     y = tiles.transpose(2, 3, 0, 4, 1, 5)
     return y.reshape(batch, TILE * down, TILE * across, channels)
 
 
 def _pixels(x: Array, count: int, axis: int) -> list[Array]:
-    """The first, second, ... pixel along an axis of every tile.
+    """List the first, second, ... pixel along an axis of every tile.
 
     Args:
         x: `[N, H, W, C]`.
@@ -202,7 +202,7 @@ def _pixels(x: Array, count: int, axis: int) -> list[Array]:
 
 
 def _overlap_add(seen: Array, axis: int) -> Array:
-    """The transpose of `_pixels`, for six: the sums of what the tiles give to a pixel.
+    """Sum what the tiles give to each pixel: the transpose of `_pixels`, for six.
 
     Args:
         seen: `[6, N, H, W, C]`.
@@ -218,13 +218,13 @@ def _overlap_add(seen: Array, axis: int) -> Array:
 
 
 def _along(matrix: np.ndarray, values: Array) -> Array:
-    """Product of a matrix and the first axis of an array."""
+    """Multiply a matrix with the first axis of an array."""
     flat = jnp.asarray(matrix, values.dtype) @ values.reshape(matrix.shape[1], -1)
     return flat.reshape(-1, *values.shape[1:])
 
 
 def _combine(coefficients: np.ndarray, arrays: Sequence[Array]) -> Array:
-    """Sum of arrays times numbers; `lax`, as jnp's operators take longer to trace."""
+    """Sum arrays times numbers; `lax`, as jnp's operators take longer to trace."""
     terms = [
         array if factor == 1 else lax.mul(array, array.dtype.type(factor))
         for factor, array in zip(coefficients, arrays, strict=True)

@@ -26,7 +26,7 @@ class Probe:
     """A batch that the net is shown at the start of training, and again later."""
 
     def __init__(self, experiment: Experiment, batch: Mapping[str, Any]):
-        """Nothing is computed yet.
+        """Keep the run and the batch; compute nothing yet.
 
         Args:
             experiment: the run.
@@ -61,7 +61,7 @@ class Probe:
 def check_first_batch(
     experiment: Experiment, variables: Any, batch: Mapping[str, Any]
 ) -> Probe:
-    """Before the first update: first loss, learning rate, features.
+    """Check the first loss, the learning rate and the features before any update.
 
     Args:
         experiment: the run.
@@ -104,7 +104,7 @@ def check_first_batch(
 
 
 def progress_is_due(experiment: Experiment, step: int) -> bool:
-    """Return whether this is the update after which `check_progress` looks."""
+    """Return whether `check_progress` is due after this update."""
     due = min(experiment.checks.constant_scores_after, experiment.steps)
     short = due < experiment.checks.constant_scores_after
     return step == due and not (short and due < FEWEST)
@@ -119,7 +119,7 @@ def check_progress(
     loss: float,
     equal: float,
 ) -> None:
-    """After some hundred updates: the net must have begun to learn.
+    """Check after some hundred updates that the net has begun to learn.
 
     Args:
         experiment: the run.
@@ -130,8 +130,8 @@ def check_progress(
         equal: loss per pixel of equal scores, summed over the outputs.
 
     Raises:
-        ValueError: if the scores are constant over the image, and there are updates to
-            come; a loss that is still that of equal scores is warned of.
+        ValueError: if the scores are constant over the image and updates remain; a loss
+            that is still that of equal scores is only a warning.
     """
     if not experiment.checks.constant_scores:
         return

@@ -1,4 +1,4 @@
-"""Whether the labels leave anything to learn and to score, before training and in it."""
+"""Check that the labels leave something to learn and to score."""
 
 from collections.abc import Mapping
 
@@ -16,19 +16,19 @@ from fcn_jax.data.tools.census import (
 )
 
 EXAMPLES = 128
-"""Examples of a split that are counted, unless they are so large that it takes long."""
+"""Most examples counted of a split; fewer where they are large."""
 PIXELS = 100_000_000
-"""Pixels of a split that are decoded for it: some seconds."""
+"""Most pixels decoded of a split: some seconds."""
 FEWEST_EXAMPLES = 8
 PATIENCE = 20
-"""Batches without a labelled pixel, from the first on, after which nothing is hoped."""
+"""Unlabelled batches, counted from the first update, after which training stops."""
 
 
 def check_labels(splits: Mapping[str, Source]) -> None:
-    """Count the ids of some examples; say which classes do not occur.
+    """Count the ids of some examples; log which classes do not occur.
 
     Args:
-        splits: the split to learn from first, then that to score, by name.
+        splits: by name, first the split to learn from, then the one to score.
 
     Raises:
         ValueError: where there is nothing to learn or to score: a split without a
@@ -64,7 +64,7 @@ class LabelWatch:
         self._seen = self._empty = 0
 
     def see(self, labels: Mapping[str, np.ndarray]) -> None:
-        """Called with the labels of each update, on the host.
+        """Count the update whose labels these are (on the host).
 
         Raises:
             ValueError: after `PATIENCE` updates, if all of them were empty.

@@ -1,4 +1,4 @@
-"""Whether most of what is computed in training is padding, said before it starts."""
+"""Warn before training if most of what it would compute is padding."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ def warn_of_padding(
 
 
 def canvas_advice(source: Source, canvases: Sequence[Canvas]) -> str:
-    """A sentence where canvases are far larger than most images, else "".
+    """Return a sentence if canvases are far larger than most images, else "".
 
     Args:
         source: the split, with the sizes of its images.
@@ -58,7 +58,7 @@ def canvas_advice(source: Source, canvases: Sequence[Canvas]) -> str:
 
 
 def crop_advice(source: Source, crop: Canvas) -> str:
-    """A sentence where a crop is larger than most images, else "".
+    """Return a sentence if a crop is larger than most images, else "".
 
     Args:
         source: the split, with the sizes of its images.
@@ -79,7 +79,7 @@ def crop_advice(source: Source, crop: Canvas) -> str:
 
 
 def _usual(sizes: np.ndarray) -> np.ndarray:
-    """A height and a width that three quarters of the images have at least."""
+    """Return a height and a width that three quarters of the images reach."""
     return np.quantile(sizes, 0.25, axis=0, method="lower")
 
 

@@ -1,4 +1,4 @@
-"""Whether the preprocessing of a run suits the weights that it starts from."""
+"""Check that the preprocessing of a run suits the weights that it starts from."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ def check_preprocessing(
     *,
     replace: bool,
 ) -> None:
-    """The experiment's preprocessing may replace a checkpoint's mean, not its scale.
+    """Refuse preprocessing that does not suit a checkpoint's weights.
 
     A data set's own mean moves the image by a few grey levels, and is logged. What
     would hand the weights another kind of image is refused.
@@ -30,11 +30,12 @@ def check_preprocessing(
     Args:
         stored: the checkpoint's, by input.
         records: the experiment's, by input; inputs of other names are not compared.
-        where: the checkpoint lies, for messages.
+        where: where the checkpoint lies, for messages.
         replace: whether any change is meant; then it is only logged.
 
     Raises:
-        ValueError: unless it is meant, if scale or logarithm differ, a mean is far off, or reversed.
+        ValueError: if scale or logarithm differ, or a mean is far off or reversed, unless
+            `replace` says that this is meant.
     """
     for name in sorted(records.keys() & stored.keys()):
         before, now = stored[name], records[name]
@@ -58,7 +59,7 @@ def check_preprocessing(
 
 
 def _other_kind(before: Preprocessing, now: Preprocessing) -> str:
-    """What makes it another kind of image than before; "" if nothing does."""
+    """Name what makes it another kind of image than before; "" if nothing does."""
     if before.logarithm != now.logarithm:
         return f"logarithm is {now.logarithm} here, {before.logarithm} there"
     if not math.isclose(before.scale, now.scale, rel_tol=1e-6):

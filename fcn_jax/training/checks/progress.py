@@ -35,12 +35,12 @@ class Losses:
         self._recent: deque[float] = deque(maxlen=RECENT)
 
     def add(self, per_pixel: float) -> None:
-        """Called after each update."""
+        """Add the loss of an update."""
         self._recent.append(per_pixel)
 
     @property
     def recent(self) -> float:
-        """Their mean, in nats; NaN before the first."""
+        """Mean of the losses, in nats; NaN before the first."""
         return float(np.mean(self._recent)) if self._recent else float("nan")
 
 
@@ -73,7 +73,7 @@ class Reading:
         return max(float(np.abs(own.values).max()) for own in self.scores.values())
 
     def distance(self, other: "Reading") -> float:
-        """The largest difference of a score from that of another time, in nats."""
+        """Return the largest difference of a score from the other reading, in nats."""
         return max(
             float(np.abs(np.asarray(own.values) - other.scores[name].values).max())
             for name, own in self.scores.items()
@@ -97,7 +97,7 @@ class Problem(NamedTuple):
 def find_problem(
     *, step: int, loss: float, equal: float, before: Reading | None, now: Reading
 ) -> Problem | None:
-    """What is wrong after some hundred updates, if anything.
+    """Find what is wrong after some hundred updates, if anything is.
 
     Args:
         step: completed updates.

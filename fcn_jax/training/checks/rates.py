@@ -28,7 +28,7 @@ class Limits(NamedTuple):
     most: float
 
     def hold(self, effective: float) -> bool:
-        """Whether a rate is within them."""
+        """Tell whether a rate is within the limits."""
         return self.least <= effective <= self.most
 
 
@@ -83,7 +83,7 @@ def check_learning_rate(
 def _judged(
     optimizer: str, reduction: str, rate: float, momentum: float, pixels: int
 ) -> tuple[Limits, float, float]:
-    """The limits, what is compared with them, and a rate that is usual."""
+    """Return the limits, what is compared with them, and a usual rate."""
     if optimizer in ("adam", "adamw"):
         return ADAM, rate, ADAPTIVE
     scale = (pixels if reduction == "sum" else 1) / (1 - momentum)
@@ -94,7 +94,7 @@ def _judged(
 def _other_settings(
     optimizer: str, reduction: str, rate: float, momentum: float, pixels: int
 ) -> str:
-    """Settings that the rate would suit as it is."""
+    """List settings that the rate would suit as it is."""
     adaptive = optimizer in ("adam", "adamw")
     found = []
     for other in ("sum", "mean"):

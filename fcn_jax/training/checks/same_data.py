@@ -1,7 +1,7 @@
-"""Whether a continued run is given the data that it was started with, wherever they lie.
+"""Check that a continued run has the data that it was started with, at any path.
 
-A checkpoint stores how much of which data the run has seen; of which, a fingerprint of
-the source says: contents, and no paths.
+A checkpoint stores how many images the run has seen, and of which data: a fingerprint
+of the source, made from contents and not from paths.
 """
 
 from collections.abc import Mapping
@@ -25,11 +25,11 @@ def check_same_data(
             "length" and, in newer ones, "evaluation" (fingerprint).
         here: the same of the data that are there.
         train: the split to learn from.
-        where: the checkpoint is, for the message.
+        where: where the checkpoint is, for the message.
 
     Raises:
-        ValueError: if images, labels, their order or classes differ. Of the split that
-            is scored it is only said: it has no part in what is learnt.
+        ValueError: if images, labels, their order or classes differ. A changed evaluation
+            split is only logged: it has no part in what is learnt.
     """
     if stored.get("train") == earlier_fingerprint(train):
         logging.warning(
@@ -53,7 +53,7 @@ def check_same_data(
 
 
 def _differences(stored: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """What differs in the training data; "" if nothing does."""
+    """Name what differs in the training data; "" if nothing does."""
     if stored.get("length") != here["length"]:
         return f"there are {here['length']} images, and were {stored.get('length')}"
     if stored.get("images") != here["images"]:
@@ -70,7 +70,7 @@ def _differences(stored: Mapping[str, Any], here: Mapping[str, Any]) -> str:
 
 
 def earlier_fingerprint(source: Source) -> str | None:
-    """What checkpoints once stored of a folder: byte counts in place of contents.
+    """Compute a folder's earlier form of fingerprint: byte counts, not contents.
 
     Returns:
         The fingerprint; None for a source whose fingerprint is what it was.

@@ -2,7 +2,7 @@
 
 "All black output" is the oldest complaint about FCNs. Each check here is one of its
 causes: a trunk that was not (wholly) loaded, features that do not depend on the
-image. (Others are in `rates`, `labelled` and `progress`.) Every check raises a ValueError
+image. (Others are in `rates`, `labels` and `progress`.) Every check raises a ValueError
 that names the switch which overrides it.
 """
 
@@ -17,7 +17,7 @@ CONSTANT = 1e-6
 
 
 def check_trunk(recipe: str, origins: Mapping[str, str]) -> None:
-    """A fine-tuning recipe needs every parameter of its trunks loaded.
+    """Refuse a fine-tuning recipe whose trunks are not wholly loaded.
 
     Args:
         recipe: "fine-tune" or "scratch".
@@ -39,7 +39,7 @@ def check_trunk(recipe: str, origins: Mapping[str, str]) -> None:
 
 
 def deepest(endpoints: Mapping[str, FeatureMap]) -> FeatureMap:
-    """The endpoint that sees most of the image: the last one of a trunk."""
+    """Return the last endpoint of a trunk, which sees most of the image."""
     names = sorted(endpoints)
     return endpoints[
         max(names, key=lambda name: (endpoints[name].geometry.receptive_field, name))
@@ -47,7 +47,7 @@ def deepest(endpoints: Mapping[str, FeatureMap]) -> FeatureMap:
 
 
 def check_features(features: Mapping[str, FeatureMap]) -> None:
-    """The trunk's last features must be finite and differ between pixels.
+    """Refuse last features that are not finite, or that are equal at every pixel.
 
     Args:
         features: stream -> deepest features of real images, on the host.
@@ -71,7 +71,7 @@ def check_features(features: Mapping[str, FeatureMap]) -> None:
 
 
 def spatial_spread(feature_map: FeatureMap) -> np.ndarray:
-    """Relative standard deviation over the pixels of each image.
+    """Compute the relative standard deviation over the pixels of each image.
 
     Returns:
         `[M]`: for every image with more than one pixel in this map, the largest
@@ -96,7 +96,7 @@ def spatial_spread(feature_map: FeatureMap) -> np.ndarray:
 
 
 def sown(variables: Mapping[str, Any], collection: str) -> dict:
-    """What the network has sown, by the name of what sowed it.
+    """Return what the network has sown, by the name of what sowed it.
 
     Args:
         variables: mutable collections returned by `apply`.
