@@ -514,7 +514,10 @@ def test_image_smaller_than_the_smallest_is_refused():
         ({"backbone": "resnet"}, "backbone is 'resnet'; it must be one of"),
         ({"stride": 4}, "stride is 4; it must be one of 32, 16, 8"),
         ({"padding": "valid"}, "padding is 'valid'"),
-        ({"backbone": "googlenet", "padding": "same"}, "of googlenet it must be one of reference"),
+        (
+            {"backbone": "googlenet", "padding": "same"},
+            "of googlenet it must be one of reference",
+        ),
         ({"backbone": "alexnet", "order": "x"}, "order is 'x'"),
         ({"at_once": True}, "at_once scales the skips"),
     ],
