@@ -235,8 +235,7 @@ def concatenate(parts: Sequence[Features]) -> FeatureMap:
         parts: maps `[N, H, W, C_i]`.
 
     Returns:
-        The map `[N, H, W, sum of C_i]`, with the geometry of the map with the largest
-        receptive field.
+        The map `[N, H, W, sum of C_i]`; its receptive field is the largest of all.
 
     Raises:
         ValueError: if the maps differ in place or extent.
@@ -254,8 +253,7 @@ def add(first: Features, second: Features) -> FeatureMap:
         second: map `[N, H, W, C]`.
 
     Returns:
-        The map `[N, H, W, C]`, with the geometry of the map with the larger receptive
-        field.
+        The map `[N, H, W, C]`; its receptive field is the larger of the two.
 
     Raises:
         ValueError: if the maps differ in place or extent.
