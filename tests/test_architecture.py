@@ -192,6 +192,7 @@ def test_functions_are_short():
     assert lengths[9 * len(lengths) // 10] <= USUAL_FUNCTION
 
 
+@pytest.mark.slow
 def test_a_segmenter_loads_few_modules():
     """Oracle: the modules of the package that a new process has loaded.
 

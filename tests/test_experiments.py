@@ -32,6 +32,7 @@ def load(path: Path, argument: str | None = None):
     return module.get_config(argument) if argument else module.get_config()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "argument"), CASES)
 def test_experiment_builds(path, argument):
     """Oracle: the network's own shapes, an update of the abstract state, JSON."""

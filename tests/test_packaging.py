@@ -112,6 +112,7 @@ def run(tmp_path):
     return program
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "status"),
     [
@@ -130,6 +131,7 @@ def test_an_installed_copy_says_what_the_checkout_says(words, status, built, run
     assert "there is no experiment" not in ours[2]
 
 
+@pytest.mark.slow
 def test_an_installed_copy_converts_as_the_checkout_does(built, run, tmp_path):
     """Oracle: the checkout's record and numbers; the manifest knows the file's name."""
     name = "VGG_ILSVRC_16_layers.caffemodel"

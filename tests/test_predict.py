@@ -83,6 +83,7 @@ def _image(height: int, width: int) -> np.ndarray:
     return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
+@pytest.mark.slow
 def test_scores_are_the_networks_on_the_image_alone(trained):
     """Oracle: the network applied to the unpadded image."""
     directory, params, model = trained
@@ -108,6 +109,7 @@ def test_scores_are_the_networks_on_the_image_alone(trained):
         np.testing.assert_array_equal(labels, scores.argmax(-1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("image", "words"),
     [
@@ -135,6 +137,7 @@ def _predict(*arguments: str | Path) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_command_line_on_every_kind_of_picture(trained, tmp_path):
     """Oracle: the Python API on the same pixels, decoded by Pillow here."""
     photos = tmp_path / "photos"
@@ -177,6 +180,7 @@ def test_command_line_on_every_kind_of_picture(trained, tmp_path):
     assert len(list(output.iterdir())) == 3 * len(upright)
 
 
+@pytest.mark.slow
 def test_command_line_refuses_with_one_sentence(trained, tmp_path):
     """Oracle: exit status 2, and the good pictures are still labelled."""
     good, deep = tmp_path / "good.png", tmp_path / "deep.png"
@@ -211,6 +215,7 @@ def _folder(folder: Path, count: int) -> list[Path]:
     return files
 
 
+@pytest.mark.slow
 def test_errors_come_in_the_order_of_the_pictures(trained, tmp_path, capsys):
     """Oracle: which pictures are bad, by hand: unreadable, too deep, not writable."""
     files = _folder(tmp_path / "photos", 12)
@@ -239,6 +244,7 @@ def test_errors_come_in_the_order_of_the_pictures(trained, tmp_path, capsys):
             np.testing.assert_array_equal(np.asarray(picture), expected)
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_soon_and_leaves_whole_files(trained, tmp_path):
     """Oracle: status 130; what was written is what the whole run writes."""
     files = _folder(tmp_path / "photos", 1500)
@@ -270,6 +276,7 @@ def test_an_interrupt_ends_soon_and_leaves_whole_files(trained, tmp_path):
             picture.load()
 
 
+@pytest.mark.slow
 def test_sizes_share_compiled_programs(trained, monkeypatch):
     """Oracle: how often the network is traced, by hand, and the scores on a canvas."""
     traced = []
@@ -296,6 +303,7 @@ def test_sizes_share_compiled_programs(trained, monkeypatch):
     ]
 
 
+@pytest.mark.slow
 def test_scores_have_to_be_kept(trained):
     """Oracle: the rule of the docstring; labels are there either way."""
     segmenter = Segmenter.load(trained[0])
@@ -309,6 +317,7 @@ def test_scores_have_to_be_kept(trained):
     np.testing.assert_array_equal(kept.labels()["semantic"], labels)
 
 
+@pytest.mark.slow
 def test_pictures_are_never_overwritten(trained, tmp_path):
     """Oracle: the bytes of the pictures, before and after."""
     picture = tmp_path / "a.png"
@@ -353,6 +362,7 @@ def test_an_image_that_the_net_cannot_take_is_refused(tmp_path):
         Segmenter(own).scores(_image(20, 40))
 
 
+@pytest.mark.slow
 def test_pictures_of_equal_names_are_refused(trained, tmp_path):
     """Oracle: two files would write one label map."""
     Image.fromarray(_image(20, 20)).save(tmp_path / "a.png")

@@ -176,6 +176,7 @@ def test_arrays_are_as_good_as_the_source_they_come_from(tmp_path):
     assert losses[0] == losses[1]
 
 
+@pytest.mark.slow
 def test_other_arrays_are_other_data(tmp_path):
     """Oracle: a run is not continued on arrays with another pixel."""
     source = _arrays("train", 10, 0)
@@ -216,6 +217,7 @@ def test_a_balanced_sampler_by_hand():
     assert set(drawn[::2]) == {0, 1, 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_sampler_chooses_the_images(workers):
     """Oracle: the sizes of the images that the sampler names, also in a worker."""

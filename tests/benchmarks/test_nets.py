@@ -34,6 +34,7 @@ def test_sizes_with_clipped_windows():
     assert works["inception_5b.1x1"][2:] == (1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_shapes_and_crops_are_those_of_the_package(name):
     """Oracle: the package's own nets, which these lists were not made from."""

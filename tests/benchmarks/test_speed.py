@@ -92,6 +92,7 @@ def command(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_reading_through_the_command(tmp_path):
     """Oracle: the keys, and equal sums of the pixels of both pipelines."""
     pytest.importorskip("torch")

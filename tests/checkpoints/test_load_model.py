@@ -70,6 +70,7 @@ def params() -> dict[str, np.ndarray]:
     return _drawn(_record())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_whole_checkpoint_labels_pictures(version, params, tmp_path):
     """Oracle: its own parameters, in the tree of the network."""
@@ -85,6 +86,7 @@ def test_a_whole_checkpoint_labels_pictures(version, params, tmp_path):
     assert Segmenter.load(tmp_path).labels(picture)["semantic"].shape == (40, 36)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_whole_classifier_scores_pictures(version, tmp_path):
     """Oracle: its own parameters and names; the size of VGG16's images."""
@@ -183,6 +185,7 @@ def test_what_a_run_has_seen_is_kept():
     assert Record.from_dict(replace(found, data=None).to_dict(), "x").data is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("change", ["shape", "type", "missing", "left over", "nested"])
 def test_parameters_of_another_net_are_named(change, version, params, tmp_path):
@@ -324,6 +327,7 @@ ALTERED = {
 CASES = [(version, name) for version, own in ALTERED.items() for name in own]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("version", "name"), CASES)
 def test_a_record_of_no_network_is_one_sentence(version, name, params, tmp_path):
     """Oracle: the sentence names the checkpoint and the part."""
@@ -372,6 +376,7 @@ PARTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_of_another_type_is_damage(part, version, tmp_path):

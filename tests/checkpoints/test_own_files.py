@@ -5,6 +5,7 @@ import pytest
 from tests.fuzz_own_files import READERS, fuzz
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 def test_altered_files_are_read_or_refused(reader):
     """Oracle: the script's own; both happen."""

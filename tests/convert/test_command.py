@@ -150,6 +150,7 @@ def test_values_that_are_not_finite_are_refused(tmp_path, convert):
     _refused(result, tmp_path, "conv3_2[0] has 1 of")
 
 
+@pytest.mark.slow
 def test_a_failed_write_leaves_nothing(vgg16, tmp_path):
     """Oracle: the directory before."""
     (tmp_path / "x.caffemodel").write_bytes(vgg16)

@@ -41,6 +41,7 @@ def _numpy_scores(pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float
     }
 
 
+@pytest.mark.slow
 def test_a_converted_net_is_evaluated(tmp_path):
     """Oracle: the Caffe net in torch, and the scores' formulas in NumPy."""
     net = caffe_nets.CaffeNet(3)

@@ -105,6 +105,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_exported_nets_score_as_ours(case, tmp_path):
     """Oracle: pytorch-fcn's net in torch, loaded strictly; an odd image size."""
@@ -158,6 +159,7 @@ def test_a_wrong_layout_would_be_seen(tmp_path):
         assert error(apply(net, bgr(image)), expected) > 1e-2, name
 
 
+@pytest.mark.slow
 def test_scales_go_into_the_first_kernel(tmp_path):
     """Oracle: the torch net on BGR in 0..255, which knows of no scale."""
     color = {
@@ -184,6 +186,7 @@ HHA = {"mean": (132.0, 94.0, 118.0), "scale": 0.5, "logarithm": False, "origin":
 DEPTH = {"mean": (7.844,), "scale": 3.0, "logarithm": True, "origin": "x"}
 
 
+@pytest.mark.slow
 def test_late_fusion_has_caffes_names(tmp_path):
     """Oracle: a torch net with the names of nyud-fcn32s-color-hha; HHA is unflipped."""
     streams = {"color": ("color",), "hha": ("hha",)}
@@ -201,6 +204,7 @@ def test_late_fusion_has_caffes_names(tmp_path):
     assert error(scores, expected) < 1e-4
 
 
+@pytest.mark.slow
 def test_early_fusion_folds_each_scale(tmp_path):
     """Oracle: a torch net with the names of nyud-fcn32s-color-d."""
     streams = {"trunk": ("color", "depth")}
@@ -249,6 +253,7 @@ def test_alexnet_keeps_its_groups(tmp_path):
     assert error(scores, apply(torch_nets.fcn_alexnet(found), bgr(image))) < 1e-4
 
 
+@pytest.mark.slow
 def test_googlenet_and_several_outputs_have_caffes_names(tmp_path):
     """Oracle: layers of bvlc_googlenet and siftflow-fcn8s, typed here."""
     outputs = {"semantic": CLASSES, "geometric": Classes(("a", "b"), VOC.palette[:2])}
@@ -289,6 +294,7 @@ NETS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", NETS)
 def test_the_way_back_is_bit_for_bit(net, tmp_path):
     """Oracle: the checkpoint's own arrays."""
@@ -312,6 +318,7 @@ def test_the_way_back_is_bit_for_bit(net, tmp_path):
     assert first == second
 
 
+@pytest.mark.slow
 def test_the_mean_comes_back_from_the_metadata(tmp_path):
     """Oracle: the mean of the run, which is not the reference's; nonsense is refused."""
     own = {"mean": (10.0, 20.0, 30.0), "scale": 1.0, "logarithm": False, "origin": ""}
@@ -336,6 +343,7 @@ def _metadata(file: Path) -> dict[str, str]:
         return json.loads(opened.read(length))["__metadata__"]
 
 
+@pytest.mark.slow
 def test_the_metadata_says_what_the_net_needs(tmp_path):
     """Oracle: the configuration, and the papers' crops and paddings."""
     save(tmp_path / "camvid", stride=8, at_once=True)
@@ -364,6 +372,7 @@ def test_the_metadata_says_what_the_net_needs(tmp_path):
     assert own["dropout_rate"] == 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "words"),
     [
@@ -432,6 +441,7 @@ def test_a_missing_library_is_named(library, name, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     """Oracle: the directory's contents after the disk is full."""
 

@@ -30,6 +30,7 @@ SCORED = ("16s-learned", "8s-same", "8s-max")
 SUFFIXES = (".pth", ".safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_net_that_comes_back_is_the_same(case, tmp_path):
     """Oracle: the scores before, bit for bit; nothing but the file is given."""
@@ -56,6 +57,7 @@ def test_the_net_that_comes_back_is_the_same(case, tmp_path):
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 def test_several_inputs_and_outputs_come_back(tmp_path):
     """Oracle: the parameters and the record before; late fusion, a bfloat16 net."""
     outputs = {"semantic": CLASSES, "geometric": Classes(("a", "b"), VOC.palette[:2])}

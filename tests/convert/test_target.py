@@ -314,6 +314,7 @@ convert_file(Path(sys.argv[1]), Path(sys.argv[2]), net=sys.argv[3], width=1 / 16
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["early", "late"])
 def test_what_a_killed_conversion_left_is_removed_by_the_next(when, nets, tmp_path):
     """Oracle: the names, and the parameters of a conversion that nothing ended."""

@@ -108,6 +108,7 @@ VGG = {
 """Numbers of the classifier, input, its size, suffix, --origin."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", VGG)
 def test_vgg16_scores_as_in_torch(case, tmp_path):
     """Oracle: the torch net on its own input, at 224 x 224 and as convolutions."""
@@ -193,6 +194,7 @@ def test_features_of_the_trunk_agree(tmp_path):
         assert error(found[name], expected) < 1e-4, name
 
 
+@pytest.mark.slow
 def test_a_wrong_layout_would_be_seen(tmp_path):
     """Oracle: the torch net; every mistake that fits in shape moves the scores."""
     net = randomize(VGG16(len(CLASSES)), 5)
@@ -256,6 +258,7 @@ FCNS = {
 """Stride, further arguments, suffix, whether upsampling is bilinear."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", FCNS)
 def test_ports_of_the_fcns_score_as_in_torch(case, tmp_path):
     """Oracle: pytorch-fcn's net in torch at an odd size; random score layers."""

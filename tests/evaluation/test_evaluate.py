@@ -68,6 +68,7 @@ def expected(network):
     return matrix
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("devices", "batch_size"), [(1, 1), (1, 2), (1, 8), (2, 2), (4, 4), (8, 8)]
 )

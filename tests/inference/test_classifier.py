@@ -36,6 +36,7 @@ def test_probabilities_are_a_softmax():
     np.testing.assert_allclose(found, expected, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_likeliest_classes(checkpoint, tmp_path, capsys):
     """Oracle: NumPy's order of the mean softmax of the classifier's scores."""
     image = _picture(260, 300)

@@ -2,11 +2,13 @@
 
 import jax
 import numpy as np
+import pytest
 
 from fcn_jax.runtime import compiled_programs as programs
 from tests import segment_sizes
 
 
+@pytest.mark.slow
 def test_what_is_kept_for_many_sizes_is_bounded(monkeypatch):
     """Oracle: the executables that the device's client has; 4 for each of two steps."""
     monkeypatch.setattr(programs.Programs.__init__, "__defaults__", (4,))

@@ -35,6 +35,7 @@ def _run(command: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "words"),
     [
@@ -59,6 +60,7 @@ def test_help_imports_nothing_heavy(command, words):
     assert loaded == "loaded:"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "words"),
     [

@@ -57,6 +57,7 @@ def _draw(case):
     return rng, x, w, rng.normal(size=features)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_convolution_and_its_gradients_equal_loops(case):
     """Oracle: NumPy, window by window."""

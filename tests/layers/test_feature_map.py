@@ -39,6 +39,7 @@ def _assert_equal(batch, alone, tolerance=1e-12):
         assert not rest.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kernel", "stride", "pad"), [(2, 2, 0), (3, 2, 0), (3, 2, 1), (3, 1, 1)]
 )
@@ -116,6 +117,7 @@ def test_dilated_convolution_equals_torch():
     assert own.values.shape[1:3] == (own.geometry.size(13), own.geometry.size(17))
 
 
+@pytest.mark.slow
 def test_a_framed_image_is_computed_whole_for_a_dilated_layer():
     """Oracle: the same layers on the padded image, without a bias too; float64."""
     rng = np.random.default_rng(2)

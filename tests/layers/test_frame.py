@@ -73,6 +73,7 @@ def _compare(images, sizes, pad, scale, layers=6, relu=True):
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-12 * scale + 1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 2), (8, 5), (13, 16)])
 def test_values_and_gradients_of_an_image(size):
     """Oracle: the same layers on the padded image, float64, every layer of the chain."""
@@ -80,6 +81,7 @@ def test_values_and_gradients_of_an_image(size):
         _compare((2, *size, 3), None, pad=40, scale=8)
 
 
+@pytest.mark.slow
 def test_images_of_other_sizes_in_one_batch():
     """Oracle: the same layers on the padded batch, whose masks are tested elsewhere."""
     sizes = [(12, 9), (1, 20), (20, 20), (17, 3)]
@@ -87,6 +89,7 @@ def test_images_of_other_sizes_in_one_batch():
         _compare((4, 20, 20, 3), sizes, pad=40, scale=8)
 
 
+@pytest.mark.slow
 def test_values_of_any_sign_in_a_frame():
     """Oracle: as above; without a ReLU a zero from outside an image would be seen."""
     sizes = [(12, 9), (1, 20), (17, 3)]
@@ -94,6 +97,7 @@ def test_values_of_any_sign_in_a_frame():
         _compare((3, 20, 20, 3), sizes, pad=40, scale=8, layers=4, relu=False)
 
 
+@pytest.mark.slow
 def test_layers_beyond_the_scale_are_computed_whole():
     """Oracle: as above; the third pooling exceeds the scale of 4."""
     with jax.enable_x64(True):

@@ -24,6 +24,7 @@ def lrn_by_loops(x, cotangent, size, alpha, beta, k):
     return y, gradient
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -92,6 +93,7 @@ def test_maps_along_another_axis():
         np.testing.assert_allclose(together, np.stack(one), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_defaults_equal_torch():
     """Oracle: torch.nn.LocalResponseNorm(5), values and gradient in float32."""
     torch = pytest.importorskip("torch", reason="the oracle is torch's layer")

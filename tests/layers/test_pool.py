@@ -78,6 +78,7 @@ def _check(function, oracle, x, window, tolerance):
     np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("size", SIZES)
 def test_max_pool_and_its_gradient_equal_loops(window, size):
@@ -86,6 +87,7 @@ def test_max_pool_and_its_gradient_equal_loops(window, size):
     _check(max_pool, max_by_loops, x, window, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", WINDOWS)
 def test_gradient_of_tied_maxima_goes_to_the_first(window):
     """Oracle: NumPy loops on values drawn from {0, 1}, full of ties."""
@@ -94,6 +96,7 @@ def test_gradient_of_tied_maxima_goes_to_the_first(window):
     _check(max_pool, max_by_loops, np.zeros_like(x), window, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("size", SIZES)
 def test_average_pool_and_its_gradient_equal_loops(window, size):
@@ -115,6 +118,7 @@ def test_max_pool_of_an_image_smaller_than_the_window():
     assert max_pool(x, kernel=3, stride=2).tolist() == [[[[-2.0]]]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("size", SIZES)
 def test_max_pool_equals_torch(window, size):

@@ -22,6 +22,7 @@ def double(request):
     jax.config.update("jax_enable_x64", False)
 
 
+@pytest.mark.slow
 def test_a_chain_of_stages(double):
     """Oracle: jax's gradient of the plain function; integers and keys pass through."""
 
@@ -126,6 +127,7 @@ def test_gradients_of_a_net_are_equal(backbone, score_at, double):
     assert sum(bool(np.any(wanted)) for wanted in plain) > 0.8 * len(plain)
 
 
+@pytest.mark.slow
 def test_less_memory():
     """Oracle: XLA's own account of the temporary memory of both programs."""
 
@@ -169,6 +171,7 @@ def _full_size(settings, size):
     return shapes, gradient(scores), gradient(by_stages(scores))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -200,6 +203,7 @@ def test_layers_wide_enough_for_winograds_form(settings, monkeypatch):
         np.testing.assert_allclose(value, wanted, rtol=0, atol=1e-4 * scale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

@@ -28,6 +28,7 @@ def transposed_by_loops(x, kernel, cotangent, stride, pad):
     return y, (image_gradient, kernel_gradient)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kernel", "stride", "pad"), [(4, 2, 0), (3, 2, 0), (5, 3, 1), (2, 3, 0), (3, 1, 1)]
 )

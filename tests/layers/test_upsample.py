@@ -45,6 +45,7 @@ def test_taps_of_the_reference(kernel, start, largest):
     assert not dense[:, :, 2, 1].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stride", "kernel"), SIZES)
 def test_values_and_gradient_equal_the_dense_transposed_convolution(stride, kernel):
     """Oracle: transposed_convolution with the bilinear kernel, in float64."""

@@ -117,6 +117,7 @@ def test_ignored_pixels_have_no_gradient():
     assert np.abs(gradient[labels != IGNORE]).sum(axis=-1).min() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("height", "width", "classes", "golden"),
     [

@@ -58,6 +58,7 @@ def _googlenet(length: int) -> int:
 SIZES = {"vgg16": _vgg16, "alexnet": _alexnet, "googlenet": _googlenet}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_an_image_of_the_own_size_gives_one_vector(backbone):
     """Oracle: the ImageNet nets' own sizes."""
@@ -67,6 +68,7 @@ def test_an_image_of_the_own_size_gives_one_vector(backbone):
     assert _shape(model, own, own, images=2) == (2, 1, 1, 1000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_a_larger_image_gives_a_map(backbone):
     """Oracle: the formulas of Caffe's layers, written above."""
@@ -79,6 +81,7 @@ def test_a_larger_image_gives_a_map(backbone):
         assert _shape(model, height, width) == (1, size(height), size(width), 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "order", "count"),
     [

@@ -44,6 +44,7 @@ def _loss_and_gradients(settings):
     return jax.device_get(jax.jit(jax.value_and_grad(loss, has_aux=True))(params))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_values_and_gradients(name, monkeypatch):
     """Oracle: the same net in the library's forms, float64."""

@@ -35,6 +35,7 @@ def _image(seed, size=(228, 230)):
     return {"color": jnp.asarray(rng.normal(size=(1, *size, 3)), jnp.float32)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_init_returns_parameters_alone(name):
     """Oracle: the one collection that training stores."""
@@ -45,6 +46,7 @@ def test_init_returns_parameters_alone(name):
     assert list(shapes) == ["params"]
 
 
+@pytest.mark.slow
 def test_features_are_those_of_the_image_given_last():
     """Oracle: `apply` with parameters alone; what `apply` returned is given back."""
     model = build_fcn(
@@ -63,6 +65,7 @@ def test_features_are_those_of_the_image_given_last():
     assert np.abs(np.asarray(feature - old)).max() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vgg16-8s", "alexnet-learned", "classifier"])
 def test_initial_parameters_do_not_depend_on_x64(name):
     """Oracle: bit for bit those without it."""

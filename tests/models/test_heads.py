@@ -313,6 +313,7 @@ def _assert_close(ours, theirs, tolerance, dead=0):
         assert difference <= tolerance * expected.std(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_network_equals_torch_in_float64(name):
     """Oracle: the torch network above; scores, and gradients of all parameters."""
@@ -330,6 +331,7 @@ def test_network_equals_torch_in_float64(name):
     _assert_close(gradients, expected_gradients, 1e-8, dead)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["8s", "alexnet", "googlenet"])
 def test_network_equals_torch_in_float32(name):
     """Oracle: the torch network above, in float64."""
@@ -369,6 +371,7 @@ def _head(**settings):
     return SkipHead(scores=(ScoreLayer("score", "last"),), **settings)
 
 
+@pytest.mark.slow
 def test_fresh_scores_are_zero_or_small_and_learned_upsampling_starts_bilinear():
     """Oracle: zero initialisation; standard deviation 0.01; the fixed upsampling."""
     endpoints = {"trunk": _endpoints()["color"]}
@@ -408,6 +411,7 @@ def test_scores_that_end_inside_the_image_are_refused():
         _head().init(jax.random.key(0), _endpoints(), canvas=(14, 5))
 
 
+@pytest.mark.slow
 def test_streams_of_late_fusion_drop_different_features():
     """Oracle: independent coins agree about half of the time, not always."""
     settings, _ = NETS["32s-late-fusion"]

@@ -119,6 +119,7 @@ VOC, NYUD, CONTEXT = {"semantic": 21}, {"semantic": 40}, {"semantic": 60}
 SIFT = {"semantic": 33, "geometric": 3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "outputs", "channels", "learnable", "deconvolutions"),
     [
@@ -152,6 +153,7 @@ def test_parameter_counts(settings, outputs, channels, learnable, deconvolutions
     assert _count(learned, "") == learnable + deconvolutions
 
 
+@pytest.mark.slow
 def test_parameters_of_single_layers():
     """Oracle: kernels and biases of the papers' tables, by Caffe's names."""
     for name, counts in {
@@ -182,6 +184,7 @@ def test_parameters_of_single_layers():
             assert _count(_net(name)[1], part) == count
 
 
+@pytest.mark.slow
 def test_names_of_score_and_upsampling_layers():
     """Oracle: the reference's blob names, with suffixes of outputs and streams."""
     settings = {"stride": 8, "upsampling": "learned", "streams": LATE}
@@ -208,6 +211,7 @@ PARITY = {"vgg16": "even", "alexnet": "odd", "googlenet": "odd"}
 """Of the upsampling kernels that the reference's and the papers' nets have."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_parity_of_the_upsampling_kernels(name):
     """Oracle: typed above; one parity for all kernels of a net, as in the prototxts."""
@@ -340,6 +344,7 @@ def test_closed_forms_of_alexnet_and_googlenet():
     assert last.map == (32, 15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "vgg", "n_vgg", "alex", "n_alex"),
     [
@@ -407,6 +412,7 @@ def test_endpoints_with_their_receptive_fields_and_strides(name, table):
     assert found == table.split(", ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fcn8s", "fcn8s-same", "alexnet-8s", "googlenet-8s"])
 def test_geometry_agrees_with_the_shapes(name):
     """Oracle: shapes of the arrays, rows and columns apart."""
@@ -417,6 +423,7 @@ def test_geometry_agrees_with_the_shapes(name):
         assert found.values.dtype == jnp.float32
 
 
+@pytest.mark.slow
 def test_googlenet_without_the_extra_padding():
     """Oracle: BVLC GoogLeNet's sizes at 500 and 224 pixels; o = i / 32 - 15 / 16."""
 
@@ -446,6 +453,7 @@ EVERY = [(h, h) for h in range(1, 71)] + [(h, 71 - h) for h in range(1, 71)]
 SQUARES = [(h, h) for h in TABLE]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "sizes"),
     [
@@ -466,6 +474,7 @@ def test_scores_have_the_rows_and_columns_of_the_image(name, sizes):
         assert shape == (1, height, width, 21)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "sizes"),
     [

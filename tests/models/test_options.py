@@ -202,6 +202,7 @@ def test_options_in_the_forms_of_the_cpu(name, monkeypatch):
     assert moved > 0.8 * len(expected)
 
 
+@pytest.mark.slow
 def test_bfloat16_in_the_forms_of_the_cpu(monkeypatch):
     """Oracle: the same net in float64; bfloat16 has three digits, gradients one less."""
     settings, options = {**EARLY, "upsampling": "learned"}, {"sizes": True}

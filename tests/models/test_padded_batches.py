@@ -134,6 +134,7 @@ def _assert_equal_scores(scores, alone, tolerance):
             assert not outside.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_padded_batch_equals_single_images_in_float64(name):
     """Oracle: the same network on each image alone, without padding."""
@@ -155,6 +156,7 @@ def test_padded_batch_equals_single_images_in_float64(name):
         assert moved > 0.9 * len(jax.tree.leaves(summed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vgg16-8s", "alexnet-32s", "googlenet-8s"])
 def test_padded_batch_equals_single_images_in_float32(name):
     """Oracle: the same network on each image alone, without padding."""
@@ -163,6 +165,7 @@ def test_padded_batch_equals_single_images_in_float32(name):
     _assert_equal_scores(scores, alone, 1e-5)
 
 
+@pytest.mark.slow
 def test_dropout_of_an_image_does_not_depend_on_its_batch_or_canvas():
     """Oracle: the same network and keys on each image alone, without padding."""
     with jax.enable_x64(True):

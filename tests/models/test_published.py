@@ -111,6 +111,7 @@ def test_the_oracles_are_all_nets():
     assert (len(FCNS), len(CLASSIFIERS)) == (15, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FCNS)
 def test_an_fcn_scores_like_caffe(name, tmp_path):
     """Oracle: the torch net in float64."""
@@ -128,6 +129,7 @@ def test_an_fcn_scores_like_caffe(name, tmp_path):
     assert not report.unused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_a_classifier_scores_like_caffe(name, tmp_path):
     """Oracle: the torch net with inner products, at its own size and window by window.
@@ -152,6 +154,7 @@ def test_a_classifier_scores_like_caffe(name, tmp_path):
         np.testing.assert_array_equal(others[path], value)
 
 
+@pytest.mark.slow
 def test_googlenets_auxiliary_classifiers_are_left_out(tmp_path):
     """Oracle: the torch net, which does not have them; the loss1 of the file is broken."""
     net, images = CaffeNet(seed=0), _images((224, 224))
@@ -182,6 +185,7 @@ def _diagonal(blob: np.ndarray) -> np.ndarray:
     return blob[channels, channels][:, None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["voc-fcn8s", "siftflow-fcn8s"])
 def test_learned_deconvolutions_are_kept(name, tmp_path):
     """Oracle: the torch net with dense kernels without any symmetry."""
@@ -219,6 +223,7 @@ def test_one_learned_deconvolution_keeps_the_fixed_ones(tmp_path):
         np.testing.assert_array_equal(params[f"head.{layer}"], expected)
 
 
+@pytest.mark.slow
 def test_deconvolutions_of_one_group_a_channel(tmp_path):
     """Oracle: the torch net with grouped deconvolutions that are not bilinear."""
     net, images = CaffeNet(seed=0), _images()
@@ -257,6 +262,7 @@ def test_other_forms_of_the_same_fixed_layers(tmp_path):
         np.testing.assert_array_equal(others[path], value)
 
 
+@pytest.mark.slow
 def test_other_factors_of_the_at_once_net(tmp_path):
     """Oracle: the torch net, which applies the file's factors to pool4 and pool3."""
     name = "voc-fcn8s-atonce"
@@ -285,6 +291,7 @@ def _turned(blob: np.ndarray) -> np.ndarray:
     return blob.swapaxes(2, 3) if blob[0, 0].size > 1 else np.flip(blob, axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY_LAYER)
 def test_every_blob_counts(name):
     """Oracle: the torch net with one blob turned, grouped deconvolutions for speed."""
@@ -302,6 +309,7 @@ def test_every_blob_counts(name):
             blobs[index] = blob
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FCNS)
 def test_every_input_counts(name):
     """Oracle: the torch net on images with the channels the other way round."""

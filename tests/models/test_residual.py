@@ -164,6 +164,7 @@ def _torch_images():
     return [torch.tensor(image.transpose(2, 0, 1)[None]) for image in _images()]
 
 
+@pytest.mark.slow
 def test_running_statistics_padded_or_alone():
     """Oracle: torch, and each image alone without padding; float64."""
     with jax.enable_x64(True):
@@ -184,6 +185,7 @@ def test_running_statistics_padded_or_alone():
         np.testing.assert_allclose(own, theirs, rtol=0, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_statistics_of_a_padded_batch():
     """Oracle: torch on a list of images: scores, gradients, running statistics."""
     with jax.enable_x64(True):

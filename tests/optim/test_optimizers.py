@@ -188,6 +188,7 @@ def test_multipliers_scale_the_update_of_every_optimiser(name):
         np.testing.assert_array_equal(first[2.0]["kernel"], first[1.0]["kernel"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["caffe_sgd", "sgd", "adam", "adamw"])
 def test_update_runs_jitted_in_float32_under_strict_promotion(name):
     """Oracle: dtypes of the parameters; values of the same update without jit."""

@@ -280,6 +280,7 @@ def test_a_thread_that_waits_for_ever_does_not_hold_the_end(tmp_path):
     assert (done.returncode, done.stderr) == (2, "error: no more\n")
 
 
+@pytest.mark.slow
 def test_what_runs_a_program_within_itself_goes_on(tmp_path):
     """Oracle: what is printed after the time that threads are given, as in a notebook."""
     code = (

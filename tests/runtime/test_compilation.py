@@ -72,6 +72,7 @@ def plain(tmp_path_factory) -> str:
     return result
 
 
+@pytest.mark.slow
 def test_a_stored_program_gives_the_same_bits(plain, tmp_path):
     """Oracle: the program compiled without a cache."""
     assert _run(tmp_path) == (0, plain, "")
@@ -85,6 +86,7 @@ def test_a_stored_program_gives_the_same_bits(plain, tmp_path):
     assert (result, stderr) == (plain, "")
 
 
+@pytest.mark.slow
 def test_a_damaged_entry_costs_a_warning(plain, tmp_path):
     """Oracle: the program compiled without a cache; an empty entry is replaced."""
     _run(tmp_path)

@@ -35,6 +35,7 @@ def test_the_least_recently_used_program_goes_first():
     assert len(programs) == 2
 
 
+@pytest.mark.slow
 def test_a_program_that_is_dropped_is_gone():
     """Oracle: the executables that the device's client has, counted."""
     client = jax.devices()[0].client

@@ -29,6 +29,7 @@ def _run(words: str, tmp_path: Path, **variables: str) -> subprocess.CompletedPr
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("platform", "words"),
     [
@@ -88,6 +89,7 @@ print(jax.default_backend(), int(jax.numpy.arange(7).sum()))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", PLUGINS)
 def test_what_is_left_beside_a_broken_plugin_computes(words, tmp_path):
     """Oracle: 0 + 1 + ... + 6 = 21, on the processor; one line for the plugin."""

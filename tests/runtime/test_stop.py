@@ -127,6 +127,7 @@ def test_a_second_signal_ends_at_once():
     assert seconds < 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("signals", "expected"),
     [

@@ -276,6 +276,7 @@ def test_a_run_starts_from_two_checkpoints(two_nets, tmp_path):
     assert "initialised" not in table
 
 
+@pytest.mark.slow
 def test_wrong_rules_name_the_checkpoint(two_nets):
     """Oracle: a rule that matches nothing, of the second checkpoint."""
     folder, _, config = two_nets
@@ -298,6 +299,7 @@ def test_missing_one_of_two_checkpoints(two_nets):
         _initial(broken)
 
 
+@pytest.mark.slow
 def test_a_subset_of_the_classes_is_taken_by_name(tmp_path):
     """Oracle: columns picked by hand; the origin says which classes were used."""
     own = _names(_config())
@@ -313,6 +315,7 @@ def test_a_subset_of_the_classes_is_taken_by_name(tmp_path):
         assert origins[path].endswith("checkpoints/7 (classes 1-3 of 4)")
 
 
+@pytest.mark.slow
 def test_classes_in_another_order_are_refused(tmp_path):
     """Oracle: the rule, with equal counts; a layer keeps its classes when renamed."""
     own = _names(_config())
@@ -330,6 +333,7 @@ def test_classes_in_another_order_are_refused(tmp_path):
     assert "head.score_pool3_grey.bias scores other classes" in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_partial_classifier_says_so(tmp_path):
     """Oracle: the missing path; with a fresh layer, the check of the trunk."""
     lost = ["trunk.conv3_3.kernel", "trunk.conv3_3.bias"]
@@ -357,6 +361,7 @@ def test_a_partial_classifier_says_so(tmp_path):
         _initial(config)
 
 
+@pytest.mark.slow
 def test_another_scale_is_refused_before_training(tmp_path):
     """Oracle: the key that insists; insisting lets the run start."""
     _store(tmp_path / "net", _config(), seed=3, names=_names(_config()))

@@ -191,6 +191,7 @@ MOMENTS = (
 )
 
 
+@pytest.mark.slow
 def test_signals_at_every_kind_of_moment(run, whole):
     """Oracle: the newest checkpoint by hand, and the whole run's values at the end.
 
@@ -242,6 +243,7 @@ OTHER_ENDS = (
 )
 
 
+@pytest.mark.slow
 def test_other_ends_save_what_is_sound(run, whole, caplog):
     """Oracle: the newest checkpoint by hand, the same error, the same run at the end.
 
@@ -264,6 +266,7 @@ def test_other_ends_save_what_is_sound(run, whole, caplog):
     _assert_same(run, whole)
 
 
+@pytest.mark.slow
 def test_a_full_disk_under_the_rows_loses_rows_only(run, whole):
     """Oracle: the parameters of the whole run; the sentence names the file."""
 
@@ -319,6 +322,7 @@ def _opened(stream, directory):
     return open(directory / "out", "w", encoding=stream)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", ["closed pipe", "full disk", "latin-1"])
 def test_the_last_update_is_saved_whatever_becomes_of_the_table(
     stream, run, whole, monkeypatch, caplog

@@ -73,6 +73,7 @@ def _assert_same_run(workdir: Path, finished: Path) -> None:
             np.testing.assert_array_equal(own[path], other[path])
 
 
+@pytest.mark.slow
 def test_a_run_leaves_what_the_readme_says(finished):
     """Oracle: the list of files and keys in the README and the issue's contract."""
     for name in ("config.json", "parameters.txt", "metrics.jsonl", "scores.json"):
@@ -184,6 +185,7 @@ def test_features_computed_again_give_the_same_losses(cache, finished, tmp_path)
     assert "rematerialize" in resumed.stderr
 
 
+@pytest.mark.slow
 def test_resuming_refuses_what_alters_the_trajectory(cache, finished):
     """Oracle: the rule; the sentence names the key and both values."""
     result = run_main(
@@ -195,6 +197,7 @@ def test_resuming_refuses_what_alters_the_trajectory(cache, finished):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_a_finished_run_has_nothing_to_do(cache, finished):
     """Oracle: status 0, and not a file changed."""
     before = {f: f.read_bytes() for f in finished.rglob("*.json*") if f.is_file()}
@@ -205,6 +208,7 @@ def test_a_finished_run_has_nothing_to_do(cache, finished):
     assert before == {f: f.read_bytes() for f in before}
 
 
+@pytest.mark.slow
 def test_the_first_loss_stands_beside_that_of_equal_scores(cache, tmp_path):
     """Oracle: ln 3 = 1.0986."""
     result = run_main(cache, TINY, f"--workdir={tmp_path / 'run'}", "--config.steps=1")
@@ -216,6 +220,7 @@ def test_the_first_loss_stands_beside_that_of_equal_scores(cache, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_evaluation_alone_repeats_the_scores_of_the_run(cache, finished, tmp_path):
     """Oracle: the last evaluation of the run, with other batches and devices."""
     best = store.load(finished)
@@ -240,6 +245,7 @@ def test_evaluation_alone_repeats_the_scores_of_the_run(cache, finished, tmp_pat
         assert scores["loss"] == pytest.approx(expected["loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_scores_of_another_split_have_a_file_of_their_own(cache, finished, tmp_path):
     """Oracle: bytes of the run's own scores.json, and counts of the splits' images."""
     run = tmp_path / "run"
@@ -331,6 +337,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_gets_one_sentence_and_status_2(mistake, cache, tmp_path):
     """Oracle: the sentence has the words and ends the error stream; no run has begun."""
@@ -346,6 +353,7 @@ def test_a_mistake_gets_one_sentence_and_status_2(mistake, cache, tmp_path):
     assert not (run / "metrics.jsonl").exists() or not _rows(run, "train")
 
 
+@pytest.mark.slow
 def test_a_refused_rate_is_put_right_in_the_same_directory(cache, finished, tmp_path):
     """Oracle: the first row of the run whose rate was right from the start."""
     command = [TINY, f"--workdir={tmp_path}", "--config.steps=1"]
@@ -356,6 +364,7 @@ def test_a_refused_rate_is_put_right_in_the_same_directory(cache, finished, tmp_
     assert _losses(tmp_path) == _losses(finished)[:1]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_classes_is_refused(cache, finished, tmp_path):
     """Oracle: the class counts of data and checkpoint, both named."""
     result = run_main(
@@ -372,6 +381,7 @@ def test_a_checkpoint_of_other_classes_is_refused(cache, finished, tmp_path):
     assert "'semantic': 5" in last
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run(cache, tmp_path):
     """Oracle: the planted divergence; the last good checkpoint stays."""
     workdir = tmp_path / "diverged"

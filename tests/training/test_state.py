@@ -42,6 +42,7 @@ def _params(seed=0, channels=RGB, **settings):
     )
 
 
+@pytest.mark.slow
 def test_initial_parameters():
     """Oracle: He-normal deviations sqrt(2 / fan-in), zero scores, the seed alone."""
     model = build_fcn(**{**NARROW, "width": 1 / 8}, stride=16)
@@ -264,6 +265,7 @@ def test_misspelt_pattern_of_a_warm_start_is_refused():
         _warm(params, _arrays(params), new=("head.score_rf.*",))
 
 
+@pytest.mark.slow
 def test_warm_start_from_two_nets():
     """Oracle: late fusion by hand; each trunk and score layer is one net's."""
     color, hha = _arrays(_params(), seed=1), _arrays(_params(), seed=2)

@@ -123,6 +123,7 @@ def test_devices_do_not_matter_in_float32():
         assert _largest_difference(other, params) < 1e-5
 
 
+@pytest.mark.slow
 def test_accumulated_sum_is_the_sum_over_all_images_divided_by_iter_size():
     """Oracle: one batch of all images, whose summed loss is iter_size as large."""
     with jax.enable_x64(True):
@@ -139,6 +140,7 @@ def test_accumulated_sum_is_the_sum_over_all_images_divided_by_iter_size():
     assert apart[0] == pytest.approx(together[0] / 4, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_first_loss_of_zero_scores_is_the_golden_value():
     """Oracle: ln 21 x 375 x 500 = 570,848.0 (the reference's first-step loss)."""
     model = build_fcn(

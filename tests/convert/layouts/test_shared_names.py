@@ -159,6 +159,7 @@ def test_a_first_layer_of_odd_size_is_warned_of(origin, factor, warned, tmp_path
     assert bool(report.warnings) == warned
 
 
+@pytest.mark.slow
 def test_rules_find_a_net_under_any_names(tmp_path):
     """Oracle: the parameters of the same net under its own names."""
     made = net()

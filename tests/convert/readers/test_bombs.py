@@ -291,6 +291,7 @@ def measured(tmp_path_factory) -> dict[str, tuple[Path, float, int, str]]:
     return {kind: (path, *answers[str(path)]) for kind, path in paths.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BOMBS)
 def test_a_bomb_takes_little_time_and_memory(kind, measured):
     """Oracle: the limits, measured in the process that reads and its children."""

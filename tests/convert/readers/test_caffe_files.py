@@ -285,6 +285,7 @@ def test_refuses(kind):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_memory_does_not_follow_the_number_of_blobs():
     """Oracle: two million empty blobs in 4 MB are refused below 32 MB."""
     data = writer.net([writer.bytes_field(1, "a") + b"\x3a\x00" * 2_000_000])

@@ -9,6 +9,7 @@ from tests.convert.fuzz import MEGABYTES, READERS, fuzz  # noqa: E402
 COUNTS = {"h5": 100, "pth": 500}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # jax's, once it is loaded

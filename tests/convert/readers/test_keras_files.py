@@ -201,6 +201,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", REFUSED)
 def test_refuses(path, monkeypatch, change):
     """Oracle: the table of what is not wholly in the file; no memory is taken for it."""

@@ -162,6 +162,7 @@ HOSTILE = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_refuses_a_hostile_pickle(tmp_path, kind):
     """Oracle: the table, each in its sentence, in 32 MB and a few seconds."""

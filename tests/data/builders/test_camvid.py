@@ -127,6 +127,7 @@ def test_prepare_and_reading_need_no_tensorflow(prepared, tmp_path):
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_source_crosses_processes(prepared):
     """Oracle: the examples read here, after a pickle and out of a worker."""
     source = open_camvid("train", data_dir=str(prepared[0] / "data"))

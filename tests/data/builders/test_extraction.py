@@ -278,6 +278,7 @@ def test_members_before_the_beginning_of_a_zip_file_are_damage(tmp_path):
     assert_refused(tmp_path, bytes(data), "is damaged", "set.zip")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["set.tar", "set.tgz", "set.zip"])
 def test_flipped_bytes_end_in_one_sentence_or_not_at_all(tmp_path, file):
     """Oracle: a DataError that leaves nothing, or a tree within the target.

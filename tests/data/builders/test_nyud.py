@@ -148,6 +148,7 @@ def test_whole_pictures_have_the_whole_camera(tmp_path):
         hha()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hha", [True, False])
 def test_holes_are_refused_and_a_repair_is_enough(tmp_path, hha):
     """Oracle: three zeros in a depth map, with the file; then the map as it was."""

@@ -72,6 +72,7 @@ def make_labeled(root, **changed):
     return root
 
 
+@pytest.mark.slow
 def test_the_official_file_comes_back_pixel_for_pixel(tmp_path):
     """Oracle: MATLAB's (46:470, 41:600) of what was written, by a loop over classes."""
     source, data = make_labeled(tmp_path / "source"), str(tmp_path / "data")

@@ -334,6 +334,7 @@ def growth(function):
     return result, time.thread_time() - start, resident("VmHWM") - before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="Linux counts so"
 )

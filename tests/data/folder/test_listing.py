@@ -25,6 +25,7 @@ def test_hidden_files_are_no_pictures_to_check(tmp_path):
     assert before.problems == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "ending", [".tif", ".BMP", ".webp", ".gif", ".jpe", ".ppm", ".heic", ".npy"]
 )

@@ -248,6 +248,7 @@ def test_boxes_are_no_label_maps(tmp_path):
         imported(source)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("one", "more", "sentence"),
     [

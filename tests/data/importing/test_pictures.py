@@ -103,6 +103,7 @@ def save_turned(path, orientation, size=(9, 14)):
     Image.fromarray(picture(0, size)).save(path, exif=exif)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("orientation", TURNS)
 @pytest.mark.parametrize("exif", ["turned", "stored"])
 def test_turned_pictures_with_masks(tmp_path, orientation, exif):

@@ -179,12 +179,14 @@ def test_threads_change_nothing(threads, prefetch):
     assert_equal(training(threads=threads, prefetch=prefetch), training())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_change_nothing(workers):
     """Oracle: the batches built in this process."""
     assert_equal(training(stop=5, workers=workers), training(stop=5))
 
 
+@pytest.mark.slow
 def test_workers_and_threads_change_nothing_in_evaluation():
     """Oracle: the batches built in this process; more workers than batches."""
     arguments = {"batch_size": 4, "canvases": (CANVAS,)}
@@ -319,6 +321,7 @@ def test_an_image_larger_than_the_canvas_is_named_before_the_first_step():
         evaluation_batches(VAL, batch_size=1, canvases=((8, 8),), **READING)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_refused_example_ends_the_batches_with_its_sentence(workers):
     """Oracle: the error of the source, also out of a worker."""

@@ -51,6 +51,7 @@ def test_a_few_canvases_are_close_to_the_best():
     assert best <= waste(sizes, found) <= best + 0.08
 
 
+@pytest.mark.slow
 def test_more_canvases_never_waste_more():
     """Oracle: every image still fits, and the share falls."""
     sizes = np.random.default_rng(0).integers(50, 500, (300, 2))

@@ -57,6 +57,7 @@ def is_alive(process_id):
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="reads /proc")
 def test_a_killed_trainer_leaves_no_workers(tmp_path):
     """Oracle: the process table after SIGKILL."""
@@ -93,6 +94,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_program_that_ends_early_ends_in_one_line(tmp_path):
     """Oracle: standard error and exit status of a program that raises while reading."""
     program = tmp_path / "program.py"
@@ -127,6 +129,7 @@ def _ignored(process_id):
     return {number for number in SIGNALS if mask >> (number - 1) & 1}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="reads /proc")
 def test_workers_leave_signals_alone_stand_still_and_are_lost(caplog):
     """Oracle: the signals that /proc says they ignore; SIGSTOP; SIGKILL.
@@ -158,6 +161,7 @@ def test_workers_leave_signals_alone_stand_still_and_are_lost(caplog):
         list(itertools.islice(batches, 1000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [0, 1])
 def test_a_file_that_does_not_answer_is_named(tmp_path, caplog, threads):
     """Oracle: a pipe in place of a file, whose name and no other is in the warnings."""

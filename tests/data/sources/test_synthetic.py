@@ -64,6 +64,7 @@ def test_images_have_the_sizes_announced_within_the_range():
         assert image.dtype == labels.dtype == np.uint8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_classes", [2, 6, 21])
 def test_every_class_appears_with_void_around(num_classes):
     """Oracle: ids 0..K-1 and 255, each more than rarely, over 200 images."""

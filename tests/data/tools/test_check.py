@@ -70,6 +70,7 @@ def test_every_defect_among_200_pairs_is_listed(tmp_path):
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DEFECTS)
 def test_check_and_training_agree(tmp_path, kind):
     """Oracle: opening and reading both splits, as training does."""
@@ -215,6 +216,7 @@ def test_stats_say_what_check_says(tmp_path, capsys):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -37,6 +37,7 @@ def _draw(layer, images, dtype=np.float64):
     return jnp.asarray(x, dtype), jnp.asarray(kernel, dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", [1, 3])
 @pytest.mark.parametrize("name", [n for n in LAYERS if "winograd" not in n])
 def test_values_and_gradients(name, images):
@@ -92,6 +93,7 @@ def test_the_forms_of_the_reference_nets():
         assert cpu._form(x, kernel, spec) == form
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pad", [0, 1, 4])
 def test_columns_and_taps(pad):
     """Oracle: the library's convolution and gradients, float64."""
@@ -110,6 +112,7 @@ def test_columns_and_taps(pad):
         np.testing.assert_allclose(back, for_x, **close)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("height", "width", "size", "pad"),
     [

@@ -46,6 +46,7 @@ def _assert_equal(ours, theirs):
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", WINDOWS, ids=str)
 def test_values_and_gradients_equal_the_library_s_at_every_size(window):
     """Oracle: reduce_window and its own gradient; three values, so ties everywhere."""
@@ -77,6 +78,7 @@ def test_the_layer_takes_this_form_on_a_cpu_and_no_other():
         assert operation not in compiled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float64])
 def test_other_dtypes(dtype):
     """Oracle: the library's operation; bfloat16 uses it, float64 need not."""
@@ -106,6 +108,7 @@ def test_not_a_number_is_not_hidden():
     assert float(pull(jnp.ones_like(y))[0].sum()) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [WINDOWS[0], WINDOWS[1]], ids=str)
 def test_maps_along_another_axis(window):
     """Oracle: one map at a time, values and gradients."""

@@ -43,6 +43,7 @@ def test_four_values_of_a_filter_of_three_taps():
     np.testing.assert_allclose(own, expected, rtol=0, atol=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limits", LIMITS)
 @pytest.mark.parametrize("case", [*CASES, (1, 19, 8, 2, 2, 1)])
 def test_values_and_gradients_in_double_precision(case, limits, monkeypatch):
@@ -81,6 +82,7 @@ def test_bands_are_whole_tiles_with_enough_work():
     assert bands(500, 512, 64)[0] == (0, 32)
 
 
+@pytest.mark.slow
 def test_rounding_in_single_precision_with_many_channels():
     """Oracle: the library in float64; the bound of the module's docstring."""
     case = (1, 18, 21, 512, 64, 1)
@@ -102,6 +104,7 @@ def test_rounding_in_single_precision_with_many_channels():
             assert error < 3e-5 * theirs.std()
 
 
+@pytest.mark.slow
 def test_transposed_gradients_are_adjoint():
     """Oracle: <conv(x, k), g> is linear in x and in k: both inner products agree."""
     with jax.enable_x64(True):

@@ -88,6 +88,7 @@ def _reading(features, scores):
     return Reading({"trunk": FeatureMap(features)}, {"score": FeatureMap(scores)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [0.0, 3.0])
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 @pytest.mark.parametrize("name", ["caffe_sgd", "sgd", "adam", "adamw"])

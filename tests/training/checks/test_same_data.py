@@ -186,6 +186,7 @@ def test_checkpoints_of_the_earlier_fingerprint_continue_with_a_warning(
     assert earlier_fingerprint(synthetic) is None
 
 
+@pytest.mark.slow
 def test_a_run_continues_where_its_data_have_moved(tmp_path, monkeypatch, caplog):
     """Oracle: the stored parameters, bit for bit; other labels are refused."""
     root = _folder(tmp_path / "disk1" / "data")
