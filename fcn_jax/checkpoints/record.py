@@ -111,13 +111,13 @@ class Record:
             "origins": dict(self.origins),
         }
         optional = {
-            "categories": list(self.categories),
+            "categories": list(self.categories) or None,
             "data": self.data,
-            "config": self.config,
+            "config": self.config or None,
             "conversion": self.conversion,
-            "missing": list(self.missing),
+            "missing": list(self.missing) or None,
         }
-        return stored | {name: own for name, own in optional.items() if own}
+        return stored | {n: own for n, own in optional.items() if own is not None}
 
     @classmethod
     def from_dict(cls, stored: Any, where: str) -> "Record":
