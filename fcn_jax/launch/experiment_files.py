@@ -4,7 +4,6 @@
 """
 
 import difflib
-import functools
 import importlib.util
 import inspect
 import os
@@ -132,9 +131,8 @@ def _get_config(experiment: ExperimentFile) -> Callable[..., Config]:
     return found
 
 
-@functools.cache
 def _module(experiment: ExperimentFile) -> ModuleType:
-    """The module of an experiment file, under a name by which workers find it again."""
+    """The module of an experiment file as it is now; a notebook's user may edit it."""
     spec = importlib.util.spec_from_file_location("experiment", experiment.file)
     if spec is None or spec.loader is None:
         raise ValueError(f"{experiment.file} cannot be loaded; check the file")
