@@ -15,8 +15,8 @@ from ml_collections.config_dict import FieldReference
 from fcn_jax.models.published import ILSVRC_MEAN, NETS
 from fcn_jax.params.paths import pretrained_sources
 from fcn_jax.runtime.locations import all_located, located
+from fcn_jax.runtime.messages import shown
 from fcn_jax.runtime.plain_values import DATA_SETS, check_values, one_of, require
-from fcn_jax.runtime.shown import shown
 
 Config: TypeAlias = Any
 """A locked ConfigDict of the keys below; Any, because they are attributes of it."""

@@ -31,12 +31,13 @@ from fcn_jax.inference.image_files import (
 )
 from fcn_jax.inference.picture_folders import Picture, find_pictures
 from fcn_jax.runtime import atomic, terminal
-from fcn_jax.runtime.cli import Parser, error_sentence, run, set_up_logging
+from fcn_jax.runtime.cli import Parser, run, set_up_logging
 from fcn_jax.runtime.compilation import give_memory_back, keep_compiled_programs
 from fcn_jax.runtime.concurrency import in_threads
 from fcn_jax.runtime.devices import start_devices
 from fcn_jax.runtime.locations import refuse_file
 from fcn_jax.runtime.memory import refuse_more
+from fcn_jax.runtime.messages import error_sentence
 from fcn_jax.runtime.timing import StartClock
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ from fcn_jax.models.build import BACKBONES, build
 from fcn_jax.models.fcn import FCN
 from fcn_jax.models.shapes import SIZE, abstract, channels
 from fcn_jax.params.trees import restore_tree
-from fcn_jax.runtime.cli import error_sentence
-from fcn_jax.runtime.shown import SENTENCE, shortened
+from fcn_jax.runtime.messages import SENTENCE, error_sentence, shortened
 
 
 class LoadedModel(NamedTuple):

@@ -13,6 +13,7 @@ from fcn_jax.data.labels import Classes
 from fcn_jax.models.build import classifier_spec, spec_of_settings
 from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.models.spec import ModelSpec
+from fcn_jax.runtime.messages import SENTENCE, shortened, shown
 from fcn_jax.runtime.plain_values import (
     is_number,
     is_preprocessing,
@@ -20,7 +21,6 @@ from fcn_jax.runtime.plain_values import (
     is_whole,
     sequence_of,
 )
-from fcn_jax.runtime.shown import SENTENCE, shortened, shown
 
 Check = Callable[[Any], bool]
 

@@ -20,7 +20,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from fcn_jax.checkpoints.record import check_manifest
-from fcn_jax.runtime import cli, plain_json
+from fcn_jax.runtime import messages, plain_json
 
 ITEMS = ("params", "optimizer", "collections")
 RECORD = "record"
@@ -32,7 +32,7 @@ _DTYPES = (
 )
 
 
-class CheckpointError(cli.RunError):
+class CheckpointError(messages.RunError):
     """A checkpoint that cannot be written, or that is missing or damaged."""
 
 
@@ -181,5 +181,5 @@ def describe_all(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
 
 def cause(error: Exception) -> str:
     """Shorten an error: drop TensorStore's pages at the end, and the middle if long."""
-    text = cli.error_sentence(error).split(" [tensorstore_spec=")[0]
+    text = messages.error_sentence(error).split(" [tensorstore_spec=")[0]
     return text if len(text) <= 400 else f"{text[:100]} ... {text[-300:]}"

@@ -29,7 +29,8 @@ from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.models.shapes import channels, parameter_shapes
 from fcn_jax.params.paths import flatten
 from fcn_jax.runtime.atomic import whole_file
-from fcn_jax.runtime.cli import no_program, remedy, run
+from fcn_jax.runtime.cli import no_program, run
+from fcn_jax.runtime.messages import remedy
 
 Write = Callable[[Path, Mapping[str, np.ndarray], Mapping[str, str]], None]
 """(file, float32 arrays by name, metadata): writes them."""

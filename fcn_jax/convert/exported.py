@@ -14,8 +14,8 @@ from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.models.published import NETS, Net
 from fcn_jax.models.shapes import channels, score_maps
 from fcn_jax.models.spec import ModelSpec
+from fcn_jax.runtime.messages import shown
 from fcn_jax.runtime.plain_values import is_number
-from fcn_jax.runtime.shown import shown
 
 ORIGIN = "wkentaro"
 """Of `origins.ORIGINS`: whose names and layout an exported file has."""

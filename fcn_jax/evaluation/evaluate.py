@@ -28,7 +28,7 @@ from fcn_jax.models.fcn import FCN
 from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.models.shapes import refuse_small_images, smallest_image
 from fcn_jax.runs import runlog
-from fcn_jax.runtime import cli, sharding, terminal
+from fcn_jax.runtime import cli, messages, sharding, terminal
 from fcn_jax.runtime.compilation import compiler_options
 from fcn_jax.runtime.concurrency import one_behind
 from fcn_jax.runtime.timing import StartClock
@@ -253,7 +253,9 @@ def evaluate_model(
         len(source),
     )
     console = terminal.console(stderr=True)
-    less = cli.remedy("a lower config.evaluation.batch_size needs less", cli.NO_MEMORY)
+    less = messages.remedy(
+        "a lower config.evaluation.batch_size needs less", messages.NO_MEMORY
+    )
     with less, Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(escape(name), total=len(source))
 

@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from fcn_jax.config import Config
 from fcn_jax.runtime import shipped
 from fcn_jax.runtime.locations import located
-from fcn_jax.runtime.shown import shown
+from fcn_jax.runtime.messages import shown
 
 _FILE = re.compile(r"(.*?\.py)(?::(.*))?", re.DOTALL)
 T = TypeVar("T")

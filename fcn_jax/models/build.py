@@ -11,8 +11,8 @@ from fcn_jax.models.classifier import OUTPUT, ClassifierHead
 from fcn_jax.models.fcn import FCN, Stream
 from fcn_jax.models.heads import SkipHead
 from fcn_jax.models.spec import ModelSpec, ScoreLayer, StreamSpec
+from fcn_jax.runtime.messages import shown
 from fcn_jax.runtime.plain_values import WIDEST
-from fcn_jax.runtime.shown import shown
 
 BACKBONES: Mapping[str, Backbone] = {
     "vgg16": vgg16.BACKBONE,

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from fcn_jax.runtime.messages import shown
 from fcn_jax.runtime.plain_values import is_number, is_text, is_whole, sequence_of
-from fcn_jax.runtime.shown import shown
 
 VERSION = 1
 """Version of the stored form; a form that this code cannot read has a higher one."""

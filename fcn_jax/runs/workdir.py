@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fcn_jax.runs import lock
-from fcn_jax.runtime import atomic, cli, plain_json
+from fcn_jax.runtime import atomic, messages, plain_json
 from fcn_jax.runtime.locations import located
-from fcn_jax.runtime.shown import shortened, shown
+from fcn_jax.runtime.messages import shortened, shown
 
 CONFIG = "config.json"
 _ABSENT = "absent"
@@ -49,14 +49,14 @@ class WorkDirectory:
             _write_and_delete(path)
             held = lock.hold(path / "lock")
         except lock.Held as holder:
-            raise cli.RunError(
+            raise messages.RunError(
                 f"the work directory {path} is in use by {holder}; wait for it, stop it,"
                 " or give another --workdir"
             ) from holder
         except OSError as error:
             raise ValueError(
                 f"the work directory {path} cannot be written"
-                f" ({cli.error_sentence(error)}); give another --workdir"
+                f" ({messages.error_sentence(error)}); give another --workdir"
             ) from error
         atomic.remove_unfinished(path, alone=True)
         return cls(path, held)
@@ -99,7 +99,7 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     try:
         config = plain_json.parse(file.read_bytes(), str(file))
     except OSError as error:
-        said = cli.error_sentence(error)
+        said = messages.error_sentence(error)
         raise ValueError(f"{file} cannot be read ({said}); {remedy}") from error
     except ValueError as error:
         raise ValueError(f"{error}; {remedy}") from error

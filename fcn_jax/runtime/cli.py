@@ -22,6 +22,7 @@ from typing import NoReturn
 from absl import flags, logging
 
 from fcn_jax.runtime.locations import located_argument
+from fcn_jax.runtime.messages import REPORTED, error_sentence, machine_failure
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 DEBUG_FLAG = "--debug"
@@ -29,16 +30,6 @@ EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
 INTERRUPT_AGAIN = 0.05  # seconds after Ctrl-C was lost
 _LINGER_SECONDS = 10.0
-_LONGEST_CAUSE = 300
-_REMEDY = "remedy: "  # of the notes of an exception, which others write too
-
-
-class RunError(RuntimeError):
-    """What went wrong in a run for a reason outside the program.
-
-    The base of the package's own run-time errors: a work directory in use, a checkpoint
-    that cannot be written or read. Its message is one sentence with the remedy.
-    """
 
 
 class Stopped(BaseException):
@@ -55,26 +46,6 @@ class Stopped(BaseException):
         super().__init__(
             f"{self.signal.name}: {sentence or 'nothing is lost; the same command continues'}"
         )
-
-
-# flags.Error: a mistyped flag is bad input too, and absl derives it from Exception.
-_REPORTED = (ValueError, OSError, RunError, flags.Error)
-
-NO_MEMORY = "memory is exhausted"
-_MACHINE = (
-    ("MemoryError", "", NO_MEMORY),
-    ("JaxRuntimeError", "RESOURCE_EXHAUSTED", NO_MEMORY),
-    ("JaxRuntimeError", "Out of memory", NO_MEMORY),
-    ("JaxRuntimeError", "CUDA_ERROR", "the device failed"),
-    ("JaxRuntimeError", "UNAVAILABLE", "the device failed"),
-    ("SafetensorError", "I/O error", "a file could not be read or written"),
-    ("RuntimeError", "can't start new thread", "no more threads are allowed"),
-    ("RuntimeError", "No space left on device", "a file could not be written"),
-    ("RuntimeError", "File too large", "a file could not be written"),
-    ("RuntimeError", "Disk quota exceeded", "a file could not be written"),
-    ("RuntimeError", "Input/output error", "a file could not be read or written"),
-)
-"""Failures of the machine in the words of libraries: (type, part of the text, what)."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -120,7 +91,7 @@ def run(
         _say(f"stopped: {stopped}")
         status, stopped_by_signal = stopped.status, True
     except Exception as error:
-        if machine_failure(error) is None and not isinstance(error, _REPORTED):
+        if machine_failure(error) is None and not isinstance(error, REPORTED):
             raise
         if debug:
             traceback.print_exc()
@@ -281,54 +252,3 @@ def as_flags(sentence: str) -> str:
 
 def _own_or_warning(record: std_logging.LogRecord) -> bool:
     return record.levelno >= std_logging.WARNING or record.pathname.startswith(_PACKAGE)
-
-
-def machine_failure(error: BaseException) -> str | None:
-    """What failed, where a library's exception tells of the machine; None for others.
-
-    By the names of types, which belong to libraries that most programs do not import.
-    """
-    if isinstance(error, _REPORTED):
-        return None
-    names = {own.__name__ for own in type(error).__mro__}
-    for name, words, what in _MACHINE:
-        if name in names and words in str(error):
-            return what
-    return None
-
-
-@contextlib.contextmanager
-def remedy(sentence: str, failure: str | None = None) -> Iterator[None]:
-    """Adds to the sentence of a failure of the machine where, or what to do about it.
-
-    Args:
-      sentence: what is added.
-      failure: only to this one, as `machine_failure` names it; else to all.
-    """
-    try:
-        yield
-    except Exception as error:
-        found = machine_failure(error)
-        if found is not None and failure in (None, found):
-            error.add_note(f"{_REMEDY}{sentence}")
-        raise
-
-
-def error_sentence(error: BaseException) -> str:
-    """What an exception says, on one line; the operating system's without its number."""
-    if isinstance(error, OSError) and error.strerror:
-        names = [str(n) for n in (error.filename, error.filename2) if n is not None]
-        text = ": ".join(
-            [" -> ".join(names), error.strerror] if names else [error.strerror]
-        )
-    else:
-        text = str(error)
-    text = " ".join(text.split()) or type(error).__name__
-    what = machine_failure(error)
-    if what is None:
-        return text
-    if len(text) > _LONGEST_CAUSE:  # XLA adds what every buffer holds
-        text = f"{text[:_LONGEST_CAUSE]} ..."
-    notes = getattr(error, "__notes__", ())
-    own = [note[len(_REMEDY) :] for note in notes if note.startswith(_REMEDY)]
-    return "; ".join([f"{what} ({text})", *own])

@@ -21,7 +21,7 @@ from typing import Any
 
 from absl import logging
 
-from fcn_jax.runtime.cli import error_sentence
+from fcn_jax.runtime.messages import error_sentence
 
 LARGEST_CACHE = 2 * 2**30
 """Bytes of compiled programs that are kept; a program of a full-size net has 1 to 10 MB."""

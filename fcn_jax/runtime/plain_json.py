@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from fcn_jax.runtime.shown import shown
+from fcn_jax.runtime.messages import shown
 
 DEEPEST = 32
 """Levels of objects and lists."""

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fcn_jax.runtime.shown import shown
+from fcn_jax.runtime.messages import shown
 
 LARGEST = 2**31 - 1
 """Of whole numbers: steps and seeds are 32-bit numbers on the device."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from fcn_jax.optim.optimizers import Schedule
 from fcn_jax.runs import runlog
-from fcn_jax.runtime.cli import RunError
+from fcn_jax.runtime.messages import RunError
 from fcn_jax.runtime.timing import StartClock
 from fcn_jax.training.checks.progress import Losses
 from fcn_jax.training.train_step import Batch, Report

@@ -15,7 +15,7 @@ from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.params.trees import flat_arrays
 from fcn_jax.report.panels import panel
 from fcn_jax.runs import runlog
-from fcn_jax.runtime import cli
+from fcn_jax.runtime import cli, messages
 from fcn_jax.runtime.cli import Stopped
 from fcn_jax.training import initialize
 from fcn_jax.training.follower import Follower, NotFinite
@@ -92,7 +92,7 @@ class Keeper:
         except (OSError, UnicodeError) as error:  # a script's own stream may be strict
             logging.warning(
                 "the scores could not be printed (%s); they are in %s",
-                cli.error_sentence(error),
+                messages.error_sentence(error),
                 self.log.directory / scores_file.OWN,
             )
 
@@ -127,7 +127,7 @@ class Keeper:
         except Exception as error:
             if isinstance(reason, Stopped):
                 raise
-            sentence = cli.error_sentence(error)
+            sentence = messages.error_sentence(error)
             logging.error("the state after update %d is lost: %s", step, sentence)
             return False
         logging.info("the state after update %d is saved", step)

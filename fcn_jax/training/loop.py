@@ -23,7 +23,7 @@ from fcn_jax.evaluation.evaluate import (
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.runs import runlog
 from fcn_jax.runs.workdir import CONFIG, WorkDirectory, read_config, store_config
-from fcn_jax.runtime import cli, sharding
+from fcn_jax.runtime import messages, sharding
 from fcn_jax.runtime.cli import Stopped
 from fcn_jax.runtime.stop import StopRequest
 from fcn_jax.runtime.timing import StartClock
@@ -68,7 +68,7 @@ def train(
     clock = clock or StartClock()
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
-        stack.enter_context(cli.remedy(_LESS_MEMORY, cli.NO_MEMORY))
+        stack.enter_context(messages.remedy(_LESS_MEMORY, messages.NO_MEMORY))
         with stop.now():
             begun = _begin(experiment, workdir, stack)
         if begun is None:

@@ -28,7 +28,7 @@ from fcn_jax.convert.readers.tensors import (
 )
 from fcn_jax.convert.readers.weight_file import MOST_ARRAYS, Foreign, WeightFileError
 from fcn_jax.convert.readers.wrappers import has_first_layer, unwrapped
-from fcn_jax.runtime.shown import shown
+from fcn_jax.runtime.messages import shown
 
 LEGACY_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 """The pickle of torch.serialization.MAGIC_NUMBER, with which the old layout begins."""

@@ -27,7 +27,7 @@ from fcn_jax.data.sources.prepared import (
     recorded_counts,
 )
 from fcn_jax.runs import lock
-from fcn_jax.runtime.cli import remedy
+from fcn_jax.runtime.messages import remedy
 
 Encoded = Callable[[], bytes]
 """Gives the bytes of an encoded picture when asked, `path.read_bytes` for a file."""

@@ -15,7 +15,8 @@ from typing import Any
 import grain
 from absl import flags, logging
 
-from fcn_jax.runtime.cli import RunError, Stopped
+from fcn_jax.runtime.cli import Stopped
+from fcn_jax.runtime.messages import RunError
 from fcn_jax.runtime.stop import SIGNALS
 
 PATIENCE_SECONDS = 60.0

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from fcn_jax.data.pipeline.workers import run_ahead
-from fcn_jax.runtime.cli import RunError
+from fcn_jax.runtime.messages import RunError
 from fcn_jax.runtime.stop import SIGNALS
 
 KILLED = """
