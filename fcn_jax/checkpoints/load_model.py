@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from absl import logging
 
-from fcn_jax.checkpoints import store
+from fcn_jax.checkpoints import stored
 from fcn_jax.checkpoints.record import Record
 from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.models.backbone import Backbone
@@ -56,7 +56,7 @@ def load_model(
         ValueError: if it has the other head, is partial, or its record and arrays are
             of no network.
     """
-    found = store.load(path)
+    found = stored.load(path)
     where = str(found.directory)
     record = Record.from_dict(found.record, where)
     _refuse_other_head(record, head, where)
