@@ -127,7 +127,7 @@ class Inference(_System):
         import jax
 
         from fcn_jax.layers.preprocess import preprocess
-        from fcn_jax.runtime.compilation import compiler_options
+        from fcn_jax.runtime.compiled_programs import compiler_options
 
         @partial(jax.jit, compiler_options=compiler_options(self.setting.device))
         def forward(params: Any, inputs: Any, sizes: Any) -> Any:

@@ -12,11 +12,12 @@ from typing import Any, TypeAlias
 from ml_collections import ConfigDict
 from ml_collections.config_dict import FieldReference
 
+from fcn_jax.data.sources import DATA_SETS
+from fcn_jax.launch.config_values import check_values, one_of, require
 from fcn_jax.models.published import ILSVRC_MEAN, NETS
 from fcn_jax.params.paths import pretrained_sources
 from fcn_jax.runtime.locations import all_located, located
 from fcn_jax.runtime.messages import shown
-from fcn_jax.runtime.plain_values import DATA_SETS, check_values, one_of, require
 
 Config: TypeAlias = Any
 """A locked ConfigDict of the keys below; Any, because they are attributes of it."""

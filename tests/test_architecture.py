@@ -39,7 +39,7 @@ READERS_OF_CONFIG = ("config", "launch", "experiment", "main")
 NEVER_JAX = (
     *("data", "report", "config", "launch", "runs", "layers.geometry", "params.paths"),
     *("models.spec", "models.published", "models.preprocessing"),
-    *("runtime.cli", "runtime.atomic", "runtime.shipped", "runtime.plain_values"),
+    *("runtime.cli", "runtime.atomic", "runtime.shipped", "runtime.plain_json"),
 )
 OF_A_SEGMENTER = 49
 """Modules that labelling an array takes; layers and models are 29 of them."""

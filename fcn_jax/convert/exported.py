@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fcn_jax.checkpoints.record import DTYPES
 from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
 from fcn_jax.data.labels import Classes
 from fcn_jax.models.build import build, settings_of
 from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.models.published import NETS, Net
 from fcn_jax.models.shapes import channels, score_maps
-from fcn_jax.models.spec import ModelSpec
+from fcn_jax.models.spec import DTYPES, ModelSpec
 from fcn_jax.runtime.messages import shown
-from fcn_jax.runtime.plain_values import is_number
+from fcn_jax.runtime.plain_json import is_number
 
 ORIGIN = "wkentaro"
 """Of `origins.ORIGINS`: whose names and layout an exported file has."""

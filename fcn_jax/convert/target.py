@@ -28,7 +28,7 @@ from fcn_jax.convert.report import Report
 from fcn_jax.data.imagenet import imagenet_classes
 from fcn_jax.data.labels import Classes
 from fcn_jax.models.build import BACKBONES, build
-from fcn_jax.models.classifier import OUTPUT
+from fcn_jax.models.heads import CLASSIFIER_OUTPUT
 from fcn_jax.models.published import NETS, Net
 from fcn_jax.models.shapes import channels, parameter_shapes
 from fcn_jax.params.paths import flatten
@@ -294,7 +294,7 @@ def _outputs(net: Net, classes: Classes | None) -> dict[str, Classes]:
 
 def _counts(net: Net, classes: Classes | None) -> dict[str, int]:
     if net.classifier:
-        return {OUTPUT: len(classes) if classes else IMAGENET}
+        return {CLASSIFIER_OUTPUT: len(classes) if classes else IMAGENET}
     return {name: len(own) for name, own in _outputs(net, classes).items()}
 
 

@@ -19,8 +19,10 @@ from pathlib import Path
 from rich.markup import escape
 from rich.progress import Progress
 
+from fcn_jax.data.examples import Source
 from fcn_jax.data.importing.command import add_import, run_import
-from fcn_jax.data.sources.catalog import PREPARED, Source, open_source, published
+from fcn_jax.data.sources import PREPARED
+from fcn_jax.data.sources.catalog import open_source, published
 from fcn_jax.data.sources.prepared import prepared_root, recorded_counts
 from fcn_jax.data.sources.synthetic import SPLITS, SyntheticSpec
 from fcn_jax.data.tools import scan

@@ -21,7 +21,8 @@ from fcn_jax.evaluation import scores_file
 from fcn_jax.experiment.scoring import Scoring
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.losses.terms import Loss
-from fcn_jax.metrics.confusion import Absent, ConfusionMatrix, confusion_counts
+from fcn_jax.metrics import Absent
+from fcn_jax.metrics.confusion import ConfusionMatrix, confusion_counts
 from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES
 from fcn_jax.models.fcn import FCN
@@ -29,7 +30,7 @@ from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.models.shapes import refuse_small_images, smallest_image
 from fcn_jax.runs import runlog
 from fcn_jax.runtime import cli, messages, sharding, terminal
-from fcn_jax.runtime.compilation import compiler_options
+from fcn_jax.runtime.compiled_programs import compiler_options
 from fcn_jax.runtime.concurrency import one_behind
 from fcn_jax.runtime.timing import StartClock
 

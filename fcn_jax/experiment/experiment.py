@@ -20,6 +20,7 @@ from fcn_jax.config import (
     to_dict,
     validate,
 )
+from fcn_jax.data.examples import Source
 from fcn_jax.data.labels import Classes
 from fcn_jax.data.pipeline.batches import (
     Augmentation,
@@ -30,7 +31,6 @@ from fcn_jax.data.pipeline.batches import (
 )
 from fcn_jax.data.pipeline.buckets import Canvas, batch_canvases
 from fcn_jax.data.pipeline.order import Sampler
-from fcn_jax.data.sources.catalog import Source
 from fcn_jax.data.sources.splits import check_disjoint
 from fcn_jax.experiment import reading
 from fcn_jax.experiment.parts import (
@@ -42,7 +42,8 @@ from fcn_jax.experiment.parts import (
     Start,
 )
 from fcn_jax.experiment.scoring import Scoring
-from fcn_jax.losses.terms import Loss, Reduction
+from fcn_jax.losses import Reduction
+from fcn_jax.losses.terms import Loss
 from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES, build, spec_of_settings
 from fcn_jax.models.fcn import FCN

@@ -14,13 +14,14 @@ from fcn_jax.config import (
     Config,
     initial_checkpoints,
 )
+from fcn_jax.data.examples import Source
 from fcn_jax.data.labels import Classes
 from fcn_jax.data.pipeline.batches import (
     Augmentation,
     Loading,
 )
 from fcn_jax.data.pipeline.order import Sampler, make_sampler
-from fcn_jax.data.sources.catalog import Source, open_source
+from fcn_jax.data.sources.catalog import open_source
 from fcn_jax.data.sources.subset import subset
 from fcn_jax.data.sources.synthetic import SyntheticSpec
 from fcn_jax.experiment.parts import Rate, Start

@@ -10,10 +10,10 @@ import numpy as np
 
 from fcn_jax.checkpoints.load_model import LoadedModel, load_model
 from fcn_jax.data.pipeline.buckets import Canvas, rounded_up
-from fcn_jax.inference.inputs import checked_input
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES
+from fcn_jax.models.preprocessing import checked_input
 from fcn_jax.models.shapes import smallest_image, too_small
 from fcn_jax.runtime.compiled_programs import Programs
 

@@ -1,26 +1,52 @@
 """The one visible place where names become modules."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, TypedDict, Unpack
+from importlib import import_module
+from typing import Any, TypedDict, Unpack, get_args
 
-from fcn_jax.models import alexnet, googlenet, vgg16
 from fcn_jax.models.backbone import Backbone
-from fcn_jax.models.classifier import OUTPUT, ClassifierHead
 from fcn_jax.models.fcn import FCN, Stream
-from fcn_jax.models.heads import SkipHead
-from fcn_jax.models.spec import ModelSpec, ScoreLayer, StreamSpec
+from fcn_jax.models.heads import CLASSIFIER_OUTPUT, ClassifierHead, SkipHead
+from fcn_jax.models.spec import (
+    NATIVE,
+    STRIDES,
+    WIDEST,
+    Fusion,
+    ModelSpec,
+    ScoreInit,
+    ScoreLayer,
+    StreamSpec,
+    Upsampling,
+)
 from fcn_jax.runtime.messages import shown
-from fcn_jax.runtime.plain_values import WIDEST
 
-BACKBONES: Mapping[str, Backbone] = {
-    "vgg16": vgg16.BACKBONE,
-    "alexnet": alexnet.BACKBONE,
-    "googlenet": googlenet.BACKBONE,
-}
 
-STRIDES = (32, 16, 8)
+class _Files(Mapping[str, Backbone]):
+    """Backbones by the names of their files, which are imported when they are wanted."""
+
+    def __init__(self, *names: str):
+        self._names = names
+
+    def __getitem__(self, name: str) -> Backbone:
+        if name not in self._names:
+            raise KeyError(name)
+        return import_module(f"fcn_jax.models.{name}").BACKBONE
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+
+BACKBONES: Mapping[str, Backbone] = _Files("vgg16", "alexnet", "googlenet")
+"""Each is the `BACKBONE` of a file of this name."""
+
 AT_ONCE_SCALES = (1.0, 0.01, 0.0001)
 """Fixed factors on the scored endpoints when all are trained at once."""
 
@@ -35,9 +61,9 @@ class Settings(TypedDict, total=False):
     streams: Mapping[str, Sequence[str]] | None
     width: float
     padding: str
-    fusion: Literal["sum", "max"]
-    upsampling: Literal["fixed", "learned"]
-    score_init: Literal["zero", "gaussian"]
+    fusion: Fusion
+    upsampling: Upsampling
+    score_init: ScoreInit
     dropout_rate: float | None
     order: str
     backbones: Mapping[str, Backbone]
@@ -62,9 +88,9 @@ def fcn_spec(
     streams: Mapping[str, Sequence[str]] | None = None,
     width: float = 1.0,
     padding: str = "reference",
-    fusion: Literal["sum", "max"] = "sum",
-    upsampling: Literal["fixed", "learned"] = "fixed",
-    score_init: Literal["zero", "gaussian"] = "zero",
+    fusion: Fusion = "sum",
+    upsampling: Upsampling = "fixed",
+    score_init: ScoreInit = "zero",
     dropout_rate: float | None = None,
     order: str = "pool-norm",
     backbones: Mapping[str, Backbone] = BACKBONES,
@@ -199,7 +225,7 @@ def classifier_spec(
 ) -> ModelSpec:
     """Specify an ImageNet classifier, convolutional and with its own paddings.
 
-    Its one output is `classifier.OUTPUT`.
+    Its one output is `heads.CLASSIFIER_OUTPUT`.
 
     Args:
         backbone: the trunk, a key of `backbones`.
@@ -213,9 +239,9 @@ def classifier_spec(
     """
     spec = ModelSpec(
         streams=(StreamSpec("trunk", ("color",), backbone),),
-        outputs=((OUTPUT, classes),),
+        outputs=((CLASSIFIER_OUTPUT, classes),),
         head="classifier",
-        padding="native",
+        padding=NATIVE,
         width=width,
         options=_options(_backbone(backbone, backbones), order),
     )
@@ -243,9 +269,9 @@ def check_spec(spec: ModelSpec, backbones: Mapping[str, Backbone] = BACKBONES) -
     """
     for name, value, allowed in (
         ("head", spec.head, ("skips", "classifier")),
-        ("fusion", spec.fusion, ("sum", "max")),
-        ("upsampling", spec.upsampling, ("fixed", "learned")),
-        ("score_init", spec.score_init, ("zero", "gaussian")),
+        ("fusion", spec.fusion, get_args(Fusion)),
+        ("upsampling", spec.upsampling, get_args(Upsampling)),
+        ("score_init", spec.score_init, get_args(ScoreInit)),
     ):
         _check(name, value, allowed)
     if not 0 < spec.width <= WIDEST:
@@ -264,7 +290,7 @@ def check_spec(spec: ModelSpec, backbones: Mapping[str, Backbone] = BACKBONES) -
         raise ValueError("a classifier has one stream and one output")
     for stream in spec.streams:
         own = _backbone(stream.backbone, backbones)
-        _check_padding(stream.backbone, own, spec.padding)
+        _check_padding(stream.backbone, own, spec)
         if rate and not own.dropout:
             raise ValueError(
                 f"dropout_rate is {rate!r}, and {stream.backbone} has no dropout; "
@@ -347,11 +373,12 @@ def _options(backbone: Backbone, order: str) -> tuple[tuple[str, str], ...]:
     return (("order", order),)
 
 
-def _check_padding(name: str, backbone: Backbone, padding: str) -> None:
-    if padding not in backbone.pads:
+def _check_padding(name: str, backbone: Backbone, spec: ModelSpec) -> None:
+    allowed = [p for p in backbone.pads if p != NATIVE or spec.is_classifier]
+    if spec.padding not in allowed:
         raise ValueError(
-            f"padding is {shown(padding)}; of {name} it must be one of "
-            f"{', '.join(backbone.pads)}"
+            f"padding is {shown(spec.padding)}; of {name} it must be one of "
+            f"{', '.join(allowed)}"
         )
 
 

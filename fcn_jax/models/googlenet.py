@@ -12,6 +12,7 @@ import flax.linen as nn
 from jax import Array
 
 from fcn_jax.layers.feature_map import FeatureMap, Features, concatenate
+from fcn_jax.layers.lrn import normalize
 from fcn_jax.models.backbone import Backbone, ClassifierLayer
 from fcn_jax.models.blocks import (
     Convolution,
@@ -19,7 +20,6 @@ from fcn_jax.models.blocks import (
     Steps,
     dropout,
     max_pool,
-    normalize,
     run_until,
     scaled,
 )

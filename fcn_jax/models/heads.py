@@ -1,20 +1,19 @@
-"""Score layers, skips and upsampling: what turns endpoints into pixel scores.
+"""Heads: what turns endpoints into the scores of pixels, or of a classifier.
 
-A head is described by data: where it scores, from coarse to fine, and how it fuses
+A skip head is described by data: where it scores, from coarse to fine, and how it fuses
 (PAMI section 4.2 and Figure 3). Every kernel size and crop offset is computed from
 the geometry of the endpoints, so the same code is FCN-32s, 16s, 8s and at-once, on
 every backbone.
 """
 
 from collections.abc import Mapping
-from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from fcn_jax.layers.feature_map import FeatureMap
+from fcn_jax.layers.feature_map import FeatureMap, Features
 from fcn_jax.layers.geometry import (
     IMAGE,
     Geometry,
@@ -23,13 +22,19 @@ from fcn_jax.layers.geometry import (
     crop_to_image,
     upsampling_window,
 )
-from fcn_jax.layers.transposed import transposed_convolution
-from fcn_jax.layers.upsample import bilinear_kernel, bilinear_upsample
-from fcn_jax.models.blocks import Convolution, show
-from fcn_jax.models.spec import ScoreLayer
+from fcn_jax.layers.upsample import (
+    bilinear_kernel,
+    bilinear_upsample,
+    transposed_convolution,
+)
+from fcn_jax.models.blocks import Convolution, average_pool, show
+from fcn_jax.models.spec import Fusion, ScoreInit, ScoreLayer, Upsampling
 
 Endpoints = Mapping[str, Mapping[str, FeatureMap]]
 """Stream name -> endpoint name -> features."""
+
+CLASSIFIER_OUTPUT = "imagenet"
+"""Name of the only output of a classifier."""
 
 
 class SkipHead(nn.Module):
@@ -46,9 +51,9 @@ class SkipHead(nn.Module):
 
     scores: tuple[ScoreLayer, ...]
     outputs: tuple[tuple[str, int], ...]
-    fusion: Literal["sum", "max"] = "sum"
-    upsampling: Literal["fixed", "learned"] = "fixed"
-    score_init: Literal["zero", "gaussian"] = "zero"
+    fusion: Fusion = "sum"
+    upsampling: Upsampling = "fixed"
+    score_init: ScoreInit = "zero"
 
     @nn.compact
     def __call__(
@@ -172,3 +177,37 @@ class SkipHead(nn.Module):
             size=size,
         )
         return x.placed(geometry, values)
+
+
+class ClassifierHead(nn.Module):
+    """The last layer of an ImageNet classifier, before the softmax (PAMI section 3.1).
+
+    It is a 1 x 1 convolution like fc6 and fc7, so an image of the net's native size gives
+    one vector of scores, and a larger one a map of them (PAMI Figure 2).
+
+    Attributes:
+        layer: its name, after Caffe's: "fc8" or "loss3_classifier".
+        endpoint: the backbone endpoint that it reads.
+        classes: number of classes.
+        pool: window of the average pooling before it, 0 for none; GoogLeNet's 7.
+    """
+
+    layer: str
+    endpoint: str
+    classes: int
+    pool: int = 0
+
+    @nn.compact
+    def __call__(
+        self,
+        endpoints: Endpoints,
+        *,
+        canvas: tuple[int, int],
+    ) -> dict[str, FeatureMap]:
+        """Compute scores `[N, h, w, K]` on the coarse grid; the canvas plays no part."""
+        (features,) = endpoints.values()
+        x: Features = features[self.endpoint]
+        if self.pool:
+            x = average_pool(x, kernel=self.pool, stride=1)
+        score = Convolution(self.classes, kernel=1, relu=False, name=self.layer)
+        return {CLASSIFIER_OUTPUT: score(x).to_feature_map()}

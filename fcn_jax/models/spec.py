@@ -9,7 +9,23 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from fcn_jax.runtime.messages import shown
-from fcn_jax.runtime.plain_values import is_number, is_text, is_whole, sequence_of
+from fcn_jax.runtime.plain_json import is_number, is_text, is_whole, sequence_of
+
+Fusion = Literal["sum", "max"]
+Upsampling = Literal["fixed", "learned"]
+ScoreInit = Literal["zero", "gaussian"]
+LayerOrder = Literal["pool-norm", "norm-pool"]
+"""Of AlexNet: "pool-norm" is CaffeNet's, the papers'; "norm-pool" the original."""
+
+STRIDES = (32, 16, 8)
+PADDINGS = ("reference", "same")
+"""Of an FCN."""
+NATIVE = "native"
+"""Padding of a classifier, its own."""
+DTYPES = ("float32", "bfloat16")
+"""In which a network can compute."""
+WIDEST = 64
+"""Factor on the channels of a trunk; no machine holds a wider net."""
 
 VERSION = 1
 """Version of the stored form; a form that this code cannot read has a higher one."""
@@ -74,9 +90,9 @@ class ModelSpec:
     width: float = 1.0
     dropout_rate: float | None = None
     options: tuple[tuple[str, str], ...] = ()
-    fusion: Literal["sum", "max"] = "sum"
-    upsampling: Literal["fixed", "learned"] = "fixed"
-    score_init: Literal["zero", "gaussian"] = "zero"
+    fusion: Fusion = "sum"
+    upsampling: Upsampling = "fixed"
+    score_init: ScoreInit = "zero"
 
     @property
     def inputs(self) -> tuple[str, ...]:

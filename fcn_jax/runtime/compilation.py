@@ -10,7 +10,6 @@ in the environment or in JAX's configuration, and none of it on import.
 
 import ctypes
 import errno
-import functools
 import hashlib
 import os
 import platform
@@ -25,13 +24,6 @@ from fcn_jax.runtime.messages import error_sentence
 
 LARGEST_CACHE = 2 * 2**30
 """Bytes of compiled programs that are kept; a program of a full-size net has 1 to 10 MB."""
-
-OPTIONS: dict[str, dict[str, bool | str]] = {
-    "cpu": {
-        "xla_cpu_copy_insertion_use_region_analysis": True,
-        "xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED",
-    }
-}
 
 WORTH_TRIMMING = 1.0
 """Seconds of compilation from which on its memory is worth half a second's search."""
@@ -137,34 +129,6 @@ def give_memory_back() -> None:
             library.malloc_trim(0)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-
-
-@functools.cache
-def compiler_options(platform: str) -> dict[str, bool | str]:
-    """What XLA is told about one program, as `jax.jit` takes it.
-
-    On a CPU:
-
-    - New parameters are written over the old ones. Without the option XLA copies each
-      donated kernel first, because it does not see that the gradient for the layer's
-      input, which reads it, can be made to come before.
-    - Instructions come in the order of least memory. The default has what depends on
-      parameters alone first, the transforms of all kernels: 366 instead of 131 MB of
-      temporary memory for the scores of FCN-8s on 500 x 500 pixels, and no less time.
-
-    Not every version of XLA has every option; those it lacks are left out.
-    """
-    return {k: v for k, v in OPTIONS.get(platform, {}).items() if _is_known(k, v)}
-
-
-def _is_known(option: str, value: bool | str) -> bool:
-    import jax
-
-    try:
-        jax.jit(lambda: 0, compiler_options={option: value}).lower().compile()
-    except jax.errors.JaxRuntimeError:
-        return False
-    return True
 
 
 def cache_root() -> Path:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import pytest
 from jax._src.dispatch import BACKEND_COMPILE_EVENT
 
-from fcn_jax.runtime import compilation
+from fcn_jax.runtime import compilation, compiled_programs
 from fcn_jax.runtime.sharding import choose_devices
 
 PROGRAM = """
@@ -329,17 +329,19 @@ def test_a_gpu_that_started_without_the_flag_is_refused(monkeypatch):
 
 def test_unknown_options_are_left_out(monkeypatch):
     """Oracle: a name that no XLA has, beside none; a GPU is told nothing."""
-    compilation.compiler_options.cache_clear()
-    monkeypatch.setitem(compilation.OPTIONS, "cpu", {"xla_cpu_no_such_option": True})
-    assert compilation.compiler_options("cpu") == {}
-    compilation.compiler_options.cache_clear()
+    compiled_programs.compiler_options.cache_clear()
+    monkeypatch.setitem(
+        compiled_programs.OPTIONS, "cpu", {"xla_cpu_no_such_option": True}
+    )
+    assert compiled_programs.compiler_options("cpu") == {}
+    compiled_programs.compiler_options.cache_clear()
     monkeypatch.undo()
-    assert compilation.compiler_options("cuda") == {}
+    assert compiled_programs.compiler_options("cuda") == {}
 
 
 def test_parameters_are_not_transformed_ahead_of_their_turn():
     """Oracle: bytes by hand; eight products of an outer sum, one after the other."""
-    options = compilation.compiler_options("cpu")
+    options = compiled_programs.compiler_options("cpu")
     if "xla_cpu_scheduler_type" not in options:
         pytest.skip("this XLA has no such option")
     one = jnp.ones((256, 256)).nbytes

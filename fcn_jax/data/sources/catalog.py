@@ -3,27 +3,11 @@
 import importlib
 from typing import Any
 
-from fcn_jax.data.examples import DataError as DataError
-from fcn_jax.data.examples import Example as Example
-from fcn_jax.data.examples import Source as Source
+from fcn_jax.data.examples import DataError, Source
 from fcn_jax.data.folder.source import open_folder
+from fcn_jax.data.sources import DATA_SETS, PREPARED
 from fcn_jax.data.sources.prepared import open_prepared
 from fcn_jax.data.sources.synthetic import SyntheticSource, SyntheticSpec
-
-PREPARED = {
-    "camvid": ("camvid", "DATASET"),
-    "voc2011": ("voc", "VOC2011"),
-    "voc2012": ("voc", "VOC2012"),
-    "sbd": ("sbd", "DATASET"),
-    "voc_aug": ("voc_unions", "VOC_AUG"),
-    "voc_reference": ("voc_unions", "VOC_REFERENCE"),
-    "nyud_v2": ("nyud", "DATASET"),
-    "sift_flow": ("sift_flow", "DATASET"),
-    "pascal_context": ("pascal_context", "DATASET"),
-}
-"""Module of `builders` and its record, for each data set that is prepared once."""
-
-NAMES = ("synthetic", "folder", *PREPARED)
 
 
 def published(name: str) -> Any:
@@ -86,4 +70,6 @@ def open_source(
             void=dataset.void,
             data_dir=data_dir,
         )
-    raise ValueError(f"data set {name!r} is unknown; allowed are {', '.join(NAMES)}")
+    raise ValueError(
+        f"data set {name!r} is unknown; allowed are {', '.join(DATA_SETS)}"
+    )
