@@ -29,7 +29,7 @@ LONGEST_KEY = 80
 """Characters of a stored key."""
 
 ADAPTATIONS = ("classes", "channels", "reversed")
-"""Ways in which a stored parameter is made to fit; `convert.fitting` does it."""
+"""Ways to adapt a stored parameter; `params.adapting` does it."""
 
 CHANGEABLE = (
     "checkpoint.*",
@@ -44,10 +44,8 @@ CHANGEABLE = (
     "init_from",
     "log.*",
 )
-"""Keys that cannot alter the trajectory, so a resumed run may change them.
-
-Paths are among them: whether the data are the same is read from the data.
-"""
+"""Keys that cannot alter the trajectory, so a resumed run may change them: paths too, since
+whether the data are the same is read from the data."""
 
 
 def base() -> Config:
@@ -59,8 +57,8 @@ def base() -> Config:
     config.accumulation = 1  # batches per update (Caffe's iter_size)
     config.devices = 0  # devices to use; 0 is all
     config.dtype = "float32"  # of the trunk's arithmetic: float32 or bfloat16
-    # Compute the trunk's features again in the backward pass, stage by stage, instead of
-    # keeping them: less memory, more time, the same result up to rounding.
+    # Compute features again in the backward pass instead of keeping them: less memory,
+    # more time, the same result up to rounding.
     config.rematerialize = False
     config.deterministic = False  # GPU: add in one order, slower; a CPU always does
 
@@ -79,11 +77,12 @@ def base() -> Config:
     config.model = ConfigDict(
         {
             "backbone": "vgg16",  # vgg16, alexnet, googlenet, or one that is passed in
+            "head": "skips",  # or one that is passed in
             "stride": 32,  # finest stride fused: 32, 16 or 8
             "width": 1.0,  # factor on the trunk's channels
             "padding": "reference",  # or "same": faster, not identical at borders
-            # (endpoint, fixed factor) of each score layer, coarsest first, in place of
-            # stride: (("fc7", 1.0), ("pool4", 1.0), ("pool2", 1.0)).
+            # In place of stride, (endpoint, fixed factor) of each score layer, coarsest
+            # first: (("fc7", 1.0), ("pool4", 1.0), ("pool2", 1.0)).
             "scores": (),
             "at_once": False,  # fixed factors 0.01, 0.0001 on the skips
             "score_at": "",  # score this endpoint alone (truncated nets)

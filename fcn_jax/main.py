@@ -59,6 +59,7 @@ def main(arguments: list[str]) -> None:
         return
     from fcn_jax.evaluation.evaluate import evaluate_to_file
     from fcn_jax.models.build import BACKBONES
+    from fcn_jax.models.heads import HEADS
 
     target = directory if command.workdir or not command.checkpoint else stored
     evaluate_to_file(
@@ -72,6 +73,7 @@ def main(arguments: list[str]) -> None:
         stored,
         config.data.eval_split,
         backbones=parts.get("backbones", BACKBONES),
+        heads=parts.get("heads", HEADS),
         clock=clock,
     )
 

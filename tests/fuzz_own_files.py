@@ -29,8 +29,8 @@ from fcn_jax.checkpoints import load_model
 from fcn_jax.checkpoints.record import Record
 from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.data.labels import VOC
+from fcn_jax.models.fcn import smallest_image
 from fcn_jax.models.preprocessing import Preprocessing
-from fcn_jax.models.shapes import smallest_image
 from fcn_jax.runs import workdir
 from fcn_jax.runs.runlog import RunLog
 from fcn_jax.runs.workdir import check_resume, store_config

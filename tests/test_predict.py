@@ -24,7 +24,7 @@ from fcn_jax.inference import segmenter as segment
 from fcn_jax.inference.picture_folders import find_pictures
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.models.build import build, spec_of_settings
-from fcn_jax.models.shapes import parameter_shapes, smallest_image
+from fcn_jax.models.fcn import parameter_shapes, smallest_image
 from fcn_jax.params.trees import flat_arrays
 
 CLASSES = Classes(VOC.names[:4], VOC.palette[:4])
@@ -81,6 +81,28 @@ def _one_cache(tmp_path_factory):
 def _image(height: int, width: int) -> np.ndarray:
     rng = np.random.default_rng(height)
     return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+OF_A_LABELLED_PICTURE = 30
+"""Modules of the package, beside the fast forms for a CPU."""
+
+
+@pytest.mark.slow
+def test_labelling_a_picture_loads_few_modules(trained):
+    """Oracle: the modules of the package that a new process has loaded afterwards."""
+    code = (
+        "import sys, numpy, fcn_jax\n"
+        f"segmenter = fcn_jax.Segmenter.load({str(trained[0])!r})\n"
+        "segmenter.labels(numpy.zeros((40, 50, 3), numpy.uint8))\n"
+        "names = [m for m in sys.modules if m.startswith('fcn_jax.')]\n"
+        "names = [m for m in names if not hasattr(sys.modules[m], '__path__')]\n"
+        "print(*sorted(m for m in names if not m.startswith('fcn_jax.layers.cpu.')))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    names = done.stdout.split()
+    assert "fcn_jax.models.vgg16" in names
+    assert len(names) <= OF_A_LABELLED_PICTURE, names
 
 
 @pytest.mark.slow

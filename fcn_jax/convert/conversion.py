@@ -19,6 +19,7 @@ from fcn_jax.convert.readers.wrappers import prefixes_of_nets
 from fcn_jax.convert.report import Copied
 from fcn_jax.models.build import AT_ONCE_SCALES, BACKBONES
 from fcn_jax.models.published import Net
+from fcn_jax.params.head_names import score_kernel
 
 FULLY_CONNECTED = ("fc6", "fc7", "fc8", "loss3/classifier")
 SHOWN = 12
@@ -136,7 +137,7 @@ def _find_scales(
         layer = f"scale_{endpoint}"
         (key, *_) = origin.keys(layer, "weight")
         if key in foreign.arrays:
-            found[f"head.score_{endpoint}.kernel"] = key
+            found[score_kernel(endpoint)] = key
         elif foreign.kinds:
             missing[layer] = layer
     return found, missing
@@ -190,16 +191,17 @@ def _fold_scales(
     scales: Mapping[str, str],
 ) -> dict[str, str]:
     checked = {}
-    factors = dict(zip(BACKBONES[net.backbone].scored, AT_ONCE_SCALES, strict=True))
+    scored = BACKBONES[net.backbone].scored
+    kernels_of = (score_kernel(endpoint) for endpoint in scored)
+    factors = dict(zip(kernels_of, AT_ONCE_SCALES, strict=True))
     for path, name in scales.items():
         if path not in values:
             checked[name] = "not needed: its score layer is not in the file"
             continue
-        factor = factors[path.removeprefix("head.score_").removesuffix(".kernel")]
         scale = _float32(foreign, name, foreign.arrays[name])
         try:
             values[path], checked[name] = kernels.fold_scale(
-                values[path], scale, factor
+                values[path], scale, factors[path]
             )
         except ValueError as error:
             raise WeightFileError(f"{foreign.path}: {name} {error}") from error

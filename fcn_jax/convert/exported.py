@@ -9,9 +9,9 @@ from typing import Any
 from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
 from fcn_jax.data.labels import Classes
 from fcn_jax.models.build import build, settings_of
+from fcn_jax.models.fcn import channels, score_maps
 from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.models.published import NETS, Net
-from fcn_jax.models.shapes import channels, score_maps
 from fcn_jax.models.spec import DTYPES, ModelSpec
 from fcn_jax.runtime.messages import shown
 from fcn_jax.runtime.plain_json import is_number

@@ -28,9 +28,9 @@ from fcn_jax.convert.report import Report
 from fcn_jax.data.imagenet import imagenet_classes
 from fcn_jax.data.labels import Classes
 from fcn_jax.models.build import BACKBONES, build
+from fcn_jax.models.fcn import channels, parameter_shapes
 from fcn_jax.models.heads import CLASSIFIER_OUTPUT
 from fcn_jax.models.published import NETS, Net
-from fcn_jax.models.shapes import channels, parameter_shapes
 from fcn_jax.params.paths import flatten
 from fcn_jax.params.surgery import Rules
 from fcn_jax.runtime.atomic import whole_directory

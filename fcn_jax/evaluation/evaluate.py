@@ -25,9 +25,9 @@ from fcn_jax.metrics import Absent
 from fcn_jax.metrics.confusion import ConfusionMatrix, confusion_counts
 from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES
-from fcn_jax.models.fcn import FCN
+from fcn_jax.models.fcn import FCN, refuse_small_images, smallest_image
+from fcn_jax.models.heads import HEADS, MakeHead
 from fcn_jax.models.preprocessing import Preprocessing
-from fcn_jax.models.shapes import refuse_small_images, smallest_image
 from fcn_jax.runs import runlog
 from fcn_jax.runtime import cli, messages, sharding, terminal
 from fcn_jax.runtime.compiled_programs import compiler_options
@@ -204,6 +204,7 @@ def evaluate(
     checkpoint: str | os.PathLike,
     *,
     backbones: Mapping[str, Backbone] = BACKBONES,
+    heads: Mapping[str, MakeHead] = HEADS,
 ) -> Evaluation:
     """Score a checkpoint on a split.
 
@@ -211,12 +212,13 @@ def evaluate(
         scoring: which data, and how; network and preprocessing are the checkpoint's own.
         checkpoint: work directory (its best checkpoint) or converted checkpoint.
         backbones: what the network's backbones may be.
+        heads: what its head may be.
 
     Raises:
         CheckpointError: if there is no checkpoint that can be trusted.
         ValueError: if the checkpoint has other outputs or classes than the data.
     """
-    loaded = load_model(checkpoint, head="skips", backbones=backbones)
+    loaded = load_model(checkpoint, classifier=False, backbones=backbones, heads=heads)
     return evaluate_model(scoring, loaded)
 
 
@@ -283,6 +285,7 @@ def evaluate_to_file(
     usual_split: str,
     *,
     backbones: Mapping[str, Backbone] = BACKBONES,
+    heads: Mapping[str, MakeHead] = HEADS,
     clock: StartClock | None = None,
 ) -> None:
     """Score a checkpoint, print the table and write the scores.
@@ -293,13 +296,14 @@ def evaluate_to_file(
         checkpoint: as for `evaluate`.
         usual_split: the configuration's own split.
         backbones: as for `evaluate`.
+        heads: as for `evaluate`.
         clock: of the program; started here if None.
 
     Raises:
         ValueError: as `evaluate`.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    loaded = load_model(checkpoint, head="skips", backbones=backbones)
+    loaded = load_model(checkpoint, classifier=False, backbones=backbones, heads=heads)
     result = evaluate_model(scoring, loaded, clock)
     outputs, absent = scoring.source.outputs, scoring.absent
     asked = scores_file.question(scoring, checkpoint)

@@ -51,7 +51,7 @@ class Classifier:
             CheckpointError: if there is none that can be trusted.
             ValueError: if it is an FCN, or partial.
         """
-        loaded = load_model(path, head="classifier")
+        loaded = load_model(path, classifier=True)
         (stream,) = loaded.record.spec.streams
         return cls(loaded, BACKBONES[stream.backbone].native_size)
 

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 PARTS = (
     *("train_source", "eval_source", "make_sampler", "loss", "pixel_mask"),
-    *("make_optimizer", "backbones"),
+    *("make_optimizer", "augmentation", "backbones", "heads"),
 )
 """Keyword arguments of `Experiment.from_config` that an experiment may pass."""
 

@@ -13,12 +13,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.ad_checkpoint import checkpoint_name
 
 from fcn_jax.layers import pool
 from fcn_jax.layers.dropout import dropout as drop
 from fcn_jax.layers.feature_map import FeatureMap, Features
 from fcn_jax.layers.geometry import Window
-from fcn_jax.layers.rematerialize import end_stage
 
 Initializer = nn.initializers.Initializer
 
@@ -30,7 +30,7 @@ class Step(NamedTuple):
         name: name of the endpoint that the layer computes.
         layer: the layer.
         ends_stage: whether its result is kept for the gradient when features are
-            recomputed (`layers.rematerialize`); usually true at the end of each scale.
+            recomputed (`training.rematerialize`); usually true at the end of each scale.
     """
 
     name: str
@@ -39,6 +39,9 @@ class Step(NamedTuple):
 
 
 Steps = Iterable[Step]
+
+END_OF_STAGE = "end of a stage"
+"""Name of the mark that `end_stage` leaves in a program."""
 
 
 def _newest(_: tuple[Any, ...], new: Any) -> tuple[Any, ...]:
@@ -63,6 +66,11 @@ def show(module: nn.Module, collection: str, name: str, value: Any) -> None:
 def scaled(channels: int, width: float) -> int:
     """Return the channels of a layer at this width: even (two groups), at least 2."""
     return channels if width == 1 else max(2, 2 * round(channels * width / 2))
+
+
+def end_stage(features: Any) -> Any:
+    """Mark features, arrays in any nest, as the end of a stage; change nothing else."""
+    return jax.tree.map(lambda values: checkpoint_name(values, END_OF_STAGE), features)
 
 
 def run_until(steps: Steps, x: Features, last: str) -> dict[str, FeatureMap]:

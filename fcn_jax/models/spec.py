@@ -17,6 +17,8 @@ ScoreInit = Literal["zero", "gaussian"]
 LayerOrder = Literal["pool-norm", "norm-pool"]
 """Of AlexNet: "pool-norm" is CaffeNet's, the papers'; "norm-pool" the original."""
 
+SKIPS, CLASSIFIER = "skips", "classifier"
+"""Heads of the package."""
 STRIDES = (32, 16, 8)
 PADDINGS = ("reference", "same")
 """Of an FCN."""
@@ -70,7 +72,7 @@ class ModelSpec:
         streams: the trunks.
         outputs: (name, classes) of each output.
         head: "skips" upsamples scores to every pixel; "classifier" gives an ImageNet
-            classifier's scores on the coarse grid.
+            classifier's scores on the coarse grid; others are the user's.
         scores: the score layers, coarsest first; none for a classifier.
         padding: "reference" (conv1 padded by 100 pixels), "same", or "native", the
             classifier's own.
@@ -84,7 +86,7 @@ class ModelSpec:
 
     streams: tuple[StreamSpec, ...]
     outputs: tuple[tuple[str, int], ...]
-    head: Literal["skips", "classifier"] = "skips"
+    head: str = SKIPS
     scores: tuple[ScoreLayer, ...] = ()
     padding: str = "reference"
     width: float = 1.0
@@ -103,7 +105,7 @@ class ModelSpec:
     @property
     def is_classifier(self) -> bool:
         """Whether it gives one vector of scores an image, and no pixel scores."""
-        return self.head == "classifier"
+        return self.head == CLASSIFIER
 
     def to_dict(self) -> dict[str, Any]:
         """Return the specification as JSON stores it."""

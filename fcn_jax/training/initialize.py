@@ -16,7 +16,7 @@ from fcn_jax.checkpoints import stored
 from fcn_jax.checkpoints.record import Record
 from fcn_jax.checkpoints.stored import Checkpoint
 from fcn_jax.experiment.experiment import Experiment
-from fcn_jax.models.shapes import channels
+from fcn_jax.models.fcn import channels
 from fcn_jax.params.paths import Rules, flatten, pretrained_sources
 from fcn_jax.params.surgery import classes_of, new_names
 from fcn_jax.params.trees import restore_tree

@@ -87,7 +87,7 @@ def _begin(
 
     The third is whether the evaluation of that state is still to be done.
     """
-    warn_of_padding(run.train_source, run.canvases, run.augmentation.crop)
+    warn_of_padding(run.train_source, run.canvases, run.crop)
     directory = stack.enter_context(WorkDirectory.acquire(workdir))
     store = CheckpointStore(directory.checkpoints, keep=run.keep)
     found = store.newest()

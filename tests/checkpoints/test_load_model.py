@@ -17,7 +17,7 @@ from fcn_jax.checkpoints.store import CheckpointError, CheckpointStore
 from fcn_jax.inference.classifier import Classifier
 from fcn_jax.inference.segmenter import Segmenter
 from fcn_jax.models.build import build, classifier_spec, fcn_spec
-from fcn_jax.models.shapes import parameter_shapes
+from fcn_jax.models.fcn import parameter_shapes
 from fcn_jax.params.trees import flat_arrays
 from tests.tiny import get_config
 
@@ -447,9 +447,9 @@ def test_another_head_is_refused(version, params, tmp_path):
     _save(tmp_path / "fcn", _record(version), params)
     _save(tmp_path / "classifier", _classifier(version), {"a": np.zeros(1)})
     with pytest.raises(ValueError, match="is an FCN, which .*without --classify"):
-        load_model(tmp_path / "fcn", head="classifier")
+        load_model(tmp_path / "fcn", classifier=True)
     with pytest.raises(ValueError, match="is an ImageNet classifier.*config.init_from"):
-        load_model(tmp_path / "classifier", head="skips")
+        load_model(tmp_path / "classifier", classifier=False)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

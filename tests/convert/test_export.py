@@ -18,7 +18,7 @@ from fcn_jax.convert.target import convert_file
 from fcn_jax.data.labels import VOC, Classes
 from fcn_jax.experiment.reading import read_preprocessing
 from fcn_jax.models.build import build, spec_of_settings
-from fcn_jax.models.shapes import channels, parameter_shapes
+from fcn_jax.models.fcn import channels, parameter_shapes
 from fcn_jax.params.paths import flatten
 from tests.convert import torch_nets
 from tests.convert.torch_nets import FCN, apply, error, torch

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from fcn_jax.models.build import BACKBONES, build_classifier
+from fcn_jax.models.fcn import parameter_shapes
 from fcn_jax.models.heads import CLASSIFIER_OUTPUT
-from fcn_jax.models.shapes import parameter_shapes
 from fcn_jax.params.paths import flatten
 
 

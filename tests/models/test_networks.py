@@ -23,9 +23,8 @@ from fcn_jax.layers.geometry import (
     upsampling_window,
 )
 from fcn_jax.models.build import build_fcn
-from fcn_jax.models.fcn import FCN
+from fcn_jax.models.fcn import FCN, parameter_shapes
 from fcn_jax.models.googlenet import GoogLeNet
-from fcn_jax.models.shapes import parameter_shapes
 from fcn_jax.params import paths
 from fcn_jax.training.checks.trunk import sown
 

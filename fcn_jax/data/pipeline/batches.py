@@ -16,7 +16,7 @@ from fcn_jax.data.pipeline.buckets import Canvas
 from fcn_jax.data.pipeline.building import Batch as Batch
 from fcn_jax.data.pipeline.building import EvaluationBatch, TrainBatch, too_large
 from fcn_jax.data.pipeline.order import Sampler
-from fcn_jax.data.pipeline.transforms import Augmentation as Augmentation
+from fcn_jax.data.pipeline.transforms import Augment, Augmentation
 from fcn_jax.data.pipeline.workers import run_ahead
 
 
@@ -44,7 +44,7 @@ def train_batches(
     batch_size: int,
     accumulation: int,
     canvases: tuple[Canvas, ...],
-    augmentation: Augmentation,
+    augmentation: Augment,
     fill: Mapping[str, tuple[int, ...]],
     process_index: int = 0,
     process_count: int = 1,
@@ -88,7 +88,7 @@ def train_batches(
             f"accumulation is {accumulation} and seed {seed}; they must be at least 1 "
             "and 0"
         )
-    if augmentation.jitter:
+    if isinstance(augmentation, Augmentation) and augmentation.jitter:
         _check_fill(fill, source)
     _check_canvas(source, canvases, augmentation)
     build = TrainBatch(
@@ -217,7 +217,7 @@ def _check_fill(fill: Mapping[str, tuple[int, ...]], source: Source) -> None:
 
 
 def _check_canvas(
-    source: Source, canvases: tuple[Canvas, ...], augmentation: Augmentation
+    source: Source, canvases: tuple[Canvas, ...], augmentation: Augment
 ) -> None:
     """Refuses canvases too small for some image, before the first step."""
     sizes = augmentation.sizes(source.sizes())

@@ -61,5 +61,5 @@ def test_shuffle_differs_by_epoch_and_seed_and_repeats_itself():
 
 def test_unknown_order_is_refused():
     """Oracle: the two orders."""
-    with pytest.raises(ValueError, match="'sorted'; allowed are shuffle, replacement"):
+    with pytest.raises(ValueError, match="'sorted'; allowed are replacement, shuffle"):
         make_sampler("sorted", count=5, seed=0)
