@@ -177,3 +177,9 @@ def checked_example(
             raise DataError(f"{where}: {problems[0]}")
         labels[key] = example.labels[key].astype(np.uint8, copy=False)
     return dataclasses.replace(example, labels=labels)
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """Return `wanted` of the indices 0..count-1 at equal distances; all if there are fewer."""
+    number = min(count, wanted)
+    return [(2 * i + 1) * count // (2 * number) for i in range(number)]

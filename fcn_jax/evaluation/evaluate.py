@@ -194,11 +194,6 @@ def _examples(
     ]
 
 
-def spread(count: int, length: int) -> list[int]:
-    """Indices of `count` examples spread over a split of `length`."""
-    return sorted({int(index) for index in np.linspace(0, length - 1, count)})
-
-
 def evaluate(
     scoring: Scoring,
     checkpoint: str | os.PathLike,

@@ -4,6 +4,7 @@ A configuration, a published net and a checkpoint each give a `ModelSpec`. It ho
 module and imports neither jax nor flax, so that it can be stored, compared and printed.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
@@ -109,7 +110,7 @@ class ModelSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the specification as JSON stores it."""
-        return {"version": VERSION, **_lists(asdict(self))}
+        return {"version": VERSION, **json.loads(json.dumps(asdict(self)))}
 
     @classmethod
     def from_dict(cls, stored: Any) -> "ModelSpec":
@@ -142,14 +143,6 @@ class ModelSpec:
         streams = (StreamSpec(**_items(own)) for own in stored["streams"])
         scores = (ScoreLayer(**own) for own in stored["scores"])
         return cls(**{**parts, "streams": tuple(streams), "scores": tuple(scores)})
-
-
-def _lists(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _lists(inner) for key, inner in value.items()}
-    if isinstance(value, tuple | list):
-        return [_lists(inner) for inner in value]
-    return value
 
 
 def _tuples(value: Any) -> Any:

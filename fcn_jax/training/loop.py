@@ -14,11 +14,11 @@ from collections.abc import Callable
 from absl import logging
 
 from fcn_jax.checkpoints.store import CheckpointStore
+from fcn_jax.data.examples import spread
 from fcn_jax.evaluation.evaluate import (
     Evaluation,
     evaluate_split,
     make_evaluation_step,
-    spread,
 )
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.runs import runlog
@@ -212,7 +212,7 @@ def _scorer(
                 scoring.batches(),
                 run.outputs,
                 mesh=run.mesh,
-                keep=spread(run.pictures, len(scoring.source)),
+                keep=spread(len(scoring.source), run.pictures),
             )
             keeper.score(step, result)
         return result

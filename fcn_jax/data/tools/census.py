@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fcn_jax.data.examples import Source
+from fcn_jax.data.examples import Source, spread
 from fcn_jax.data.labels import IGNORE, Classes
-from fcn_jax.data.tools.scan import Progress, scan, spread
+from fcn_jax.data.tools.scan import Progress, scan
 
 
 @dataclass(frozen=True)
