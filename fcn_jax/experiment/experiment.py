@@ -69,7 +69,7 @@ class Experiment:
         train_source: its examples.
         sampler: index of the example at a position of the run.
         augmentation: what is varied at random.
-        crop: (height, width) of the window that it takes, if `config.data.crop` says so.
+        crop: (height, width) of the window that it takes, or None.
         fill: pixel that augmentation exposes, of each input: its mean.
         canvases: rows and columns of training batches, one compiled program each.
         loading: how examples are read.

@@ -16,19 +16,19 @@ Fusion = Literal["sum", "max"]
 Upsampling = Literal["fixed", "learned"]
 ScoreInit = Literal["zero", "gaussian"]
 LayerOrder = Literal["pool-norm", "norm-pool"]
-"""Of AlexNet: "pool-norm" is CaffeNet's, the papers'; "norm-pool" the original."""
+"""Order of layers in AlexNet: CaffeNet's, which the papers use, or the original."""
 
 SKIPS, CLASSIFIER = "skips", "classifier"
 """Heads of the package."""
 STRIDES = (32, 16, 8)
 PADDINGS = ("reference", "same")
-"""Of an FCN."""
+"""Paddings of an FCN."""
 NATIVE = "native"
-"""Padding of a classifier, its own."""
+"""Padding of a classifier: that of its own layers."""
 DTYPES = ("float32", "bfloat16")
-"""In which a network can compute."""
+"""Types of number that a network can compute in."""
 WIDEST = 64
-"""Factor on the channels of a trunk; no machine holds a wider net."""
+"""Largest factor on the channels of a trunk; no machine holds a wider net."""
 
 VERSION = 1
 """Version of the stored form; a form that this code cannot read has a higher one."""
