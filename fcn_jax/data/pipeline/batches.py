@@ -17,7 +17,7 @@ from fcn_jax.data.pipeline.building import Batch as Batch
 from fcn_jax.data.pipeline.building import EvaluationBatch, TrainBatch, too_large
 from fcn_jax.data.pipeline.order import Sampler
 from fcn_jax.data.pipeline.transforms import Augmentation as Augmentation
-from fcn_jax.data.pipeline.workers import run_ahead
+from fcn_jax.data.pipeline.workers import prefetch_batches
 
 
 class Loading(NamedTuple):
@@ -103,7 +103,7 @@ def train_batches(
         process_index=process_index,
         process_count=process_count,
     )
-    return run_ahead(
+    return prefetch_batches(
         build,
         start,
         stop,
@@ -150,7 +150,7 @@ def evaluation_batches(
     _check_canvas(source, canvases, Augmentation())
     build = EvaluationBatch(source, batch_size, canvases, process_index, process_count)
     stop = -(-len(source) // batch_size)
-    return run_ahead(
+    return prefetch_batches(
         build,
         0,
         stop,

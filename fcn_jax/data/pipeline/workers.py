@@ -23,7 +23,7 @@ _GRAIN_LOST_ONE = "Worker process was terminated unexpectedly"
 _ORPHAN_CHECK_SECONDS = 1.0
 
 
-def run_ahead(
+def prefetch_batches(
     build: Callable[[int], Any],
     start: int,
     stop: int,
