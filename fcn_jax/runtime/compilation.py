@@ -68,7 +68,7 @@ def keep_compiled_programs() -> Path | None:
         _refuse_shared(directory)
         if not os.access(directory, os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied", str(directory))
-        drop_oldest(root, LARGEST_CACHE)
+        evict_lru(root, LARGEST_CACHE)
     except (OSError, RuntimeError) as error:
         logging.warning(
             "compiled programs are not kept for the next run (%s); name a directory "
@@ -201,7 +201,7 @@ def processor_key(description: Path = Path("/proc/cpuinfo")) -> str:
     return hashlib.sha256("\n".join(described).encode()).hexdigest()[:12]
 
 
-def drop_oldest(root: Path, largest: int) -> None:
+def evict_lru(root: Path, largest: int) -> None:
     """Delete the files not used for longest until `largest` bytes are left.
 
     Empty files go first: a full disk leaves them, and JAX never replaces one.

@@ -279,10 +279,10 @@ def test_the_programs_used_longest_ago_are_dropped(tmp_path):
         file.write_bytes(bytes(10))
         os.utime(file, (1e9 - age, 1e9 - 100))  # read, written
     (tmp_path / "empty").touch()
-    compilation.drop_oldest(tmp_path, 100)
+    compilation.evict_lru(tmp_path, 100)
     names = {file.name for file in tmp_path.rglob("*") if file.is_file()}
     assert names == {"10", "20", "30", "40", "50"}
-    compilation.drop_oldest(tmp_path, 30)
+    compilation.evict_lru(tmp_path, 30)
     names = {file.name for file in tmp_path.rglob("*") if file.is_file()}
     assert names == {"10", "20", "30"}
 
