@@ -39,9 +39,9 @@ def make(
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax
 
-    from fcn_jax.runtime.compilation import give_memory_back
+    from fcn_jax.runtime.compilation import trim_compiler_memory
 
-    give_memory_back()
+    trim_compiler_memory()
     jax.config.update("jax_enable_compilation_cache", bool(setting.cache))
     if setting.cache:
         jax.config.update("jax_compilation_cache_dir", setting.cache)

@@ -13,8 +13,8 @@ from fcn_jax.launch.flags import Command
 from fcn_jax.launch.run_name import default_workdir
 from fcn_jax.runtime.cli import run, set_up_logging
 from fcn_jax.runtime.compilation import (
-    give_memory_back,
-    keep_compiled_programs,
+    trim_compiler_memory,
+    enable_compilation_cache,
     request_deterministic,
 )
 from fcn_jax.runtime.devices import start_devices
@@ -41,8 +41,8 @@ def main(arguments: list[str]) -> None:
     if config.deterministic:
         request_deterministic()
     start_devices()
-    keep_compiled_programs()
-    give_memory_back()
+    enable_compilation_cache()
+    trim_compiler_memory()
 
     # Imported late, so that --help and a mistake answer at once.
     from fcn_jax.experiment.experiment import Experiment

@@ -32,7 +32,7 @@ from fcn_jax.inference.image_files import (
 from fcn_jax.inference.picture_folders import Picture, find_pictures
 from fcn_jax.runtime import atomic, terminal
 from fcn_jax.runtime.cli import Parser, error_sentence, run, set_up_logging
-from fcn_jax.runtime.compilation import give_memory_back, keep_compiled_programs
+from fcn_jax.runtime.compilation import trim_compiler_memory, enable_compilation_cache
 from fcn_jax.runtime.concurrency import in_threads
 from fcn_jax.runtime.devices import start_devices
 from fcn_jax.runtime.locations import refuse_file
@@ -97,8 +97,8 @@ def main(arguments: list[str]) -> int:
         )
     refuse_file(options.checkpoint, "--checkpoint")
     start_devices()
-    keep_compiled_programs()
-    give_memory_back()
+    enable_compilation_cache()
+    trim_compiler_memory()
     stages = (_classifying if options.classify else _labelling)(options, found.pictures)
     output.mkdir(parents=True, exist_ok=True)
     atomic.remove_unfinished(output, alone=False)
