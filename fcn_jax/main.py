@@ -13,9 +13,9 @@ from fcn_jax.launch.flags import Command
 from fcn_jax.launch.run_name import default_workdir
 from fcn_jax.runtime.cli import run, set_up_logging
 from fcn_jax.runtime.compilation import (
-    trim_compiler_memory,
     enable_compilation_cache,
     request_deterministic,
+    trim_compiler_memory,
 )
 from fcn_jax.runtime.devices import start_devices
 from fcn_jax.runtime.locations import located, refuse_file

@@ -32,7 +32,7 @@ from fcn_jax.inference.image_files import (
 from fcn_jax.inference.picture_folders import Picture, find_pictures
 from fcn_jax.runtime import atomic, terminal
 from fcn_jax.runtime.cli import Parser, error_sentence, run, set_up_logging
-from fcn_jax.runtime.compilation import trim_compiler_memory, enable_compilation_cache
+from fcn_jax.runtime.compilation import enable_compilation_cache, trim_compiler_memory
 from fcn_jax.runtime.concurrency import in_threads
 from fcn_jax.runtime.devices import start_devices
 from fcn_jax.runtime.locations import refuse_file
