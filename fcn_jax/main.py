@@ -20,12 +20,12 @@ from fcn_jax.runtime.compilation import (
 from fcn_jax.runtime.devices import start_devices
 from fcn_jax.runtime.locations import located, refuse_file
 from fcn_jax.runtime.stop import StopRequest
-from fcn_jax.runtime.timing import StartClock
+from fcn_jax.runtime.timing import StartupTimer
 
 
 def main(arguments: list[str]) -> None:
     """Parse the flags and hand over to a program."""
-    clock = StartClock()
+    timer = StartupTimer()
     if {"--help", "-h"} & set(arguments):
         print(flags.usage(__doc__ or ""))
         return
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
         with StopRequest() as stop:
             with stop.now():
                 experiment = Experiment.from_config(config, **parts)
-            train(experiment, directory, clock)
+            train(experiment, directory, timer)
         return
     from fcn_jax.evaluation.evaluate import evaluate_to_file
     from fcn_jax.models.build import BACKBONES
@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> None:
         stored,
         config.data.eval_split,
         backbones=parts.get("backbones", BACKBONES),
-        clock=clock,
+        timer=timer,
     )
 
 

@@ -26,7 +26,7 @@ from fcn_jax.runs.workdir import CONFIG, WorkDirectory, read_config, store_confi
 from fcn_jax.runtime import cli, sharding
 from fcn_jax.runtime.cli import Stopped
 from fcn_jax.runtime.stop import StopRequest
-from fcn_jax.runtime.timing import StartClock
+from fcn_jax.runtime.timing import StartupTimer
 from fcn_jax.training import initialize
 from fcn_jax.training.checks import first_updates
 from fcn_jax.training.checks.labels import LabelWatch
@@ -47,14 +47,14 @@ _LESS_MEMORY = (
 def train(
     experiment: Experiment,
     workdir: str | os.PathLike,
-    clock: StartClock | None = None,
+    timer: StartupTimer | None = None,
 ) -> Evaluation | None:
     """Run an experiment, or continue it, to its last update.
 
     Args:
         experiment: the run.
         workdir: the directory that is the run.
-        clock: of the program; started here if None.
+        timer: of the program; started here if None.
 
     Returns:
         The last evaluation; None where the run had had its last update before.
@@ -65,7 +65,7 @@ def train(
         RunError: if the directory is in use, or an update is not finite.
         Stopped: after a signal that asks to end; the state is saved.
     """
-    clock = clock or StartClock()
+    timer = timer or StartupTimer()
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
         stack.enter_context(cli.remedy(_LESS_MEMORY, cli.NO_MEMORY))
@@ -74,7 +74,7 @@ def train(
         if begun is None:
             return None
         keeper, state, unscored = begun
-        result = _loop(keeper, state, stop, clock, unscored)
+        result = _loop(keeper, state, stop, timer, unscored)
     if result is not None:
         keeper.show(result)
     return result
@@ -116,12 +116,12 @@ def _loop(
     keeper: Keeper,
     state: TrainState,
     stop: StopRequest,
-    clock: StartClock,
+    timer: StartupTimer,
     unscored: bool,
 ) -> Evaluation | None:
     """Update, log, save and evaluate until the last step; return the last evaluation."""
     run, log, begin = keeper.experiment, keeper.log, keeper.saved
-    train_step = clock.first_call(
+    train_step = timer.first_call(
         make_train_step(
             model=run.model,
             records=run.preprocessing,
@@ -146,7 +146,7 @@ def _loop(
         images=run.batch_size * run.accumulation,
         schedule=run.schedule,
         equal_scores_loss=equal_scores_loss,
-        clock=clock,
+        timer=timer,
     )
     done, result = begin, None
     try:
@@ -160,7 +160,7 @@ def _loop(
             with stop.now(done == begin):  # it compiles, and there is nothing to lose
                 if step == 1:
                     probe = first_updates.check_first_batch(run, state.variables, batch)
-                    follower.restart_clock()
+                    follower.restart_timer()
                 state, report = train_step(state, batch)
             done, stop.nothing_to_lose = step, False
             follower.queued(step, report)
@@ -182,7 +182,7 @@ def _loop(
                 stop.nothing_to_lose = True
                 if run.is_scored(step):
                     result = score(step, state)
-                follower.restart_clock()
+                follower.restart_timer()
     except BaseException as reason:
         sound = keeper.rescue(state, done, follower, reason)
         if sound and stop.signal is not None:
