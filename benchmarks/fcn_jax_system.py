@@ -239,7 +239,7 @@ class Training(_System):
             RunError: if anything is not finite.
         """
         from fcn_jax.params.trees import flat_arrays
-        from fcn_jax.training.follower import check_finite
+        from fcn_jax.training.async_metrics import check_finite
 
         outputs = {"loss": np.asarray(check_finite(1, self.result))}
         for path, value in flat_arrays(self.state.opt_state).items():

@@ -28,10 +28,10 @@ from fcn_jax.runtime.cli import Stopped
 from fcn_jax.runtime.stop import StopRequest
 from fcn_jax.runtime.timing import StartupTimer
 from fcn_jax.training import initialize
+from fcn_jax.training.async_metrics import AsyncMetrics
 from fcn_jax.training.checks import first_updates
 from fcn_jax.training.checks.labels import LabelWatch
 from fcn_jax.training.checks.padding import warn_of_padding
-from fcn_jax.training.follower import Follower
 from fcn_jax.training.keeping import Keeper
 from fcn_jax.training.parameter_table import write_parameter_table
 from fcn_jax.training.state import TrainState
@@ -140,7 +140,7 @@ def _loop(
     placement = sharding.split_images(run.mesh, axis=1)
     equal_scores_loss = sum(math.log(len(c)) for c in run.outputs.values())
     probe, watch = None, LabelWatch()
-    follower = Follower(
+    metrics = AsyncMetrics(
         log,
         every=run.log_every,
         images=run.batch_size * run.accumulation,
@@ -154,37 +154,37 @@ def _loop(
             result = score(begin, state)
         for step in range(begin + 1, run.steps + 1):
             with stop.now():
-                given = follower.next(batches)
+                given = metrics.next(batches)
                 watch.see(given["labels"])
                 batch = sharding.put_batch(given, placement)
             with stop.now(done == begin):  # it compiles, and there is nothing to lose
                 if step == 1:
                     probe = first_updates.check_first_batch(run, state.variables, batch)
-                    follower.restart_timer()
+                    metrics.restart_timer()
                 state, report = train_step(state, batch)
             done, stop.nothing_to_lose = step, False
-            follower.queued(step, report)
+            metrics.queued(step, report)
             if first_updates.progress_is_due(run, step):
-                follower.catch_up()
+                metrics.catch_up()
                 first_updates.check_progress(
                     run,
                     probe or first_updates.Probe(run, batch),
                     variables=state.variables,
                     step=step,
-                    loss=follower.losses.recent,
+                    loss=metrics.losses.recent,
                     equal=equal_scores_loss,
                 )
                 probe = None
             if run.is_saved(step):
-                follower.catch_up()
+                metrics.catch_up()
                 log.flush()
                 keeper.save(state, step)
                 stop.nothing_to_lose = True
                 if run.is_scored(step):
                     result = score(step, state)
-                follower.restart_timer()
+                metrics.restart_timer()
     except BaseException as reason:
-        sound = keeper.rescue(state, done, follower, reason)
+        sound = keeper.rescue(state, done, metrics, reason)
         if sound and stop.signal is not None:
             raise Stopped(stop.signal, _standing(keeper)) from reason
         raise

@@ -1,4 +1,4 @@
-"""Follow the updates on the device, one behind, and log them."""
+"""Metrics of the updates, read one update behind the device, and logged."""
 
 import time
 from collections import deque
@@ -38,7 +38,7 @@ def check_finite(step: int, report: Report) -> float:
     return loss
 
 
-class Follower:
+class AsyncMetrics:
     """Reads the reports of updates one behind the device, and logs them.
 
     Reading the loss of an update waits for that update. The next one is queued before
