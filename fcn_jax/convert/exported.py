@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fcn_jax.checkpoints.record import DTYPES
-from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
+from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 from fcn_jax.data.labels import Classes
 from fcn_jax.models.build import build, settings_of
 from fcn_jax.models.preprocessing import Preprocessing
@@ -56,13 +56,13 @@ class Exported:
     facts: Mapping[str, Any]
 
 
-def read_exported(foreign: Foreign) -> Exported | None:
+def read_exported(weight_file: WeightFile) -> Exported | None:
     """The net that the metadata of a file describe; None for a file of others.
 
     Raises:
         WeightFileError: for metadata that are not those that `export` writes.
     """
-    metadata = foreign.metadata
+    metadata = weight_file.metadata
     if not {"configuration", "preprocessing"} & metadata.keys():
         return None
     try:
@@ -71,19 +71,19 @@ def read_exported(foreign: Foreign) -> Exported | None:
             raise ValueError(f"{', '.join(missing)} is not there")
         if any(len(metadata[key]) > _LONGEST for key in _STATED):
             raise ValueError(f"a value has over {_LONGEST} characters")
-        exported = _exported(metadata, foreign.path.name)
+        exported = _exported(metadata, weight_file.path.name)
         _check_facts(exported)
         return exported
     except (ArithmeticError, LookupError, AttributeError) as error:
-        raise _refusal(foreign, type(error).__name__, error) from None
+        raise _refusal(weight_file, type(error).__name__, error) from None
     except (ValueError, TypeError, RecursionError) as error:
-        raise _refusal(foreign, "", error) from None
+        raise _refusal(weight_file, "", error) from None
 
 
-def _refusal(foreign: Foreign, kind: str, error: Exception) -> WeightFileError:
+def _refusal(weight_file: WeightFile, kind: str, error: Exception) -> WeightFileError:
     said = " ".join(f"{kind} {error}".split())[:200]
     return WeightFileError(
-        f"{foreign.path}: the configuration or preprocessing in its metadata cannot be "
+        f"{weight_file.path}: the configuration or preprocessing in its metadata cannot be "
         f"used ({said}); export the net again, or save its arrays without them"
     )
 

@@ -33,7 +33,7 @@ class Entry:
         file: its name, without a directory.
         net: what --net takes for it.
         origin: one of `origins.ORIGINS`.
-        format: as in `Foreign`: "caffemodel", "pytorch", "keras", "npz", "npy", ...
+        format: as in `WeightFile`: "caffemodel", "pytorch", "keras", "npz", "npy", ...
         bytes: size.
         sha256: all 64 digits.
         sha256_prefix: the first 8, which torchvision puts into the name.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
+from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 from fcn_jax.models.published import ILSVRC_MEAN
 
 Keys = Callable[[str, str], tuple[str, ...]]
@@ -168,23 +168,23 @@ _TORCH = ("torchvision", "torchvision-features", "jcjohnson", "wkentaro")
 """Origins of .pth, .safetensors and .npz files."""
 
 
-def detect(foreign: Foreign, net: str) -> str:
+def detect(weight_file: WeightFile, net: str) -> str:
     """The origin that a file's format and names tell.
 
     Args:
-        foreign: the file.
+        weight_file: the file.
         net: what it is to become, a name of `nets.NETS`.
 
     Raises:
         WeightFileError: if no origin has such names, if several have them, or if it is
             a known net that is not one of the papers'.
     """
-    refuse_other_nets(foreign)
-    found = _candidates(foreign)
-    names = list(foreign.arrays)
+    refuse_other_nets(weight_file)
+    found = _candidates(weight_file)
+    names = list(weight_file.arrays)
     if not found:
         raise WeightFileError(
-            f"{foreign.path} has the arrays {', '.join(map(repr, names[:4]))}, ...: of "
+            f"{weight_file.path} has the arrays {', '.join(map(repr, names[:4]))}, ...: of "
             f"no origin that can be converted; --origin takes {', '.join(ORIGINS)}, "
             "--rename=PATTERN=REPLACEMENT gives arrays other names, and "
             "third_party_weights/README.md lists the files"
@@ -195,21 +195,21 @@ def detect(foreign: Foreign, net: str) -> str:
             f"--origin={own}: {ORIGINS[own].reads()}" for own in fitting
         )
         raise WeightFileError(
-            f"{foreign.path} has names that {len(fitting)} origins share, so they do not "
+            f"{weight_file.path} has names that {len(fitting)} origins share, so they do not "
             f"tell what its first layer reads; say whose numbers it has ({described})"
         )
     return fitting[0]
 
 
-def _candidates(foreign: Foreign) -> list[str]:
+def _candidates(weight_file: WeightFile) -> list[str]:
     """The origins that name a file's layers so."""
-    names = foreign.arrays.keys()
-    if foreign.format.startswith("caffemodel"):
+    names = weight_file.arrays.keys()
+    if weight_file.format.startswith("caffemodel"):
         return ["caffe"]
-    if foreign.format == "keras":
+    if weight_file.format == "keras":
         top = any(key in names for key in ORIGINS["keras"].keys("fc6", "weight"))
         return ["keras" if top else "keras-notop"]
-    if foreign.format == "npy":
+    if weight_file.format == "npy":
         return ["tensorflow-vgg"]
     trunk, top = (
         {own for own in _TORCH if names & set(ORIGINS[own].keys(layer, "weight"))}
@@ -220,13 +220,13 @@ def _candidates(foreign: Foreign) -> list[str]:
     return [own for own in _TORCH if own in trunk and (own in top or not top)]
 
 
-def refuse_other_nets(foreign: Foreign) -> None:
+def refuse_other_nets(weight_file: WeightFile) -> None:
     """Refuse nets that share a name, not their layers, with the papers'."""
-    names = foreign.arrays.keys()
+    names = weight_file.arrays.keys()
     if any(name.endswith("running_mean") for name in names):
         which = "a GoogLeNet" if any("inception" in n for n in names) else "a net"
         raise WeightFileError(
-            f"{foreign.path} is {which} with batch normalisation, as torchvision has; "
+            f"{weight_file.path} is {which} with batch normalisation, as torchvision has; "
             "the papers' nets have none (and torchvision's GoogLeNet has 3x3 in place "
             "of 5x5 branches and no LRN): take Caffe's weights, "
             "see third_party_weights/README.md"
@@ -234,13 +234,13 @@ def refuse_other_nets(foreign: Foreign) -> None:
     which = _other_vgg(names)
     if which:
         raise WeightFileError(
-            f"{foreign.path} is {which}, which has other layers than the papers' VGG16, "
+            f"{weight_file.path} is {which}, which has other layers than the papers' VGG16, "
             "whatever is allowed to be left over; take a VGG16, see "
             "third_party_weights/README.md"
         )
     if "features.0.weight" in names and "features.28.weight" not in names:
         raise WeightFileError(
-            f"{foreign.path} is a torch net other than VGG16, as torchvision's AlexNet "
+            f"{weight_file.path} is a torch net other than VGG16, as torchvision's AlexNet "
             "(one tower, other channels and paddings, no LRN, no groups: not the "
             "papers' AlexNet); take Caffe's weights, see third_party_weights/README.md"
         )
