@@ -13,7 +13,7 @@ import numpy as np
 
 from fcn_jax.convert.layouts import kernels
 from fcn_jax.convert.layouts.caffe_names import Blob, blob_of
-from fcn_jax.convert.layouts.origins import Origin
+from fcn_jax.convert.layouts.weight_layouts import WeightLayout
 from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 from fcn_jax.convert.readers.wrappers import prefixes_of_nets
 from fcn_jax.convert.report import Copied
@@ -49,7 +49,7 @@ class Conversion:
 def convert(
     weight_file: WeightFile,
     net: Net,
-    origin: Origin,
+    layout: WeightLayout,
     shapes: Mapping[str, tuple[int, ...]],
     *,
     allow: Sequence[str],
@@ -59,7 +59,7 @@ def convert(
     Args:
         weight_file: the file.
         net: what it is to become.
-        origin: whose names and layout it has.
+        layout: whose names and layout it has.
         shapes: shape of every parameter of the net, upsampling kernels included.
         allow: names or patterns of Caffe layers that may be missing, and of layers or
             arrays that may be left over.
@@ -72,11 +72,11 @@ def convert(
         path: blob_of(path, streams=net.streams, outputs=tuple(net.outputs))
         for path in shapes
     }
-    sources, missing = _find(weight_file, origin, blobs)
-    scales, missing_scales = _find_scales(weight_file, net, origin)
+    sources, missing = _find(weight_file, layout, blobs)
+    scales, missing_scales = _find_scales(weight_file, net, layout)
     unused = set(weight_file.arrays) - set(sources.values()) - set(scales.values())
     extra = {
-        name: _reason(name, origin, allow) if array.size else "it has no values"
+        name: _reason(name, layout, allow) if array.size else "it has no values"
         for name, array in weight_file.arrays.items()
         if name in unused
     }
@@ -88,7 +88,7 @@ def convert(
     ]
     problems += [f"{name} is left over" for name, why in extra.items() if not why]
     problems += _idle(allow, [*lacking.values(), *extra])
-    values, copied, misfits = _transform(weight_file, origin, shapes, blobs, sources)
+    values, copied, misfits = _transform(weight_file, layout, shapes, blobs, sources)
     _refuse(weight_file, [*misfits, *problems])
     checked = _fold_scales(weight_file, net, values, copied, scales)
     learned = _check_upsampling(
@@ -111,12 +111,12 @@ def convert(
 
 
 def _find(
-    weight_file: WeightFile, origin: Origin, blobs: Mapping[str, Blob]
+    weight_file: WeightFile, layout: WeightLayout, blobs: Mapping[str, Blob]
 ) -> tuple[dict[str, str], list[str]]:
     """Source of every parameter that has one, and the others."""
     sources, missing = {}, []
     for path, blob in blobs.items():
-        keys = origin.keys(blob.layer, blob.role)
+        keys = layout.keys(blob.layer, blob.role)
         name = next((key for key in keys if key in weight_file.arrays), None)
         if name is None:
             missing.append(path)
@@ -126,7 +126,7 @@ def _find(
 
 
 def _find_scales(
-    weight_file: WeightFile, net: Net, origin: Origin
+    weight_file: WeightFile, net: Net, layout: WeightLayout
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Scale layers of an at-once net: score layer -> array, and the missing ones.
 
@@ -137,7 +137,7 @@ def _find_scales(
     found, missing = {}, {}
     for endpoint in BACKBONES[net.backbone].scored[1:]:
         layer = f"scale_{endpoint}"
-        (key, *_) = origin.keys(layer, "weight")
+        (key, *_) = layout.keys(layer, "weight")
         if key in weight_file.arrays:
             found[f"head.score_{endpoint}.kernel"] = key
         elif weight_file.kinds:
@@ -147,7 +147,7 @@ def _find_scales(
 
 def _transform(
     weight_file: WeightFile,
-    origin: Origin,
+    layout: WeightLayout,
     shapes: Mapping[str, tuple[int, ...]],
     blobs: Mapping[str, Blob],
     sources: Mapping[str, str],
@@ -157,7 +157,7 @@ def _transform(
     for path, name in sources.items():
         array, blob, shape = weight_file.arrays[name], blobs[path], shapes[path]
         try:
-            value, how = _placed(array, blob, shape, origin)
+            value, how = _placed(array, blob, shape, layout)
         except ValueError as error:
             misfits.append(f"{name} {error}")
             continue
@@ -167,7 +167,7 @@ def _transform(
 
 
 def _placed(
-    array: np.ndarray, blob: Blob, shape: tuple[int, ...], origin: Origin
+    array: np.ndarray, blob: Blob, shape: tuple[int, ...], layout: WeightLayout
 ) -> tuple[np.ndarray, str]:
     if array.dtype.kind != "f":
         raise ValueError(f"holds {array.dtype}, not floating-point numbers")
@@ -176,11 +176,13 @@ def _placed(
     if blob.role == "upsampling":
         return kernels.upsampling_kernel(array, shape)
     connected = blob.layer.startswith(FULLY_CONNECTED)
-    value, how = kernels.kernel(array, shape, layout=origin.layout, connected=connected)
+    value, how = kernels.kernel(
+        array, shape, layout=layout.kernel_layout, connected=connected
+    )
     if not blob.inputs:
         return value, how
     value, folded = kernels.fold_input(
-        value, inputs=blob.inputs, colors=origin.colors, deviation=origin.deviation
+        value, inputs=blob.inputs, colors=layout.colors, deviation=layout.deviation
     )
     return value, ", ".join(part for part in (how, folded) if part)
 
@@ -256,9 +258,9 @@ def _float32(weight_file: WeightFile, name: str, value: np.ndarray) -> np.ndarra
     return result
 
 
-def _reason(name: str, origin: Origin, allow: Sequence[str]) -> str:
+def _reason(name: str, layout: WeightLayout, allow: Sequence[str]) -> str:
     """Why an array without a place is no error; "" if it is one."""
-    if any(fnmatchcase(name, pattern) for pattern in origin.extras):
+    if any(fnmatchcase(name, pattern) for pattern in layout.extras):
         return "expected of this origin"
     return "allowed" if _named(name, allow) else ""
 

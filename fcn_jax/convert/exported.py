@@ -18,7 +18,7 @@ from fcn_jax.runtime.plain_values import is_number
 from fcn_jax.runtime.shown import shown
 
 ORIGIN = "wkentaro"
-"""Of `origins.ORIGINS`: whose names and layout an exported file has."""
+"""Of `WEIGHT_LAYOUTS`: whose names and layout an exported file has."""
 
 _STATED = ("net", "preprocessing", "classes", "configuration")
 _SETTINGS: dict[str, Any] = {

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fcn_jax.convert.layouts.origins import ORIGINS
+from fcn_jax.convert.layouts.weight_layouts import WEIGHT_LAYOUTS
 from fcn_jax.runtime import shipped
 
 DIGITS = {"sha256": 64, "sha256_prefix": 8, "sha1": 40, "md5": 32}
@@ -32,7 +32,7 @@ class Entry:
     Attributes:
         file: its name, without a directory.
         net: what --net takes for it.
-        origin: one of `origins.ORIGINS`.
+        origin: one of `WEIGHT_LAYOUTS`.
         format: as in `WeightFile`: "caffemodel", "pytorch", "keras", "npz", "npy", ...
         bytes: size.
         sha256: all 64 digits.
@@ -164,8 +164,8 @@ def _problem(key: str, value: Any) -> str:
         return "it has to be text in one line"
     if key in DIGITS and not re.fullmatch(f"[0-9a-f]{{{DIGITS[key]}}}", value):
         return f"it has to be {DIGITS[key]} digits 0..9, a..f"
-    if key == "origin" and value not in ORIGINS:
-        return f"an origin is one of {', '.join(ORIGINS)}"
+    if key == "origin" and value not in WEIGHT_LAYOUTS:
+        return f"an origin is one of {', '.join(WEIGHT_LAYOUTS)}"
     if key == "file" and re.search(r"[\\/\s]", value):
         return "it has to be a name without a directory"
     if key == "url" and not re.match(r"https?://", value):

@@ -20,8 +20,13 @@ from fcn_jax.convert.exported import (
     refuse_contradictions,
 )
 from fcn_jax.convert.layouts.first_layer import contradiction, unusual_size
-from fcn_jax.convert.layouts.origins import ORIGINS, Origin, detect, refuse_other_nets
 from fcn_jax.convert.layouts.rename import renamed
+from fcn_jax.convert.layouts.weight_layouts import (
+    WEIGHT_LAYOUTS,
+    WeightLayout,
+    detect,
+    refuse_other_nets,
+)
 from fcn_jax.convert.readers.open_weights import open_weights
 from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 from fcn_jax.convert.report import Report
@@ -65,7 +70,7 @@ def convert_file(
         target: directory to make; must not exist, or be empty.
         net: a name of `nets.NETS`; "" for a file of this package's export, which says
             what it is.
-        origin: a name of `origins.ORIGINS`; "" recognises it by checksum, file name or
+        origin: a name of `WEIGHT_LAYOUTS`; "" recognises it by checksum, file name or
             the names in the file where no two origins share them.
         allow: layers that may be missing, layers or arrays that may be left over;
             "name" for a file whose name, or title, is another net's; and "input" for
@@ -96,12 +101,12 @@ def convert_file(
     warnings: tuple[str, ...] = ()
     if exported is None:
         warnings = _check_claims(weight_file, chosen, net, own, verdict, allow)
-        chosen = _with_mean(chosen, ORIGINS[own])
+        chosen = _with_mean(chosen, WEIGHT_LAYOUTS[own])
     outputs = _outputs(chosen, classes)
     converted = convert(
         weight_file,
         chosen,
-        ORIGINS[own],
+        WEIGHT_LAYOUTS[own],
         _shapes(chosen, classes),
         allow=[part for part in allow if part not in (NAME, INPUT)],
     )
@@ -214,9 +219,9 @@ def _origin(
         raise WeightFileError(f"{weight_file.path} is {entry.file}: {entry.refused}")
     if entry is not None and verdict.status == "known" and entry.net != net:
         raise WeightFileError(verdict.sentence)
-    if given and given not in ORIGINS:
+    if given and given not in WEIGHT_LAYOUTS:
         raise ValueError(
-            f"--origin={given} is not known; it must be one of {', '.join(ORIGINS)}"
+            f"--origin={given} is not known; it must be one of {', '.join(WEIGHT_LAYOUTS)}"
         )
     if exported is not None:
         if given not in ("", ORIGIN):
@@ -227,7 +232,7 @@ def _origin(
         return ORIGIN
     refuse_other_nets(weight_file)
     own = given or (detect(weight_file, net) if entry is None else entry.origin)
-    allowed = ORIGINS[own].nets
+    allowed = WEIGHT_LAYOUTS[own].nets
     if net not in allowed and "*" not in allowed:
         raise WeightFileError(
             f"{weight_file.path} has the layers of {own}, of which {', '.join(allowed)} can "
@@ -247,26 +252,26 @@ def _check_input(
     Raises:
         WeightFileError: names the contradiction.
     """
-    origin = ORIGINS[own]
-    keys = origin.keys("conv1_1", "weight")
+    layout = WEIGHT_LAYOUTS[own]
+    keys = layout.keys("conv1_1", "weight")
     kernel = next(
         (weight_file.arrays[k] for k in keys if k in weight_file.arrays), None
     )
     color = net.backbone == "vgg16" and "color" in net.preprocessing
     if kernel is None or not color or kernel.ndim != 4 or kernel.dtype.kind != "f":
         return ()
-    if origin.layout == "HWIO":
+    if layout.kernel_layout == "HWIO":
         kernel = kernel.transpose(3, 2, 0, 1)
     if kernel.shape[1:] != (3, 3, 3) or not np.isfinite(kernel).all():
         return ()
-    found = contradiction(kernel, origin)
+    found = contradiction(kernel, layout)
     if found and strict:
         raise WeightFileError(
-            f"{weight_file.path} {found}, and {own} reads {origin.reads()}; give the "
+            f"{weight_file.path} {found}, and {own} reads {layout.reads()}; give the "
             f"--origin whose numbers it has, or --allow={INPUT} if the net was trained "
             "on with such images"
         )
-    size = unusual_size(kernel, origin)
+    size = unusual_size(kernel, layout)
     return tuple(sentence for sentence in (found, size) if sentence)
 
 
@@ -302,11 +307,11 @@ def _counts(net: Net, classes: Classes | None) -> dict[str, int]:
     return {name: len(own) for name, own in _outputs(net, classes).items()}
 
 
-def _with_mean(net: Net, origin: Origin) -> Net:
-    """The net with its origin's mean of colours, where that has its own."""
-    if origin.mean is None:
+def _with_mean(net: Net, layout: WeightLayout) -> Net:
+    """The net with the RGB mean of the file's layout, where that states one."""
+    if layout.mean is None:
         return net
-    color = replace(net.preprocessing["color"], mean=origin.mean, origin=origin.note)
+    color = replace(net.preprocessing["color"], mean=layout.mean, origin=layout.note)
     return replace(net, preprocessing={**net.preprocessing, "color": color})
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from fcn_jax.convert.conversion import Conversion, convert
-from fcn_jax.convert.layouts.origins import ORIGINS
 from fcn_jax.convert.layouts.rename import renamed
+from fcn_jax.convert.layouts.weight_layouts import WEIGHT_LAYOUTS
 from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 from fcn_jax.models.published import NETS
 
@@ -58,12 +58,12 @@ def _convert(
     *,
     allow: Sequence[str] = (),
     origin: str = "caffe",
-    **origin_changes: Any,
+    **layout_changes: Any,
 ) -> Conversion:
     weight_file = WeightFile(
         Path("x.caffemodel"), "caffemodel", arrays, {"fc6": "InnerProduct"}
     )
-    own = replace(ORIGINS[origin], **origin_changes)
+    own = replace(WEIGHT_LAYOUTS[origin], **layout_changes)
     return convert(weight_file, NETS["voc-fcn32s"], own, SHAPES, allow=allow)
 
 
@@ -293,7 +293,7 @@ def _convert_at_once(
     kinds = {"scale_pool4": "Scale"} if kinds is None else kinds
     weight_file = WeightFile(Path("x.caffemodel"), "caffemodel", arrays, kinds)
     net = NETS["voc-fcn8s-atonce"]
-    return convert(weight_file, net, ORIGINS["caffe"], AT_ONCE, allow=allow)
+    return convert(weight_file, net, WEIGHT_LAYOUTS["caffe"], AT_ONCE, allow=allow)
 
 
 def test_factors_other_than_the_nets_are_folded():

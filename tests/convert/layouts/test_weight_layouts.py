@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fcn_jax.convert.layouts.origins import (
-    ORIGINS,
+from fcn_jax.convert.layouts.weight_layouts import (
     VGG_CONVOLUTIONS,
+    WEIGHT_LAYOUTS,
     detect,
     refuse_other_nets,
 )
-from fcn_jax.convert.manifest import ORIGINS as KNOWN
+from fcn_jax.convert.manifest import WEIGHT_LAYOUTS as KNOWN
 from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 
 FEATURES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
@@ -71,7 +71,7 @@ def test_names_that_origins_share_need_one_to_be_named(names, origins, format):
     """Oracle: whose published or ported files have such names, and what each reads."""
     with pytest.raises(WeightFileError, match="origins share") as error:
         detect(_weight_file(*names, format=format), "vgg16")
-    for name in ORIGINS:
+    for name in WEIGHT_LAYOUTS:
         assert (f"--origin={name}: " in str(error.value)) == (name in origins)
     assert "--origin=wkentaro: blue, green, red in 0..255" in str(error.value)
 
@@ -89,7 +89,7 @@ def test_names_of_no_origin_are_refused():
         WeightFileError, match="x.pth has the arrays 'layer1.weight'"
     ) as e:
         detect(_weight_file("layer1.weight", "layer2.weight"), "vgg16")
-    for name in ORIGINS:
+    for name in WEIGHT_LAYOUTS:
         assert name in str(e.value)
 
 
@@ -183,21 +183,21 @@ def test_vgg16_is_no_other_vgg():
 )
 def test_an_array_is_found_under_its_name(origin, layer, role, expected):
     """Oracle: torchvision's and jcjohnson's numbers, Keras's and the ports' names."""
-    assert expected in ORIGINS[origin].keys(layer, role)
+    assert expected in WEIGHT_LAYOUTS[origin].keys(layer, role)
 
 
 def test_every_convolution_has_its_own_array():
     """Oracle: thirteen convolutions, and the numbers above."""
     assert len(VGG_CONVOLUTIONS) == 13
-    found = [ORIGINS["torchvision"].keys(x, "weight") for x in VGG_CONVOLUTIONS]
+    found = [WEIGHT_LAYOUTS["torchvision"].keys(x, "weight") for x in VGG_CONVOLUTIONS]
     assert [keys[0] for keys in found] == [f"features.{n}.weight" for n in FEATURES]
     assert len({key for keys in found for key in keys}) == 2 * 13
-    assert ORIGINS["torchvision"].keys("score_fr", "weight") == ()
+    assert WEIGHT_LAYOUTS["torchvision"].keys("score_fr", "weight") == ()
 
 
 def test_origins_are_those_of_the_manifest():
     """Oracle: the two lists, of which one is checked in the manifest's file."""
-    assert sorted(ORIGINS) == sorted(KNOWN)
+    assert sorted(WEIGHT_LAYOUTS) == sorted(KNOWN)
 
 
 @pytest.mark.parametrize(
@@ -221,8 +221,8 @@ def test_origins_are_those_of_the_manifest():
 )
 def test_layout_and_input_of_an_origin(origin, layout, colors, mean, deviation):
     """Oracle: the publishers' preprocessing, in units of 0..255 and in RGB."""
-    own = ORIGINS[origin]
-    assert (own.layout, own.colors) == (layout, colors)
+    own = WEIGHT_LAYOUTS[origin]
+    assert (own.kernel_layout, own.colors) == (layout, colors)
     assert own.deviation == pytest.approx(deviation)
     if mean is None:
         assert own.mean is None

@@ -19,12 +19,12 @@ Keys = Callable[[str, str], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
-class Origin:
+class WeightLayout:
     """Where a file comes from.
 
     Attributes:
         keys: names of a layer's arrays.
-        layout: of kernels, "OIHW" or "HWIO"; upsampling kernels are then "IOHW" or
+        kernel_layout: of kernels, "OIHW" or "HWIO"; upsampling kernels are then "IOHW" or
             "HWIO". Fully connected layers of "OIHW" read (C, H, W), of "HWIO"
             (H, W, C).
         colors: order of the first convolution's colour channels.
@@ -36,7 +36,7 @@ class Origin:
     """
 
     keys: Keys
-    layout: Literal["OIHW", "HWIO"] = "OIHW"
+    kernel_layout: Literal["OIHW", "HWIO"] = "OIHW"
     colors: Literal["BGR", "RGB"] = "BGR"
     mean: tuple[float, float, float] | None = None
     deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -124,37 +124,43 @@ def _named(layer: str, role: str) -> tuple[str, ...]:
     return (f"{layer}.{ending}", f"{layer}/{short}", *numbered)
 
 
-ORIGINS: Mapping[str, Origin] = MappingProxyType(
+WEIGHT_LAYOUTS: Mapping[str, WeightLayout] = MappingProxyType(
     {
-        "caffe": Origin(
+        "caffe": WeightLayout(
             _caffe,
             nets=("*",),
             extras=("loss1/*", "loss2/*"),
             note="Caffe's own weights",
         ),
-        "torchvision": Origin(
+        "torchvision": WeightLayout(
             _torchvision,
             colors="RGB",
             mean=(123.675, 116.28, 103.53),
             deviation=(0.229 * 255, 0.224 * 255, 0.225 * 255),
             note="trained by torchvision on RGB in [0, 1]; not the papers' weights",
         ),
-        "torchvision-features": Origin(
+        "torchvision-features": WeightLayout(
             _features,
             colors="RGB",
             mean=(0.48235 * 255, 0.45882 * 255, 0.40784 * 255),
             extras=("classifier.*",),
             note="the trunk of ssd.pytorch, without a usable classifier",
         ),
-        "jcjohnson": Origin(_sequential((1, 4, 6)), note="Caffe's weights for torch"),
-        "keras": Origin(_keras, layout="HWIO", note="Caffe's weights for Keras"),
-        "keras-notop": Origin(
-            _keras, layout="HWIO", note="Caffe's weights for Keras, without fc6 to fc8"
+        "jcjohnson": WeightLayout(
+            _sequential((1, 4, 6)), note="Caffe's weights for torch"
         ),
-        "tensorflow-vgg": Origin(
-            _caffe, layout="HWIO", note="Caffe's weights for TensorFlow"
+        "keras": WeightLayout(
+            _keras, kernel_layout="HWIO", note="Caffe's weights for Keras"
         ),
-        "wkentaro": Origin(
+        "keras-notop": WeightLayout(
+            _keras,
+            kernel_layout="HWIO",
+            note="Caffe's weights for Keras, without fc6 to fc8",
+        ),
+        "tensorflow-vgg": WeightLayout(
+            _caffe, kernel_layout="HWIO", note="Caffe's weights for TensorFlow"
+        ),
+        "wkentaro": WeightLayout(
             _named,
             mean=ILSVRC_MEAN,
             nets=("vgg16", "voc-fcn32s", "voc-fcn16s", "voc-fcn8s", "voc-fcn8s-atonce"),
@@ -185,14 +191,16 @@ def detect(weight_file: WeightFile, net: str) -> str:
     if not found:
         raise WeightFileError(
             f"{weight_file.path} has the arrays {', '.join(map(repr, names[:4]))}, ...: of "
-            f"no origin that can be converted; --origin takes {', '.join(ORIGINS)}, "
+            f"no origin that can be converted; --origin takes {', '.join(WEIGHT_LAYOUTS)}, "
             "--rename=PATTERN=REPLACEMENT gives arrays other names, and "
             "third_party_weights/README.md lists the files"
         )
-    fitting = [own for own in found if {net, "*"} & set(ORIGINS[own].nets)] or found
+    fitting = [
+        own for own in found if {net, "*"} & set(WEIGHT_LAYOUTS[own].nets)
+    ] or found
     if len(fitting) > 1:
         described = "; ".join(
-            f"--origin={own}: {ORIGINS[own].reads()}" for own in fitting
+            f"--origin={own}: {WEIGHT_LAYOUTS[own].reads()}" for own in fitting
         )
         raise WeightFileError(
             f"{weight_file.path} has names that {len(fitting)} origins share, so they do not "
@@ -207,12 +215,16 @@ def _candidates(weight_file: WeightFile) -> list[str]:
     if weight_file.format.startswith("caffemodel"):
         return ["caffe"]
     if weight_file.format == "keras":
-        top = any(key in names for key in ORIGINS["keras"].keys("fc6", "weight"))
+        top = any(key in names for key in WEIGHT_LAYOUTS["keras"].keys("fc6", "weight"))
         return ["keras" if top else "keras-notop"]
     if weight_file.format == "npy":
         return ["tensorflow-vgg"]
     trunk, top = (
-        {own for own in _TORCH if names & set(ORIGINS[own].keys(layer, "weight"))}
+        {
+            own
+            for own in _TORCH
+            if names & set(WEIGHT_LAYOUTS[own].keys(layer, "weight"))
+        }
         for layer in ("conv1_1", "fc6")
     )
     if "classifier.0.weight" in names:
