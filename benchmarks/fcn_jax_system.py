@@ -78,7 +78,7 @@ class _System:
         self.result: Any = None
 
     def _parameters(self, weights: Path) -> Any:
-        """Copies that jax owns, made one after the other."""
+        """Copy that jax owns, made one after the other."""
         import jax
 
         from fcn_jax.params.paths import unflatten

@@ -158,7 +158,7 @@ def _record(name: str, record: Mapping[str, Any], file: str) -> Preprocessing:
 
 
 def _check_facts(exported: Exported) -> None:
-    """Compares what the metadata derive with what follows here."""
+    """Compare what the metadata derive with what follows here."""
     net = exported.net
     spec = _spec(net)
     maps = score_maps(build(spec), channels(net.preprocessing))
@@ -219,7 +219,7 @@ def refuse_contradictions(
     width: float | None,
     classes: Classes | None,
 ) -> None:
-    """Refuses options that say something else than the file.
+    """Refuse options that say something else than the file.
 
     Args:
         exported: what the file says.

@@ -68,7 +68,7 @@ def _finite_pieces(array: np.ndarray):
 
 
 def print_description(weight_file: WeightFile, console: Console) -> None:
-    """Prints the file, its format and sums, and a row for each of its arrays."""
+    """Print the file, its format and sums, and a row for each of its arrays."""
     values = sum(array.size for array in weight_file.arrays.values())
     title = f", net {_printable(weight_file.title)}" if weight_file.title else ""
     console.print(

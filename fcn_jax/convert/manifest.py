@@ -223,7 +223,7 @@ def _proof(name: str, digests: Mapping[str, str], entry: Entry) -> str:
 
 
 def check(path: str | Path, net: str, entries: Iterable[Entry]) -> Verdict:
-    """Looks a file up in the manifest.
+    """Look a file up in the manifest.
 
     Reads it once for its sha256, and a second time for its md5 and sha1 only if its
     sha256 is not known and there are files of which nothing else is published.
@@ -295,7 +295,7 @@ def _unlisted(path: str | Path, sha256: str, entries: Sequence[Entry]) -> str:
 
 
 def print_list(entries: Sequence[Entry], console: Console) -> None:
-    """Prints the manifest: a table on a terminal, elsewhere every value of every file.
+    """Print the manifest: a table on a terminal, elsewhere every value of every file.
 
     Args:
         entries: the manifest.

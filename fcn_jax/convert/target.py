@@ -166,7 +166,7 @@ def _check_claims(
     verdict: manifest.Verdict,
     allow: Sequence[str],
 ) -> tuple[str, ...]:
-    """Refuses, or warns of, what contradicts the net and origin of a file."""
+    """Refuse, or warn of, what contradicts the net and origin of a file."""
     known = verdict.status == "known"
     if not known and NAME not in allow:
         _check_name(weight_file, net, verdict)
@@ -244,7 +244,7 @@ def _origin(
 def _check_input(
     weight_file: WeightFile, net: Net, own: str, *, strict: bool
 ) -> tuple[str, ...]:
-    """Compares the first kernel of a VGG16 with what its origin reads.
+    """Compare the first kernel of a VGG16 with what its origin reads.
 
     Returns:
         Warnings; where strict, a contradiction is an error instead.

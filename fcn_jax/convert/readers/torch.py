@@ -216,7 +216,7 @@ def _read_archive(path: Path) -> tuple[Any, Loader]:
 def _check_archive(
     path: Path, members: Mapping[str, ZipInfo], root: str, archive: Members
 ) -> None:
-    """Refuses what torch.save does not write."""
+    """Refuse what torch.save does not write."""
     for name, info in members.items():
         if info.compress_type:
             raise WeightFileError(
