@@ -47,14 +47,14 @@ SYNTHETIC = SyntheticSpec(
 
 
 def main(argv: list[str]) -> int:
-    """Runs a command and returns its exit status.
+    """Run a command and return its exit status.
 
     Args:
-      argv: the command and its flags.
+        argv: the command and its flags.
 
     Raises:
-      ValueError: for wrong usage, a missing directory, a data set that is not prepared,
-        or a source that is not as published.
+        ValueError: for wrong usage, a missing directory, a data set that is not
+            prepared, or a source that is not as published.
     """
     parser = _parser()
     arguments = parser.parse_args(argv)

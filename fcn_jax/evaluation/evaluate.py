@@ -32,7 +32,7 @@ from fcn_jax.runs import runlog
 from fcn_jax.runtime import cli, messages, sharding, terminal
 from fcn_jax.runtime.compiled_programs import compiler_options
 from fcn_jax.runtime.concurrency import one_behind
-from fcn_jax.runtime.timing import StartClock
+from fcn_jax.runtime.timing import StartupTimer
 
 Batch = Mapping[str, Any]
 
@@ -218,19 +218,19 @@ def evaluate(
 
 
 def evaluate_model(
-    scoring: Scoring, loaded: LoadedModel, clock: StartClock | None = None
+    scoring: Scoring, loaded: LoadedModel, timer: StartupTimer | None = None
 ) -> Evaluation:
     """Score a network on a split, with a bar of progress on a terminal.
 
     Args:
         scoring: which data, and how.
         loaded: the network.
-        clock: of the program; started here if None.
+        timer: of the program; started here if None.
 
     Raises:
         ValueError: if the network has other outputs or classes than the data.
     """
-    clock = clock or StartClock()
+    timer = timer or StartupTimer()
     source, mesh = scoring.source, scoring.mesh
     check_outputs(loaded.record.outputs, source.outputs, str(loaded.directory))
     refuse_small_images(source.sizes(), source.name, smallest_image(loaded.maps))
@@ -258,18 +258,18 @@ def evaluate_model(
         task = bar.add_task(escape(name), total=len(source))
 
         def advance(count: int) -> None:
-            clock.result()
+            timer.result()
             bar.advance(task, count)
 
         result = evaluate_split(
-            clock.first_call(step),
+            timer.first_call(step),
             variables,
             scoring.batches(),
             source.outputs,
             mesh=mesh,
             progress=advance,
         )
-    logging.info("%s", clock.sentence("first batch"))
+    logging.info("%s", timer.sentence("first batch"))
     return result
 
 
@@ -281,7 +281,7 @@ def evaluate_to_file(
     *,
     backbones: Mapping[str, Backbone] = BACKBONES,
     heads: Mapping[str, MakeHead] = HEADS,
-    clock: StartClock | None = None,
+    timer: StartupTimer | None = None,
 ) -> None:
     """Score a checkpoint, print the table and write the scores.
 
@@ -292,14 +292,14 @@ def evaluate_to_file(
         usual_split: the configuration's own split.
         backbones: as for `evaluate`.
         heads: as for `evaluate`.
-        clock: of the program; started here if None.
+        timer: of the program; started here if None.
 
     Raises:
         ValueError: as `evaluate`.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     loaded = load_model(checkpoint, classifier=False, backbones=backbones, heads=heads)
-    result = evaluate_model(scoring, loaded, clock)
+    result = evaluate_model(scoring, loaded, timer)
     outputs, absent = scoring.source.outputs, scoring.absent
     asked = scores_file.question(scoring, checkpoint)
     about = {

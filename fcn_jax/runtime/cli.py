@@ -36,8 +36,8 @@ class Stopped(BaseException):
     """A signal asked the program to end, and it may; no library shall catch it.
 
     Attributes:
-      signal: the signal.
-      status: the exit status, 128 + its number.
+        signal: the signal.
+        status: the exit status, 128 + its number.
     """
 
     def __init__(self, number: int, sentence: str = ""):
@@ -52,7 +52,7 @@ class Parser(argparse.ArgumentParser):
     """Reports wrong usage as every other bad input, in one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Refuses the arguments."""
+        """Refuse the arguments."""
         raise ValueError(f"{message}; `{self.prog} --help` shows the usage")
 
 
@@ -62,16 +62,18 @@ def run(
     """Runs a program and leaves the process with its exit status.
 
     Args:
-      main: the program; takes the command-line arguments without the program's name and
-        returns its exit status (None is 0).
-      argv: the arguments, `sys.argv[1:]` where None. Every `--debug` in them is taken
-        out before `main` sees them, and `~` of paths is replaced by the home directory.
+        main: the program; takes the command-line arguments without the program's name
+            and returns its exit status (None is 0).
+        argv: the arguments, `sys.argv[1:]` where None. Every `--debug` in them is taken
+            out before `main` sees them, and `~` of paths is replaced by the home
+            directory.
 
     Raises:
-      SystemExit: always. Status 2 after a ValueError, OSError, RunError, absl flag
-        error or failure of the machine, which becomes `error: <sentence>` on standard
-        error, and where standard output cannot be written; 130 after Ctrl-C; that of
-        Stopped; else what `main` returned. Other exceptions pass through.
+        SystemExit: always. Status 2 after a ValueError, OSError, RunError, absl flag
+            error or failure of the machine, which becomes `error: <sentence>` on
+            standard error, and where standard output cannot be written; 130 after
+            Ctrl-C; that of Stopped; else what `main` returned. Other exceptions pass
+            through.
     """
     _open_standard_streams()
     _print_any_name()
@@ -112,7 +114,7 @@ def no_program(instead: str) -> Callable[[list[str]], int]:
     """What `run` is given by a module that could be taken for a program.
 
     Args:
-      instead: the command that does what this module's name promises.
+        instead: the command that does what this module's name promises.
     """
 
     def refuse(arguments: list[str]) -> int:
@@ -129,7 +131,7 @@ def _say(line: str) -> None:
 
 @contextlib.contextmanager
 def printing() -> Iterator[None]:
-    """Flushes standard output after the block, and names it in an OSError.
+    """Flush standard output after the block, and names it in an OSError.
 
     What could not be written is dropped: Python would try again at its end, and fail.
     """
@@ -149,7 +151,7 @@ def printing() -> Iterator[None]:
 
 
 def _open_standard_streams() -> None:
-    """Opens those that the program was started without, as `>&-` does, on nothing.
+    """Open those that the program was started without, as `>&-` does, on nothing.
 
     Else the next files that are opened get their numbers, and what libraries say on
     standard error is written into a checkpoint.
@@ -171,7 +173,7 @@ def _open_standard_streams() -> None:
 
 
 def _print_any_name() -> None:
-    """Lets names be printed that the terminal's encoding does not have, as escapes."""
+    """Let names be printed that the terminal's encoding does not have, as escapes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -195,7 +197,7 @@ def _end_in_spite_of_threads(status: int) -> None:
 
 @contextlib.contextmanager
 def _no_interrupt_lost() -> Iterator[None]:
-    """Asks again for a Ctrl-C that came where Python ignores exceptions.
+    """Ask again for a Ctrl-C that came where Python ignores exceptions.
 
     A callback of the garbage collector is such a place, and jax has one: a
     KeyboardInterrupt there is printed as ignored, and the program runs on. The alarm
@@ -220,7 +222,7 @@ def _no_interrupt_lost() -> Iterator[None]:
 
 
 def set_up_logging() -> None:
-    """Shows what the package says, and warnings of others, with the time of day.
+    """Show what the package says, and warnings of others, with the time of day.
 
     Orbax and TFDS tell every step of their work at the same level as news of the run.
     """

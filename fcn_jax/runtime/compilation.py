@@ -4,7 +4,7 @@ Compiling the update of a large net takes longer than hundreds of updates of a s
 one. JAX can store compiled programs in a directory and find them again by what they
 compute, the versions of JAX and XLA, the flags and the kind of device; what is loaded is
 the machine code that was stored, so results are the same, bit for bit. A program calls
-`keep_compiled_programs` once, before anything is compiled. What is set here must be set
+`enable_compilation_cache` once, before anything is compiled. What is set here must be set
 in the environment or in JAX's configuration, and none of it on import.
 """
 
@@ -31,7 +31,7 @@ WORTH_TRIMMING = 1.0
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 
-def keep_compiled_programs() -> Path | None:
+def enable_compilation_cache() -> Path | None:
     """Let JAX store compiled programs in the user's cache directory.
 
     JAX's own variables win: JAX_COMPILATION_CACHE_DIR names the directory, with
@@ -60,7 +60,7 @@ def keep_compiled_programs() -> Path | None:
         _refuse_shared(directory)
         if not os.access(directory, os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied", str(directory))
-        drop_oldest(root, LARGEST_CACHE)
+        evict_lru(root, LARGEST_CACHE)
     except (OSError, RuntimeError) as error:
         logging.warning(
             "compiled programs are not kept for the next run (%s); name a directory "
@@ -110,7 +110,7 @@ def _refuse_shared(directory: Path) -> None:
             raise PermissionError(errno.EPERM, cause, str(directory))
 
 
-def give_memory_back() -> None:
+def trim_compiler_memory() -> None:
     """Return the compiler's memory to the system before the compiled program runs.
 
     XLA's compiler leaves 0.9 GB of free blocks to the C library after the update of
@@ -165,7 +165,7 @@ def processor_key(description: Path = Path("/proc/cpuinfo")) -> str:
     return hashlib.sha256("\n".join(described).encode()).hexdigest()[:12]
 
 
-def drop_oldest(root: Path, largest: int) -> None:
+def evict_lru(root: Path, largest: int) -> None:
     """Delete the files not used for longest until `largest` bytes are left.
 
     Empty files go first: a full disk leaves them, and JAX never replaces one.

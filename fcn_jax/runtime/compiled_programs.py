@@ -61,7 +61,7 @@ class Programs:
     """
 
     def __init__(self, function: Callable[..., Any], most: int = MOST):
-        """Compiles nothing yet.
+        """Compile nothing yet.
 
         Args:
             function: of `(params, inputs, ...)`, arrays in trees.
@@ -75,7 +75,7 @@ class Programs:
         return len(self._kept)
 
     def __call__(self, *arguments: Any) -> Any:
-        """Queues the function on the device.
+        """Queue the function on the device.
 
         Raises:
             MemoryError: if the program would take more memory than is free, on a

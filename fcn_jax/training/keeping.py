@@ -18,7 +18,7 @@ from fcn_jax.runs import runlog
 from fcn_jax.runtime import cli, messages
 from fcn_jax.runtime.cli import Stopped
 from fcn_jax.training import initialize
-from fcn_jax.training.follower import Follower, NotFinite
+from fcn_jax.training.async_metrics import AsyncMetrics, NotFinite
 from fcn_jax.training.state import TrainState
 
 
@@ -97,7 +97,7 @@ class Keeper:
             )
 
     def rescue(
-        self, state: TrainState, step: int, follower: Follower, reason: BaseException
+        self, state: TrainState, step: int, metrics: AsyncMetrics, reason: BaseException
     ) -> bool:
         """Save the state of a run that ends early, if it is sound.
 
@@ -106,7 +106,7 @@ class Keeper:
         Args:
             state: the newest state.
             step: its number of completed updates.
-            follower: its pending rows are written first.
+            metrics: its pending rows are written first.
             reason: why the run ends.
 
         Returns:
@@ -121,7 +121,7 @@ class Keeper:
         if step == self.saved:
             return True
         with contextlib.suppress(OSError):  # a full disk may still take the state
-            follower.catch_up()
+            metrics.catch_up()
         try:
             self.save(state, step)
         except Exception as error:

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from fcn_jax.convert.conversion import Conversion, convert
-from fcn_jax.convert.layouts.origins import ORIGINS
 from fcn_jax.convert.layouts.rename import renamed
-from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
+from fcn_jax.convert.layouts.weight_layouts import WEIGHT_LAYOUTS
+from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 from fcn_jax.models.published import NETS
 
 SHAPES = {
@@ -58,13 +58,13 @@ def _convert(
     *,
     allow: Sequence[str] = (),
     origin: str = "caffe",
-    **origin_changes: Any,
+    **layout_changes: Any,
 ) -> Conversion:
-    foreign = Foreign(
+    weight_file = WeightFile(
         Path("x.caffemodel"), "caffemodel", arrays, {"fc6": "InnerProduct"}
     )
-    own = replace(ORIGINS[origin], **origin_changes)
-    return convert(foreign, NETS["voc-fcn32s"], own, SHAPES, allow=allow)
+    own = replace(WEIGHT_LAYOUTS[origin], **layout_changes)
+    return convert(weight_file, NETS["voc-fcn32s"], own, SHAPES, allow=allow)
 
 
 def _refusal(arrays: Mapping[str, np.ndarray], **settings: Any) -> str:
@@ -291,9 +291,9 @@ def _convert_at_once(
     kinds: Mapping[str, str] | None = None,
 ) -> Conversion:
     kinds = {"scale_pool4": "Scale"} if kinds is None else kinds
-    foreign = Foreign(Path("x.caffemodel"), "caffemodel", arrays, kinds)
+    weight_file = WeightFile(Path("x.caffemodel"), "caffemodel", arrays, kinds)
     net = NETS["voc-fcn8s-atonce"]
-    return convert(foreign, net, ORIGINS["caffe"], AT_ONCE, allow=allow)
+    return convert(weight_file, net, WEIGHT_LAYOUTS["caffe"], AT_ONCE, allow=allow)
 
 
 def test_factors_other_than_the_nets_are_folded():
@@ -388,8 +388,8 @@ def test_a_prefix_that_is_not_known_is_told_with_its_rule(prefix):
     arrays = _named_as_in_torch(prefix)
     sentence = _refusal(arrays, origin="wkentaro")
     (rule,) = re.findall("--rename='([^']*)'", sentence)
-    foreign = Foreign(Path("x.pth"), "pytorch", arrays)
-    found = renamed(foreign, [tuple(rule.split("="))]).arrays
+    weight_file = WeightFile(Path("x.pth"), "pytorch", arrays)
+    found = renamed(weight_file, [tuple(rule.split("="))]).arrays
     assert list(found) == list(_named_as_in_torch(""))
 
 

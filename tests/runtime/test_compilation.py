@@ -17,9 +17,9 @@ from fcn_jax.runtime.sharding import choose_devices
 
 PROGRAM = """
 from fcn_jax.runtime.cli import set_up_logging
-from fcn_jax.runtime.compilation import keep_compiled_programs
+from fcn_jax.runtime.compilation import enable_compilation_cache
 set_up_logging()
-keep_compiled_programs()
+enable_compilation_cache()
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -174,7 +174,7 @@ def test_a_directory_of_others_is_not_used(share, words, tmp_path, monkeypatch, 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     updates = _recorded_updates(monkeypatch)
     share(root)
-    assert compilation.keep_compiled_programs() is None
+    assert compilation.enable_compilation_cache() is None
     assert updates == []
     assert stored.exists()
     assert len(caplog.records) == 1
@@ -206,12 +206,12 @@ def test_who_owns_the_directory_counts(user, tmp_path, monkeypatch, caplog):
     if user == "another":
         other = os.geteuid() + 1
         monkeypatch.setattr(compilation.os, "geteuid", lambda: other)
-        assert compilation.keep_compiled_programs() is None
+        assert compilation.enable_compilation_cache() is None
         assert "belongs to another user" in caplog.text
         assert updates == []
         return
     directory = own_link / compilation.processor_key()
-    assert compilation.keep_compiled_programs() == directory
+    assert compilation.enable_compilation_cache() == directory
     assert updates == [("jax_compilation_cache_dir", str(directory))]
     assert caplog.records == []
 
@@ -229,7 +229,7 @@ def test_a_named_directory_of_others_is_not_used(
         named.chmod(mode)
     updates = _recorded_updates(monkeypatch)
     jax.config.jax_compilation_cache_dir = str(named)
-    assert compilation.keep_compiled_programs() is None
+    assert compilation.enable_compilation_cache() is None
     assert updates == ([] if used else [("jax_enable_compilation_cache", False)])
     assert [str(named) in record.message for record in caplog.records] == [True] * (
         not used
@@ -279,10 +279,10 @@ def test_the_programs_used_longest_ago_are_dropped(tmp_path):
         file.write_bytes(bytes(10))
         os.utime(file, (1e9 - age, 1e9 - 100))  # read, written
     (tmp_path / "empty").touch()
-    compilation.drop_oldest(tmp_path, 100)
+    compilation.evict_lru(tmp_path, 100)
     names = {file.name for file in tmp_path.rglob("*") if file.is_file()}
     assert names == {"10", "20", "30", "40", "50"}
-    compilation.drop_oldest(tmp_path, 30)
+    compilation.evict_lru(tmp_path, 30)
     names = {file.name for file in tmp_path.rglob("*") if file.is_file()}
     assert names == {"10", "20", "30"}
 
@@ -365,7 +365,7 @@ def test_the_compilers_memory_is_given_back(monkeypatch):
     monkeypatch.setattr(compilation.ctypes, "CDLL", lambda _: library)
     register = "register_event_duration_secs_listener"
     monkeypatch.setattr(jax.monitoring, register, listeners.append)
-    compilation.give_memory_back()
+    compilation.trim_compiler_memory()
     (listener,) = listeners
     listener(BACKEND_COMPILE_EVENT, 30.0)
     listener(BACKEND_COMPILE_EVENT, 0.1)

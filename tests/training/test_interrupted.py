@@ -28,7 +28,7 @@ from fcn_jax.runs import runlog
 from fcn_jax.runtime import messages
 from fcn_jax.runtime.cli import Stopped
 from fcn_jax.training import initialize, keeping, loop
-from fcn_jax.training.follower import NotFinite
+from fcn_jax.training.async_metrics import NotFinite
 from fcn_jax.training.state import TrainState
 from tests import tiny
 

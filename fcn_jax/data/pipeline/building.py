@@ -170,7 +170,7 @@ def _canvas_for(
 def _padded(
     examples: list[Example], canvas: tuple[int, int], count: int | None = None
 ) -> Batch:
-    """Stacks examples on a canvas; rows beyond the examples are empty."""
+    """Stack examples on a canvas; rows beyond the examples are empty."""
     count = len(examples) if count is None else count
     first = examples[0]
     inputs = {

@@ -53,13 +53,13 @@ class Augmentation:
     """The papers' augmentation, and random windows; an `Augment`.
 
     Attributes:
-      mirror: left and right exchanged in half of the images.
-      jitter: the image is shifted by -jitter..jitter pixels on each axis.
-      crop: (height, width) of a random window; None keeps the whole image. An axis on
-        which the image is smaller is kept whole.
+        mirror: left and right exchanged in half of the images.
+        jitter: the image is shifted by -jitter..jitter pixels on each axis.
+        crop: (height, width) of a random window; None keeps the whole image. An axis on
+            which the image is smaller is kept whole.
 
     Raises:
-      ValueError: for a negative jitter or an empty window.
+        ValueError: for a negative jitter or an empty window.
     """
 
     mirror: bool = False
@@ -114,16 +114,16 @@ class Augmentation:
 def shift(
     array: np.ndarray, down: int, right: int, fill: int | tuple[int, ...]
 ) -> np.ndarray:
-    """Moves the content of an array, its size unchanged.
+    """Move the content of an array, its size unchanged.
 
     Args:
-      array: `[H, W]` or `[H, W, C]`.
-      down: rows the content moves down; negative moves it up.
-      right: columns it moves to the right.
-      fill: value, or value of each channel, of pixels that no content reaches.
+        array: `[H, W]` or `[H, W, C]`.
+        down: rows the content moves down; negative moves it up.
+        right: columns it moves to the right.
+        fill: value, or value of each channel, of pixels that no content reaches.
 
     Raises:
-      ValueError: for another number of channels.
+        ValueError: for another number of channels.
     """
     height, width = array.shape[:2]
     if isinstance(fill, tuple) and array.shape[2:] != (len(fill),):
@@ -142,7 +142,7 @@ def shift(
 
 
 def place(array: np.ndarray, canvas: np.ndarray) -> None:
-    """Copies `[H, W, ...]` into the top left corner of a canvas at least that large."""
+    """Copy `[H, W, ...]` into the top left corner of a canvas at least that large."""
     height, width = array.shape[:2]
     canvas[:height, :width] = array
 

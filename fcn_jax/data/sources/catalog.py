@@ -28,22 +28,22 @@ def open_source(
     synthetic: SyntheticSpec | None = None,
     inputs: tuple[str, ...] = (),
 ) -> Source:
-    """Opens one split of a data set.
+    """Open one split of a data set.
 
     Args:
-      name: "synthetic" (drawn in memory), "folder" (images and labels in a directory),
-        or a data set prepared by `python -m fcn_jax.data prepare`.
-      split: its splits are "train" and "val" or those the data set has.
-      folder: directory of the folder data set; used by "folder" alone.
-      data_dir: directory of prepared data sets; "" is `$TFDS_DATA_DIR`, else
-        `~/tensorflow_datasets`.
-      synthetic: what the procedural data set consists of; needed by "synthetic".
-      inputs: keys of the inputs wanted, for a data set that has more; () is all.
+        name: "synthetic" (drawn in memory), "folder" (images and labels in a
+            directory), or a data set prepared by `python -m fcn_jax.data prepare`.
+        split: its splits are "train" and "val" or those the data set has.
+        folder: directory of the folder data set; used by "folder" alone.
+        data_dir: directory of prepared data sets; "" is `$TFDS_DATA_DIR`, else
+            `~/tensorflow_datasets`.
+        synthetic: what the procedural data set consists of; needed by "synthetic".
+        inputs: keys of the inputs wanted, for a data set that has more; () is all.
 
     Raises:
-      ValueError: for an unknown name, or "synthetic" without its specification.
-      DataError: where the data set is not there, its files contradict one another, or
-        the split is empty or unknown.
+        ValueError: for an unknown name, or "synthetic" without its specification.
+        DataError: where the data set is not there, its files contradict one another, or
+            the split is empty or unknown.
     """
     if name == "synthetic":
         if synthetic is None:
