@@ -281,6 +281,16 @@ def test_class_weights_that_cannot_be_are_refused(weights, words):
         class_factors(weights, 3)
 
 
+def test_class_weights_are_refused_alike_where_numpy_raises():
+    """Oracle: the same sentences, in a program that turned NumPy's warnings to errors."""
+    for weights, words in (
+        ((1e39, 1.0), "class 0 is 1e"),
+        ((1.0, 1e-60), "class 1 is"),
+    ):
+        with np.errstate(all="raise"), pytest.raises(ValueError, match=words):
+            class_factors(weights, 2)
+
+
 def test_class_weights_are_float32():
     """Oracle: NumPy's rounding; 0 and whole numbers are fine."""
     found = class_factors((0, 2, 0.1), 3)
