@@ -8,7 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fcn_jax.metrics.confusion import ConfusionMatrix, confusion_counts
+from fcn_jax.metrics.confusion import (
+    DEFINITIONS,
+    ConfusionMatrix,
+    confusion_counts,
+)
 
 HAND = np.array([[6, 1, 1], [0, 2, 2], [3, 0, 5]])
 """Rows true, columns predicted: 8, 4 and 8 labelled pixels, 9, 3 and 8 predicted."""
@@ -170,7 +174,11 @@ def test_record_names_the_classes_and_the_rule():
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["per_class_iu"]["y"] == pytest.approx(2 / 5, rel=1e-15)
     assert record["support"] == {"x": 8, "y": 4, "z": 8}
-    assert record["definition"]["absent_classes"] == "paper"
+    assert all(type(count) is int for count in record["support"].values())
+    assert record["definition"] == {
+        "absent_classes": "paper",
+        "means": DEFINITIONS["paper"],
+    }
     with pytest.raises(ValueError, match="zip"):
         ConfusionMatrix(HAND).record(("x", "y"), "paper")
 
