@@ -16,6 +16,7 @@ from fcn_jax.layers.geometry import (
     bilinear_kernel_size,
     crop_offset,
     crop_to_image,
+    same_grid,
     smaller,
     upsampling_window,
     whole_factor,
@@ -250,6 +251,7 @@ def test_receptive_fields_of_the_trunks():
     assert googlenet(15).receptive_field == 715
     pooled = googlenet(0).after(Window("pooling", 7))
     assert pooled.receptive_field == 907
+    assert type(pooled.receptive_field) is int
 
 
 def test_upsampling_does_not_enlarge_the_receptive_field():
@@ -257,6 +259,8 @@ def test_upsampling_does_not_enlarge_the_receptive_field():
     upsampled = _up(vgg16()["fc7"], 64, 32)
     assert upsampled.receptive_field == 404
     assert crop_to_image(upsampled)[0].receptive_field == 404
+    shared, _, _ = align(Geometry((CONV3,)), IMAGE)
+    assert shared.receptive_field == 3
 
 
 def test_scores_half_a_pixel_apart_are_refused():
@@ -282,6 +286,18 @@ def test_scores_that_begin_inside_the_image_are_refused():
     bare = Geometry((Window("convolution", 7),))
     with pytest.raises(ValueError, match="3 pixels inside the image"):
         crop_to_image(bare)
+    with pytest.raises(ValueError, match="1 pixels inside the image"):
+        crop_to_image(Geometry((Window("convolution", 3),)))
+
+
+def test_scores_cut_to_the_image_have_its_size():
+    """Oracle: by hand; 0 and 2 rows are cut at the start, the rest at the end."""
+    for pad, start in ((1, 0), (3, 2)):
+        padded = Geometry((Window("convolution", 3, pad=pad),))
+        cut, found = crop_to_image(padded)
+        assert found == start
+        assert [cut.size(size) for size in (1, 7, 30)] == [1, 7, 30]
+        assert cut.map == (1, 0)
 
 
 def test_align_cuts_whichever_map_begins_earlier():
@@ -301,6 +317,90 @@ def test_align_cuts_whichever_map_begins_earlier():
         # Both maps, cut, put their first pixel over the same image pixel.
         skip_scale, skip_offset = trunk["pool4"].map
         assert shared.map[1] == skip_offset + skip_scale * skip_start
+
+
+def test_what_two_maps_share_is_where_both_have_pixels():
+    """Oracle: the places of both maps, listed; a stride of 4 leaves out the last rows."""
+
+    def places(geometry, size):
+        scale, offset = geometry.map
+        return {scale * o + offset for o in range(geometry.size(size))}
+
+    wide = Geometry((Window("convolution", 3, pad=3),))
+    narrow = Geometry((Window("convolution", 5),))
+    whole_fours = _up(Geometry((Window("convolution", 4, 4),)), 4, 4)
+    inner = Geometry((Window("convolution", 3),))
+    for first, second in ((wide, narrow), (whole_fours, inner)):
+        for upsampled, skip in ((first, second), (second, first)):
+            shared, _, _ = align(upsampled, skip)
+            for size in range(12, 30):
+                both = places(upsampled, size) & places(skip, size)
+                assert places(shared, size) == both
+
+
+def test_crops_of_the_reference_nets_along_the_chain():
+    """Oracle: the crop layers of the reference's prototxts, coarse to fine."""
+    trunk = vgg16()
+    assert crop_to_image(_up(trunk["fc7"], 64, 32))[0].crops == (19,)
+    with_pool4, _, _ = align(_up(trunk["fc7"], 4, 2), trunk["pool4"])
+    assert crop_to_image(_up(with_pool4, 32, 16))[0].crops == (5, 27)
+    with_pool3, _, _ = align(_up(with_pool4, 4, 2), trunk["pool3"])
+    assert crop_to_image(_up(with_pool3, 16, 8))[0].crops == (5, 9, 31)
+
+
+def test_period_by_hand():
+    """Oracle: products of strides; then every extent grows by period / scale."""
+    trunk = vgg16()
+    thirds = _up(Geometry((Window("convolution", 3, 3),)), 3, 3)
+    halves = _up(Geometry((POOL2,)), 2, 2)
+    shared, _, _ = align(thirds, halves)
+    for geometry, period in (
+        (IMAGE, 1),
+        (trunk["fc7"], 32),
+        (alexnet(), 32),
+        (_up(trunk["fc7"], 64, 32), 32),
+        (align(_up(trunk["fc7"], 4, 2), trunk["pool4"])[0], 32),
+        (thirds, 3),
+        (shared, 6),
+        (shared.after(Window("convolution", 2, 2)), 12),
+    ):
+        assert geometry.period == period
+        growth = period / geometry.scale
+        for size in range(40, 40 + 2 * period):
+            assert geometry.size(size + period) - geometry.size(size) == growth
+
+
+def _conv(*window):
+    return Geometry((Window("convolution", *window),))
+
+
+def _pool(*window):
+    return Geometry((Window("pooling", *window),))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        (_conv(3, 2, 1), _conv(3, 2, 1), True),
+        # The same extents, rows / 2 rounded down, and centres at 2 o + 1 / 2.
+        (_conv(2, 2), _conv(4, 2, 1), True),
+        (_conv(3, 1, 1), IMAGE, True),
+        # The same extents, rows / 2 rounded up, with centres at 2 o and 2 o + 1 / 2.
+        (_conv(3, 2, 1), _pool(2, 2), False),
+        # The same centres; extents differ for odd rows, for even rows.
+        (_conv(2, 2), _pool(2, 2), False),
+        (_conv(3, 2), _pool(3, 2), False),
+        # The same centres; 2 (rows / 2) and 3 (rows / 3), both 0 for one row.
+        (_up(_conv(2, 2), 2, 2), _up(_conv(3, 3), 3, 3), False),
+        (_conv(3), IMAGE, False),
+    ],
+)
+def test_maps_on_the_same_grid(first, second, same):
+    """Oracle: by hand, as said beside each; and the extents of a hundred images."""
+    assert same_grid(first, second) is same
+    assert same_grid(second, first) is same
+    extents = [[one.size(rows) for rows in range(1, 101)] for one in (first, second)]
+    assert (extents[0] == extents[1] and first.map == second.map) is same
 
 
 def test_smallest_image_is_the_first_without_an_empty_map():
@@ -330,10 +430,25 @@ def test_smallest_image_looks_into_the_skips_too():
     assert shared.smallest_image() == 41
 
 
+def test_smallest_image_looks_at_every_map_of_a_skip():
+    """Oracle: by hand; a padding after a window of 5 hides that it had no place."""
+    skip = Geometry((Window("convolution", 5), Window("convolution", 3, pad=4)))
+    shared, start, skip_start = align(IMAGE, skip)
+    assert (start, skip_start) == (0, 1)
+    assert [shared.size(size) for size in (1, 4, 5)] == [1, 4, 5]
+    assert shared.smallest_image() == 5
+    nine = Geometry((Window("convolution", 9),))
+    assert align(nine, nine)[0].smallest_image() == 9
+
+
 def test_chain_that_no_image_fits_is_refused():
     """Oracle: a window of 2,000 pixels."""
     with pytest.raises(ValueError, match="no image of up to 1024 pixels"):
         Geometry((Window("convolution", 2000),)).smallest_image()
+    nine = Geometry((Window("convolution", 9),))
+    assert nine.smallest_image(limit=9) == 9
+    with pytest.raises(ValueError, match="no image of up to 8 pixels"):
+        nine.smallest_image(limit=8)
 
 
 def test_kernel_sizes_and_factors():
@@ -352,6 +467,8 @@ def test_upsampling_windows():
     assert upsampling_window(trunk["fc7"], IMAGE) == Window("transposed", 64, 32)
     assert upsampling_window(trunk["fc7"], trunk["pool4"]).kernel == 4
     assert upsampling_window(alexnet(), IMAGE).kernel == 63
+    pool2 = Geometry(alexnet().steps[:4])
+    assert upsampling_window(alexnet(), pool2) == Window("transposed", 3, 2)
     assert upsampling_window(IMAGE, IMAGE) == Window("transposed", 1, 1)
     for coarse, kernel in ((trunk["fc7"], 63), (alexnet(), 64)):
         with pytest.raises(ValueError, match="no crop aligns"):
