@@ -4,7 +4,11 @@ import os
 import signal
 
 # Small programs that run once: compiling them is what the tests spend their time on.
-QUICK = "--xla_llvm_disable_expensive_passes=true --xla_backend_optimization_level=0"
+# Without the fusion emitters, compiling takes half as long.
+QUICK = (
+    "--xla_llvm_disable_expensive_passes=true --xla_backend_optimization_level=0 "
+    "--xla_cpu_use_fusion_emitters=false"
+)
 os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=8 {QUICK}"
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Programs that tests run keep what they compile only where a test says so.

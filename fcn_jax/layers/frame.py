@@ -184,7 +184,7 @@ class FramedMap(struct.PyTreeNode):
     def _source(self, axis: int, length: int, border: int) -> Array:
         """Return `[1 or N, length, s]`, one-hot: the blank map's row for each map row."""
         if self.image.image_sizes is None:
-            images = jnp.asarray([self.image.values.shape[1 + axis]])
+            images = np.asarray([self.image.values.shape[1 + axis]], np.int32)
         else:
             images = self.image.image_sizes[:, axis]
         extent = images + 2 * self.frame.margin
