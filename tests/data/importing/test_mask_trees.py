@@ -259,6 +259,40 @@ def test_colours_and_their_list(tmp_path):
     assert table["class 2 sky"].startswith("colour #0080ff; ")
 
 
+def test_grey_masks_of_listed_greys_and_of_ids(tmp_path):
+    """The same list of colours: levels that it has are colours, others are class ids."""
+    maps = label_maps(classes=3)
+    levels = np.array([0, 128, 255], np.uint8)
+    for name, masks, sentence in (
+        ("levels", {stem: levels[ids] for stem, ids in maps.items()}, "colour #808080"),
+        ("ids", maps, "value 1"),
+    ):
+        source = tmp_path / name
+        save_pictures(source / "images", maps)
+        for stem, mask in masks.items():
+            save(source / "masks" / f"{stem}.png", mask)
+        (source / "class_dict.csv").write_text(
+            "name,r,g,b\nbackground,0,0,0\nroad,128,128,128\nsky,255,255,255\n"
+        )
+        target, table = imported(source)
+        same(labels(target), maps)
+        assert table["class 1 road"].startswith(sentence)
+
+
+def test_lossy_masks_in_colour_take_the_nearest(tmp_path):
+    maps = {"pic0": np.kron(np.eye(2, 3, dtype=np.uint8), np.ones((16, 16), np.uint8))}
+    colors = np.array([(200, 30, 30), (30, 30, 200)], np.uint8)
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    save(source / "masks" / "pic0.jpg", colors[maps["pic0"]])
+    pairs = (("#c81e1e", "red"), ("#1e1ec8", "blue"))
+    with pytest.raises(DataError, match="--nearest"):
+        imported(source, map=pairs)
+    target, table = imported(source, map=pairs, nearest=True)
+    same(labels(target), maps)
+    assert "pixels had other" in table["nearest"]
+
+
 def test_a_palette_that_was_reordered_is_read_by_colour(tmp_path):
     """The pictures of the masks are equal; their indices are not."""
     maps = label_maps(4, classes=3)
