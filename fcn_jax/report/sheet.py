@@ -21,7 +21,7 @@ Entry = tuple[str, Mapping[str, np.ndarray], Mapping[str, np.ndarray]]
 def contact_sheet(
     entries: Sequence[Entry], outputs: Mapping[str, Classes], *, title: str
 ) -> np.ndarray:
-    """Draws each example as a row of its inputs and labels, and a legend below.
+    """Draw each example as a row of its inputs and labels, and a legend below.
 
     Args:
         entries: the examples, at least one, all with the same keys.

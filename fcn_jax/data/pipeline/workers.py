@@ -1,4 +1,4 @@
-"""Running a batch builder ahead of training, in Grain's threads and processes."""
+"""Batches built ahead of training, in Grain's threads and processes."""
 
 import atexit
 import contextlib
@@ -112,7 +112,7 @@ def _lost_worker(error: BaseException) -> RunError:
 
 @contextlib.contextmanager
 def _telling(describe: Callable[[], str], patience: float) -> Iterator[None]:
-    """Logs every `patience` seconds what the block waits for."""
+    """Log every `patience` seconds what the block waits for."""
     done = threading.Event()
     began = time.monotonic()
 
@@ -135,7 +135,7 @@ def _telling(describe: Callable[[], str], patience: float) -> Iterator[None]:
 
 
 def _begin_worker(worker_index: int, worker_count: int) -> None:
-    """Leave signals to the trainer, and ends with it whatever becomes of it."""
+    """Leave signals to the main process, and end when it ends, however it ends."""
     del worker_index, worker_count
     # A scheduler's signal or Ctrl-C goes to the whole group; it is the trainer's to obey.
     for number in SIGNALS:

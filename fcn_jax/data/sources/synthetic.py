@@ -146,7 +146,7 @@ class SyntheticSource:
 def draw_scene(
     rng: np.random.Generator, size: tuple[int, int], *, num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws one image and its labels, far objects first.
+    """Draw one image and its labels, far objects first.
 
     Args:
         rng: every choice is drawn from it.

@@ -39,7 +39,7 @@ class Census:
 
 
 def census(source: Source, limit: int, report: Progress | None = None) -> Census:
-    """Counts ids over up to `limit` examples, evenly spread over the split.
+    """Count ids over up to `limit` examples, evenly spread over the split.
 
     Where these hold fewer than two classes of some output, the others are read as well,
     so that what is said of such a split is certain.
