@@ -48,7 +48,7 @@ TITLES = {"AlexNet": "alexnet", "CaffeNet": "caffenet"}
 """Names, in their files, of the two nets with equal parameter shapes."""
 
 NAME, INPUT = "name", "input"
-"""Values of --allow for a file with the name of another net, and for one whose first layer contradicts its origin."""
+"""Values of --allow: another net in the name; a first layer of another origin."""
 
 
 def convert_file(

@@ -57,7 +57,7 @@ class Evaluation:
         return sum(total / max(valid, 1) for total, valid in self.losses.values())
 
     def scores(self, absent: Absent) -> dict[str, float]:
-        """Loss and the four metrics; those of further outputs are prefixed by their name."""
+        """Loss and the four metrics; further outputs have their name as a prefix."""
         flat = {"loss": self.loss}
         for index, (name, matrix) in enumerate(self.confusion.items()):
             prefix = "" if index == 0 else f"{name}_"
@@ -76,7 +76,7 @@ class Evaluation:
             yield prefix + line, prefix + caution if caution else ""
 
     def record(self, outputs: Mapping[str, Classes], absent: Absent) -> dict[str, Any]:
-        """The content of scores.json: the first output at the top level, others by name."""
+        """The content of scores.json: first output at the top level, others by name."""
         records = {
             name: matrix.record(outputs[name].names, absent)
             for name, matrix in self.confusion.items()

@@ -81,7 +81,7 @@ def _cell(
 
 
 def _visible(pixels: np.ndarray) -> np.ndarray:
-    """As `[H, W, 3] uint8`; a single channel is stretched from its minimum to its maximum."""
+    """As `[H, W, 3] uint8`; one channel is stretched from minimum to maximum."""
     if pixels.shape[-1] == 3:
         return pixels
     values = pixels.astype(np.float64)
