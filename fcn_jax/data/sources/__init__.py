@@ -1,4 +1,4 @@
-"""Data sets by name, and what they have in common."""
+"""Data sets by name."""
 
 from typing import Literal
 
