@@ -22,6 +22,8 @@ from tests.checkpoints.records import (
     tiny_record,
 )
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
 
 @pytest.fixture(scope="module")
 def params() -> dict[str, np.ndarray]:

@@ -18,6 +18,8 @@ from tests.convert.torch_nets import FCN, apply, error, torch
 
 safetensors = pytest.importorskip("safetensors.torch", reason="it reads the files")
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
 
 def bgr(image: np.ndarray) -> np.ndarray:
     """What pytorch-fcn's data sets give: BGR in 0..255 minus the mean."""

@@ -17,6 +17,8 @@ from fcn_jax.runtime import cli
 from tests.convert.saved_nets import CLASSES, HHA, picture, save
 from tests.convert.torch_nets import torch
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
 WIDTH = 1 / 16
 CASES = {
     "32s": {},
