@@ -3,12 +3,8 @@
 import os
 import signal
 
-# Small programs that run once: compiling them is what the tests spend their time on.
-# Without the fusion emitters, compiling takes half as long.
-QUICK = (
-    "--xla_llvm_disable_expensive_passes=true --xla_backend_optimization_level=0 "
-    "--xla_cpu_use_fusion_emitters=false"
-)
+from tests.quick import QUICK
+
 os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=8 {QUICK}"
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Programs that tests run keep what they compile only where a test says so.
@@ -20,6 +16,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
 import jax
 import pytest
 from absl import logging
+from jax.experimental.compilation_cache import compilation_cache
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -37,6 +34,24 @@ def _own_verbosity():
     verbosity = logging.get_verbosity()
     yield
     logging.set_verbosity(verbosity)
+
+
+@pytest.fixture(scope="module")
+def compiled_once(tmp_path_factory):
+    """What a file compiles again, such as the update of a continued run, is kept."""
+    settings = {
+        "jax_enable_compilation_cache": True,
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0.5,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -173,6 +173,16 @@ def test_names_and_sizes():
     assert len(list(PACKAGE.glob("*.py"))) <= FLAT
 
 
+def test_no_file_of_tests_is_long():
+    """Oracle: the lines of each file, by the limit of the package."""
+    lines = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines())
+        for path in (ROOT / "tests").rglob("*.py")
+    }
+    assert len(lines) > 100
+    assert {name: own for name, own in lines.items() if own > LONGEST_FILE} == {}
+
+
 def _docstring_lines(node):
     first = node.body[0]
     text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)

@@ -54,7 +54,7 @@ def _losses(workdir):
 @pytest.mark.slow
 def test_several_canvases_change_no_loss(tmp_path):
     """Oracle: the same run on one canvas, whose padding is masked exactly."""
-    for count in (1, 4):
+    for count in (1, 2):
         config = tiny.get_config()
         config.batch_size = config.accumulation = 1
         config.steps = 8
@@ -65,7 +65,7 @@ def test_several_canvases_change_no_loss(tmp_path):
         run = Experiment.from_config(config)
         assert len(run.canvases) == count
         train(run, tmp_path / str(count))
-    one, several = _losses(tmp_path / "1"), _losses(tmp_path / "4")
+    one, several = _losses(tmp_path / "1"), _losses(tmp_path / "2")
     assert len(one) == 8
     np.testing.assert_allclose(several, one, rtol=1e-3)
 

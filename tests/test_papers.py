@@ -111,7 +111,8 @@ def test_an_experiment_of_the_papers_trains(data, chain, prepared, tmp_path):
     for stage, name in enumerate(chain):
         config = _narrow(name, prepared, tmp_path)
         assert config.data.name == data
-        _check_first_update(config, tmp_path / name, near=0.01 if stage else 1e-5)
+        near = 1e-6 if name == "fcn8s_atonce" else 1e-5
+        _check_first_update(config, tmp_path / name, near=0.01 if stage else near)
 
 
 @pytest.mark.slow

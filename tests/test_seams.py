@@ -44,6 +44,7 @@ from tests.seams.residual import RESNET
 
 ROOT = Path(__file__).parents[1]
 STEPS = 6
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 
 def _config(**model):

@@ -1,80 +1,41 @@
 """From a directory to a network: what is read, and what is signed, whole and wrong."""
 
-import copy
 import json
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from fcn_jax import config as configuration
 from fcn_jax.checkpoints.load_model import load_model
-from fcn_jax.checkpoints.record import Record, check_manifest, check_record
-from fcn_jax.checkpoints.store import CheckpointError, CheckpointStore
+from fcn_jax.checkpoints.record import Record
+from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.inference.classifier import Classifier
 from fcn_jax.inference.segmenter import Segmenter
-from fcn_jax.models.build import build, classifier_spec, fcn_spec
-from fcn_jax.models.fcn import parameter_shapes
-from fcn_jax.params.trees import flat_arrays
-from tests.tiny import get_config
+from fcn_jax.models.build import classifier_spec, fcn_spec
+from tests.checkpoints.records import (
+    CLASSES,
+    COLOR,
+    VERSIONS,
+    classifier_record,
+    drawn_params,
+    save,
+    tiny_record,
+)
 
-CLASSES = {"names": ["a", "b"], "palette": [[0, 0, 0], [9, 9, 9]]}
-COLOR = {"mean": [1.0, 2.0, 3.0], "scale": 1.0, "logarithm": False, "origin": ""}
-VERSIONS = (1, 2)
-
-
-def _record(version: int = 1, **changes: Any) -> dict[str, Any]:
-    """A record of the tiny net; of version 1 as 0.1.0 wrote it.
-
-    Args:
-        version: of its form.
-        changes: in its form of version 1.
-    """
-    config = configuration.to_dict(get_config())
-    del config["model"]["scores"]  # newer than 0.1.0
-    record = {
-        "network": "fcn",
-        "config": config,
-        "outputs": {"semantic": CLASSES},
-        "preprocessing": {"color": COLOR},
-        "origins": {"trunk.conv1_1.kernel": "initialised"},
-        **changes,
-    }
-    if version == 1:
-        return record
-    return json.loads(json.dumps(Record.from_dict(record, "x").to_dict()))
-
-
-def _classifier(version: int = 1) -> dict[str, Any]:
-    return _record(version, network="classifier", outputs={}, categories=["a", "b"])
-
-
-def _drawn(record: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Parameters of the net of a record, all of them 0.01."""
-    spec = Record.from_dict(record, "x").spec
-    size = 224 if spec.is_classifier else 64
-    shapes = flat_arrays(parameter_shapes(build(spec), {"color": 3}, size))
-    return {name: np.full(own.shape, 0.01, own.dtype) for name, own in shapes.items()}
-
-
-def _save(directory: Path, record: Mapping[str, Any], params: Mapping[str, Any]):
-    CheckpointStore(directory).save(0, params=params, optimizer={}, record=record)
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 
 @pytest.fixture(scope="module")
 def params() -> dict[str, np.ndarray]:
     """Parameters of the tiny net."""
-    return _drawn(_record())
+    return drawn_params(tiny_record())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_whole_checkpoint_labels_pictures(version, params, tmp_path):
     """Oracle: its own parameters, in the tree of the network."""
-    _save(tmp_path, _record(version), params)
+    save(tmp_path, tiny_record(version), params)
     for head in ("skips", None):
         found = load_model(tmp_path, head=head)
         assert (found.step, found.directory) == (0, tmp_path / "0")
@@ -90,10 +51,10 @@ def test_a_whole_checkpoint_labels_pictures(version, params, tmp_path):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_whole_classifier_scores_pictures(version, tmp_path):
     """Oracle: its own parameters and names; the size of VGG16's images."""
-    record = _classifier(version)
-    params = _drawn(record)
+    record = classifier_record(version)
+    params = drawn_params(record)
     assert params["head.fc8.kernel"].shape[-1] == 2
-    _save(tmp_path, record, params)
+    save(tmp_path, record, params)
     for head in ("classifier", None):
         found = load_model(tmp_path, head=head)
         kernel = found.variables["params"]["head"]["fc8"]["kernel"]
@@ -136,7 +97,7 @@ NETS = {
 def test_a_net_that_the_former_version_described(name):
     """Oracle: the same net, specified by hand; stored anew it is the same record."""
     settings, wanted = NETS[name]
-    record = _record()
+    record = tiny_record()
     record["config"]["model"].update(settings)
     record["config"]["dtype"] = "bfloat16"
     record["outputs"] = {"semantic": CLASSES, "geometric": CLASSES}
@@ -163,7 +124,7 @@ def test_a_net_that_the_former_version_described(name):
 
 def test_a_classifier_that_the_former_version_described():
     """Oracle: the same net, specified by hand; what a conversion adds is kept."""
-    record = {**_classifier(), "conversion": {"file": "x"}, "missing": ["a.b"]}
+    record = {**classifier_record(), "conversion": {"file": "x"}, "missing": ["a.b"]}
     record["config"]["model"].update(backbone="alexnet", order="norm-pool")
     found = Record.from_dict(record, "x")
     assert found.spec == classifier_spec(
@@ -178,7 +139,7 @@ def test_a_classifier_that_the_former_version_described():
 def test_what_a_run_has_seen_is_kept():
     """Oracle: the record before it was stored, in both versions."""
     data = {"images": 3, "train": "0", "length": 9, "evaluation": "1"}
-    found = Record.from_dict(_record(data=data), "x")
+    found = Record.from_dict(tiny_record(data=data), "x")
     assert found.data == data
     again = Record.from_dict(json.loads(json.dumps(found.to_dict())), "x")
     assert again == found
@@ -200,7 +161,7 @@ def test_parameters_of_another_net_are_named(change, version, params, tmp_path):
     else:
         name = "more" if change == "left over" else f"{name}.more"
         wrong[name] = np.zeros(1, np.float32)
-    _save(tmp_path, _record(version), wrong)
+    save(tmp_path, tiny_record(version), wrong)
     with pytest.raises(ValueError, match="does not fit this net") as caught:
         Segmenter.load(tmp_path)
     assert name in str(caught.value)
@@ -214,221 +175,22 @@ def test_collections_that_the_net_has_not_are_named(params, tmp_path):
         params=params,
         optimizer={},
         collections={"batch_stats.trunk.mean": np.zeros(1, np.float32)},
-        record=_record(2),
+        record=tiny_record(2),
     )
     with pytest.raises(ValueError, match="does not fit this net") as caught:
         load_model(tmp_path)
     assert "batch_stats.trunk.mean" in str(caught.value)
 
 
-def _first(record: dict[str, Any]) -> dict[str, Any]:
-    return record["spec"]["streams"][0]
-
-
-ALTERED = {
-    1: {
-        "no config": (lambda r: r.pop("config"), "has no 'config'"),
-        "no network in it": (
-            lambda r: r["config"].pop("model"),
-            "no configuration of a network",
-        ),
-        "no outputs": (lambda r: r.pop("outputs"), "has no 'outputs'"),
-        "empty outputs": (lambda r: r["outputs"].clear(), "at least .*one output"),
-        "no preprocessing": (
-            lambda r: r.pop("preprocessing"),
-            "has no 'preprocessing'",
-        ),
-        "another input": (
-            lambda r: r.update(preprocessing={"depth": COLOR}),
-            "for .'depth'., its network reads .'color'.",
-        ),
-        "value of a key": (
-            lambda r: r["config"]["model"].update(stride="x"),
-            "stride is 'x'",
-        ),
-        "inputs of another type": (
-            lambda r: r["config"]["model"]["streams"].update(trunk=[[0]]),
-            "streams of the network",
-        ),
-        "new key": (
-            lambda r: r["config"]["model"].update(newer=1),
-            "no network can be built",
-        ),
-        "dtype": (lambda r: r["config"].update(dtype="int8"), "has the dtype 'int8'"),
-        "wide": (lambda r: r["config"]["model"].update(width=1e9), "width"),
-        "no such endpoint": (
-            lambda r: r["config"]["model"].update(score_at="nothing"),
-            "no network can be built",
-        ),
-        "one colour short": (
-            lambda r: r["outputs"]["semantic"].update(names=["a", "b", "c"]),
-            "3 class names and 2 colours",
-        ),
-        "no class": (
-            lambda r: r["outputs"]["semantic"].update(names=[], palette=[]),
-            "0 classes given",
-        ),
-    },
-    2: {
-        "a later version": (
-            lambda r: r.update(version=3),
-            "has the version 3, this code reads up to 2",
-        ),
-        "no version of this": (lambda r: r.update(version=0), "has the version 0"),
-        "no spec": (lambda r: r.pop("spec"), "has no 'spec'"),
-        "no dtype": (lambda r: r.pop("dtype"), "has no 'dtype'"),
-        "no outputs": (lambda r: r.pop("outputs"), "has no 'outputs'"),
-        "empty outputs": (lambda r: r["outputs"].clear(), "names the classes of {}"),
-        "no preprocessing": (
-            lambda r: r.pop("preprocessing"),
-            "has no 'preprocessing'",
-        ),
-        "another input": (
-            lambda r: r.update(preprocessing={"depth": COLOR}),
-            "for .'depth'., its network reads .'color'.",
-        ),
-        "later spec": (lambda r: r["spec"].update(version=9), "the version 9"),
-        "spec of no version": (lambda r: r["spec"].pop("version"), "version None"),
-        "part too many": (lambda r: r["spec"].update(newer=1), "'newer'"),
-        "part too few": (lambda r: r["spec"].pop("scores"), "'scores'"),
-        "part of a stream": (lambda r: _first(r).pop("name"), "streams of the network"),
-        "type of a part": (
-            lambda r: r["spec"].update(outputs=[["semantic", "2"]]),
-            "outputs of the network",
-        ),
-        "other classes": (
-            lambda r: r["spec"].update(outputs=[["semantic", 3]]),
-            "names the classes of {'semantic': 2}, its network scores {'semantic': 3}",
-        ),
-        "dtype": (lambda r: r.update(dtype="int8"), "has the dtype 'int8'"),
-        "no such backbone": (
-            lambda r: _first(r).update(backbone="vgg61"),
-            "backbone is 'vgg61'.* did you mean vgg16",
-        ),
-        "no such padding": (
-            lambda r: r["spec"].update(padding="wide"),
-            "padding is 'wide'",
-        ),
-        "wide": (lambda r: r["spec"].update(width=1e9), "width"),
-        "no such endpoint": (
-            lambda r: r["spec"]["scores"][0].update(endpoint="nothing"),
-            "no network can be built",
-        ),
-        "one colour short": (
-            lambda r: r["outputs"]["semantic"].update(names=["a", "b", "c"]),
-            "3 class names and 2 colours",
-        ),
-        "no class": (
-            lambda r: r["outputs"]["semantic"].update(names=[], palette=[]),
-            "0 classes given",
-        ),
-    },
-}
-CASES = [(version, name) for version, own in ALTERED.items() for name in own]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("version", "name"), CASES)
-def test_a_record_of_no_network_is_one_sentence(version, name, params, tmp_path):
-    """Oracle: the sentence names the checkpoint and the part."""
-    change, words = ALTERED[version][name]
-    record = copy.deepcopy(_record(version))
-    change(record)
-    _save(tmp_path, record, {"a": params["trunk.conv1_1.kernel"]})
-    with pytest.raises(ValueError, match=words) as caught:
-        load_model(tmp_path)
-    assert str(tmp_path / "0") in str(caught.value)
-    assert str(caught.value).isprintable()
-    assert len(str(caught.value)) < 1000
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("name", ["vgg61", "x" * 10**5])
-def test_a_classifier_of_no_backbone_is_one_sentence(version, name, tmp_path):
-    """Oracle: the sentence names the checkpoint, the backbone, and those there are."""
-    record = _classifier(version)
-    if version == 1:
-        record["config"]["model"]["backbone"] = name
-    else:
-        _first(record)["backbone"] = name
-    _save(tmp_path, record, {"a": np.zeros(1)})
-    with pytest.raises(
-        ValueError, match=f"backbone is '{name[:9]}.* one of vgg16"
-    ) as e:
-        load_model(tmp_path)
-    assert str(tmp_path / "0") in str(e.value)
-    assert len(str(e.value)) < 1000
-
-
-PARTS = {
-    "version": "2",
-    "spec": [],
-    "dtype": 32,
-    "config": [],
-    "conversion": "x",
-    "outputs": {"semantic": {"names": "ab", "palette": []}},
-    "categories": [1],
-    "preprocessing": {"color": {**COLOR, "mean": 3}},
-    "origins": {"a": None},
-    "missing": "a",
-    "network": 5,
-    "data": 7,
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("part", PARTS)
-def test_a_part_of_another_type_is_damage(part, version, tmp_path):
-    """Oracle: CheckpointError with the part, where the record is read."""
-    record = _record(version)
-    check_record(record, "x")
-    with pytest.raises(ValueError, match=f"its record: {part} is .* must be"):
-        check_record({**record, part: PARTS[part]}, "x")
-    with pytest.raises(CheckpointError, match=f"its record: {part} is"):
-        _save(tmp_path, {**record, part: PARTS[part]}, {})
-
-
-MANIFEST = {
-    "step": 3,
-    "mean_iu": 0.5,
-    "arrays": {
-        "params": {"a": {"dtype": "float32", "shape": [1], "sha256": "0"}},
-        "optimizer": {},
-    },
-    "record": {},
-}
-
-
-@pytest.mark.parametrize(
-    ("part", "value"),
-    [
-        ("step", "3"),
-        ("step", -1),
-        ("step", True),
-        ("mean_iu", "0.5"),
-        ("mean_iu", [1]),
-        ("arrays", {}),
-        ("arrays", {"params": [], "optimizer": {}}),
-        ("arrays", {"params": {"a": {"dtype": "float32"}}, "optimizer": {}}),
-        ("record", []),
-    ],
-)
-def test_a_manifest_of_another_type(part, value):
-    """Oracle: the sentence names the part; without it, too."""
-    check_manifest(MANIFEST, "x")
-    check_manifest({**MANIFEST, "mean_iu": None}, "x")
-    with pytest.raises(ValueError, match=f"^x: {part} is"):
-        check_manifest({**MANIFEST, part: value}, "x")
-    with pytest.raises(ValueError, match=f"^x has no {part}"):
-        check_manifest({k: v for k, v in MANIFEST.items() if k != part}, "x")
-
-
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_classifier_needs_its_categories(version, tmp_path):
     """Oracle: the sentence names the part."""
-    record = _classifier(version)
-    _save(tmp_path / "more", {**record, "categories": ["a", "b", "c"]}, _drawn(record))
+    record = classifier_record(version)
+    save(
+        tmp_path / "more",
+        {**record, "categories": ["a", "b", "c"]},
+        drawn_params(record),
+    )
     if version == 2:
         with pytest.raises(ValueError, match="names the classes of {'imagenet': 3}"):
             load_model(tmp_path / "more")
@@ -444,8 +206,8 @@ def test_a_classifier_needs_its_categories(version, tmp_path):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_another_head_is_refused(version, params, tmp_path):
     """Oracle: the sentence names the other command."""
-    _save(tmp_path / "fcn", _record(version), params)
-    _save(tmp_path / "classifier", _classifier(version), {"a": np.zeros(1)})
+    save(tmp_path / "fcn", tiny_record(version), params)
+    save(tmp_path / "classifier", classifier_record(version), {"a": np.zeros(1)})
     with pytest.raises(ValueError, match="is an FCN, which .*without --classify"):
         load_model(tmp_path / "fcn", classifier=True)
     with pytest.raises(ValueError, match="is an ImageNet classifier.*config.init_from"):
@@ -453,10 +215,10 @@ def test_another_head_is_refused(version, params, tmp_path):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("make", [_record, _classifier])
+@pytest.mark.parametrize("make", [tiny_record, classifier_record])
 def test_a_partial_net_is_refused(make, version, tmp_path):
     """Oracle: the parameters that it was converted without."""
     lost = ["trunk.fc6.bias", "trunk.fc6.kernel"]
-    _save(tmp_path, {**make(version), "missing": lost}, {"a": np.zeros(1)})
+    save(tmp_path, {**make(version), "missing": lost}, {"a": np.zeros(1)})
     with pytest.raises(ValueError, match=f"is partial.* {', '.join(lost)}; it can"):
         load_model(tmp_path)

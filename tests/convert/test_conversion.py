@@ -4,82 +4,30 @@ The files are a few arrays in memory with the names of FCN-32s and FCN-8s at-onc
 very few channels.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from fcn_jax.convert.conversion import Conversion, convert
-from fcn_jax.convert.layouts.rename import renamed
 from fcn_jax.convert.layouts.weight_layouts import WEIGHT_LAYOUTS
 from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 from fcn_jax.models.published import NETS
-
-SHAPES = {
-    "trunk.conv1_1.kernel": (1, 2, 3, 2),
-    "trunk.conv1_1.bias": (2,),
-    "trunk.fc6.kernel": (1, 1, 2, 4),
-    "trunk.fc6.bias": (4,),
-    "head.score_fr.kernel": (1, 1, 4, 2),
-    "head.score_fr.bias": (2,),
-    "head.upscore": (4, 4, 2, 2),
-}
-BLOBS = {
-    "conv1_1[0]": (2, 3, 1, 2),
-    "conv1_1[1]": (2,),
-    "fc6[0]": (4, 2, 1, 1),
-    "fc6[1]": (4,),
-    "score_fr[0]": (2, 4, 1, 1),
-    "score_fr[1]": (2,),
-}
-TAPS = np.asarray([0.25, 0.75, 0.75, 0.25], np.float32)
-
-
-def _bilinear(channels: int) -> np.ndarray:
-    """Caffe's blob [C, C, 4, 4]."""
-    blob = np.zeros((channels, channels, 4, 4), np.float32)
-    blob[range(channels), range(channels)] = np.outer(TAPS, TAPS)
-    return blob
-
-
-def _arrays() -> dict[str, np.ndarray]:
-    """A complete file, of random values."""
-    rng = np.random.default_rng(0)
-    arrays = {n: rng.normal(size=s).astype(np.float32) for n, s in BLOBS.items()}
-    return {**arrays, "upscore[0]": _bilinear(2)}
-
-
-def _convert(
-    arrays: Mapping[str, np.ndarray],
-    *,
-    allow: Sequence[str] = (),
-    origin: str = "caffe",
-    **layout_changes: Any,
-) -> Conversion:
-    weight_file = WeightFile(
-        Path("x.caffemodel"), "caffemodel", arrays, {"fc6": "InnerProduct"}
-    )
-    own = replace(WEIGHT_LAYOUTS[origin], **layout_changes)
-    return convert(weight_file, NETS["voc-fcn32s"], own, SHAPES, allow=allow)
-
-
-def _refusal(arrays: Mapping[str, np.ndarray], **settings: Any) -> str:
-    with pytest.raises(WeightFileError) as error:
-        _convert(arrays, **settings)
-    assert str(error.value).startswith("x.caffemodel")
-    assert "\n" not in str(error.value)
-    return str(error.value)
+from tests.convert.conversions import (
+    BLOBS,
+    bilinear,
+    convert_arrays,
+    drawn_arrays,
+    refusal,
+)
 
 
 def test_every_array_goes_to_its_place():
     """Oracle: NumPy's transposition, the colours reversed; the rows are in file order."""
-    arrays = _arrays()
+    arrays = drawn_arrays()
     reversed_file = dict(reversed(arrays.items()))
-    found = _convert(reversed_file)
+    found = convert_arrays(reversed_file)
     expected = {
         "trunk.conv1_1.kernel": np.einsum("oihw->hwio", arrays["conv1_1[0]"])[
             :, :, ::-1
@@ -112,9 +60,9 @@ def test_every_array_goes_to_its_place():
 
 def test_a_missing_array_is_named():
     """Oracle: the one that was taken out, and its parameter."""
-    arrays = _arrays()
+    arrays = drawn_arrays()
     del arrays["fc6[1]"]
-    sentence = _refusal(arrays)
+    sentence = refusal(arrays)
     assert "does not fit: fc6 (trunk.fc6.bias) is missing; check --net" in sentence
     assert "--allow=NAME,NAME" in sentence
 
@@ -122,11 +70,11 @@ def test_a_missing_array_is_named():
 @pytest.mark.parametrize("allow", [["fc6"], ["fc*"], ["fc[67]"], ["score_fr", "fc6"]])
 def test_missing_layers_may_be_allowed(allow):
     """Oracle: both arrays of the layers that were taken out."""
-    arrays = _arrays()
+    arrays = drawn_arrays()
     gone = ["fc6", "score_fr"] if "score_fr" in allow else ["fc6"]
     for layer in gone:
         del arrays[f"{layer}[0]"], arrays[f"{layer}[1]"]
-    found = _convert(arrays, allow=allow)
+    found = convert_arrays(arrays, allow=allow)
     assert {path.split(".")[1] for path in found.missing} == set(gone)
     assert len(found.missing) == 2 * len(gone)
     assert not set(found.missing) & set(found.params)
@@ -135,34 +83,34 @@ def test_missing_layers_may_be_allowed(allow):
 @pytest.mark.parametrize("allow", ["bn", "bn[0]", "b*", "bn?0]"])
 def test_arrays_left_over_are_named_or_allowed(allow):
     """Oracle: the one that was put in; by its layer, its name and patterns of them."""
-    arrays = {**_arrays(), "bn[0]": np.ones(3, np.float32)}
-    assert "bn[0] is left over;" in _refusal(arrays)
-    assert _convert(arrays, allow=[allow]).unused == {"bn[0]": "allowed"}
+    arrays = {**drawn_arrays(), "bn[0]": np.ones(3, np.float32)}
+    assert "bn[0] is left over;" in refusal(arrays)
+    assert convert_arrays(arrays, allow=[allow]).unused == {"bn[0]": "allowed"}
 
 
 def test_what_an_origin_has_beyond_the_net_is_no_error():
     """Oracle: the origin's own patterns."""
-    arrays = {**_arrays(), "aux/fc[0]": np.ones(3, np.float32)}
-    assert "aux/fc[0] is left over" in _refusal(arrays)
-    found = _convert(arrays, extras=("aux/*",))
+    arrays = {**drawn_arrays(), "aux/fc[0]": np.ones(3, np.float32)}
+    assert "aux/fc[0] is left over" in refusal(arrays)
+    found = convert_arrays(arrays, extras=("aux/*",))
     assert found.unused == {"aux/fc[0]": "expected of this origin"}
 
 
 @pytest.mark.parametrize("allow", ["fc8", "conv1_1", "fc7*", "bn[0]"])
 def test_an_allowance_that_allows_nothing_is_refused(allow):
     """Oracle: the file is complete, so each is a mistake."""
-    sentence = _refusal(_arrays(), allow=[allow])
+    sentence = refusal(drawn_arrays(), allow=[allow])
     assert f"--allow={allow} names nothing that is missing or left over" in sentence
 
 
 def test_all_problems_are_in_one_sentence():
     """Oracle: one problem of each kind, put in by hand."""
-    arrays = _arrays()
+    arrays = drawn_arrays()
     del arrays["score_fr[1]"]
     arrays["fc6[0]"] = arrays["fc6[0]"].transpose(1, 0, 2, 3)
     arrays["conv1_1[1]"] = np.zeros(3, np.float32)
     arrays["bn[0]"] = np.ones(3, np.float32)
-    sentence = _refusal(arrays, allow=["fc7"])
+    sentence = refusal(arrays, allow=["fc7"])
     for part in (
         "fc6[0] is 2x4x1x1 instead of 4x2x1x1 or 4x2;",
         "conv1_1[1] is 3 instead of 2;",
@@ -176,7 +124,7 @@ def test_all_problems_are_in_one_sentence():
 def test_a_long_list_of_problems_is_cut():
     """Oracle: fifteen arrays too many, of which twelve are shown."""
     extra = {f"more{n}[0]": np.ones(1, np.float32) for n in range(15)}
-    sentence = _refusal({**_arrays(), **extra})
+    sentence = refusal({**drawn_arrays(), **extra})
     assert sentence.count("is left over") == 12
     assert "; and 3 more;" in sentence
 
@@ -188,18 +136,18 @@ def test_a_long_list_of_problems_is_cut():
 @pytest.mark.parametrize("name", [*BLOBS, "upscore[0]"])
 def test_values_that_are_not_finite_are_refused(name, value):
     """Oracle: the number of values that were spoilt by hand."""
-    arrays = _arrays()
+    arrays = drawn_arrays()
     arrays[name].flat[[0, -1]] = value
-    sentence = _refusal(arrays)
+    sentence = refusal(arrays)
     assert f"{name} has 2 of {arrays[name].size} values that are not finite" in sentence
     assert sentence.count("x.caffemodel") == 1
 
 
 def test_values_that_are_not_used_may_be_anything():
     """Oracle: the parameters without them."""
-    expected = _convert(_arrays())
+    expected = convert_arrays(drawn_arrays())
     spoilt = {"bn[0]": np.full(3, np.nan), "bn[1]": np.asarray(["text"])}
-    found = _convert({**_arrays(), **spoilt}, allow=["bn"])
+    found = convert_arrays({**drawn_arrays(), **spoilt}, allow=["bn"])
     for path, value in expected.params.items():
         np.testing.assert_array_equal(found.params[path], value)
 
@@ -207,8 +155,8 @@ def test_values_that_are_not_used_may_be_anything():
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, ">f4"])
 def test_other_floating_types_become_float32(dtype):
     """Oracle: NumPy's conversion of the same values."""
-    arrays = {name: value.astype(dtype) for name, value in _arrays().items()}
-    found = _convert(arrays)
+    arrays = {name: value.astype(dtype) for name, value in drawn_arrays().items()}
+    found = convert_arrays(arrays)
     for row in found.copied:
         assert found.params[row.path].dtype == np.dtype("=f4")
     np.testing.assert_array_equal(
@@ -218,29 +166,29 @@ def test_other_floating_types_become_float32(dtype):
 
 def test_a_number_too_large_for_float32_is_refused():
     """Oracle: float32 ends at 3.4e38."""
-    arrays = {name: value.astype(np.float64) for name, value in _arrays().items()}
+    arrays = {name: value.astype(np.float64) for name, value in drawn_arrays().items()}
     arrays["fc6[0]"].flat[1] = 3.4e38
-    assert _convert(arrays).params["trunk.fc6.kernel"].max() == np.float32(3.4e38)
+    assert convert_arrays(arrays).params["trunk.fc6.kernel"].max() == np.float32(3.4e38)
     arrays["fc6[0]"].flat[1] = 1e39
-    assert "fc6[0] has 1 of 8 values that are not finite float32" in _refusal(arrays)
+    assert "fc6[0] has 1 of 8 values that are not finite float32" in refusal(arrays)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int8, np.bool_, np.complex64])
 def test_other_types_are_refused(dtype):
     """Oracle: weights are floating-point numbers."""
-    arrays = _arrays()
+    arrays = drawn_arrays()
     arrays["fc6[1]"] = arrays["fc6[1]"].astype(dtype)
     expected = f"fc6[1] holds {np.dtype(dtype)}, not floating-point numbers"
-    assert expected in _refusal(arrays)
+    assert expected in refusal(arrays)
 
 
 def test_read_only_arrays_of_a_file_are_not_altered():
     """Oracle: the bytes before; NumPy refuses to write."""
-    arrays = _arrays()
+    arrays = drawn_arrays()
     before = {name: value.tobytes() for name, value in arrays.items()}
     for value in arrays.values():
         value.flags.writeable = False
-    _convert(arrays)
+    convert_arrays(arrays)
     assert {name: value.tobytes() for name, value in arrays.items()} == before
 
 
@@ -249,9 +197,9 @@ def test_read_only_arrays_of_a_file_are_not_altered():
 
 def test_a_deconvolution_that_is_not_bilinear_is_a_parameter():
     """Oracle: NumPy's transposition of an asymmetric kernel."""
-    arrays = _arrays()
+    arrays = drawn_arrays()
     arrays["upscore[0]"] = np.random.default_rng(1).normal(size=(2, 2, 4, 4))
-    found = _convert(arrays)
+    found = convert_arrays(arrays)
     assert found.learned_upsampling
     assert found.checked == {"upscore[0]": "not bilinear; kept as a parameter"}
     np.testing.assert_array_equal(
@@ -278,8 +226,8 @@ def _at_once_arrays() -> dict[str, np.ndarray]:
     }
     return {
         **arrays,
-        "upscore2[0]": _bilinear(2),
-        "upscore_pool4[0]": _bilinear(2),
+        "upscore2[0]": bilinear(2),
+        "upscore_pool4[0]": bilinear(2),
         "scale_pool4[0]": np.full(3, 0.01, np.float32),
         "scale_pool3[0]": np.full(2, 0.0001, np.float32),
     }
@@ -366,36 +314,6 @@ def test_a_net_has_all_of_its_deconvolutions_or_none():
 
 def test_an_array_without_values_is_no_error():
     """Oracle: the parameters without it; it is reported."""
-    found = _convert({**_arrays(), "loss[0]": np.zeros((0, 3), np.float32)})
+    found = convert_arrays({**drawn_arrays(), "loss[0]": np.zeros((0, 3), np.float32)})
     assert found.unused == {"loss[0]": "it has no values"}
-    assert found.params.keys() == _convert(_arrays()).params.keys()
-
-
-# What an unknown prefix is told -----------------------------------------------------
-
-
-def _named_as_in_torch(prefix: str) -> dict[str, np.ndarray]:
-    parts = {"[0]": ".weight", "[1]": ".bias"}
-    return {
-        prefix + name[:-3] + parts[name[-3:]]: array
-        for name, array in _arrays().items()
-    }
-
-
-@pytest.mark.parametrize("prefix", ["student.", "self.", "net.vgg."])
-def test_a_prefix_that_is_not_known_is_told_with_its_rule(prefix):
-    """Oracle: the rule of the sentence gives the arrays without the prefix."""
-    arrays = _named_as_in_torch(prefix)
-    sentence = _refusal(arrays, origin="wkentaro")
-    (rule,) = re.findall("--rename='([^']*)'", sentence)
-    weight_file = WeightFile(Path("x.pth"), "pytorch", arrays)
-    found = renamed(weight_file, [tuple(rule.split("="))]).arrays
-    assert list(found) == list(_named_as_in_torch(""))
-
-
-def test_two_nets_of_a_file_are_named():
-    """Oracle: typed here; without a prefix nothing is said of one."""
-    both = _named_as_in_torch("student.") | _named_as_in_torch("teacher.")
-    sentence = _refusal(both, origin="wkentaro")
-    assert "2 nets are in it, under 'student.' and 'teacher.': " in sentence
-    assert "--rename" not in _refusal({"conv1_1.weight": np.ones(2, np.float32)})
+    assert found.params.keys() == convert_arrays(drawn_arrays()).params.keys()

@@ -10,7 +10,7 @@ from fcn_jax.convert.target import convert_file
 from fcn_jax.data.labels import IGNORE, VOC
 from tests.convert.caffemodel_writer import caffemodel
 from tests.test_experiments import EXPERIMENTS
-from tests.training.test_run import run_main
+from tests.training.commands import run_main
 
 caffe_nets = pytest.importorskip(
     "tests.convert.caffe_nets", reason="the oracle is a torch network"

@@ -1,86 +1,24 @@
 """Trained FCNs for PyTorch: values, names, metadata, and the way back."""
 
 import json
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import pytest
 
 from fcn_jax import Segmenter
-from fcn_jax import config as configuration
 from fcn_jax.checkpoints import store
-from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.convert.export import export_checkpoint
 from fcn_jax.convert.target import convert_file
 from fcn_jax.data.labels import VOC, Classes
-from fcn_jax.experiment.reading import read_preprocessing
-from fcn_jax.models.build import build, spec_of_settings
-from fcn_jax.models.fcn import channels, parameter_shapes
-from fcn_jax.params.paths import flatten
 from tests.convert import torch_nets
+from tests.convert.saved_nets import CLASSES, DEPTH, HHA, MEAN, SIZE, picture, save
+from tests.convert.test_export_files import _metadata
 from tests.convert.torch_nets import FCN, apply, error, torch
 
 safetensors = pytest.importorskip("safetensors.torch", reason="it reads the files")
 
-CLASSES = Classes(VOC.names[:5], VOC.palette[:5])
-SIZE = (37, 52)
-MEAN = np.array([104.00698793, 116.66876762, 122.67891434], np.float32)
-"""The reference's, in the order blue, green, red."""
-
-
-def save(
-    directory: Path,
-    outputs: Mapping[str, Classes] = MappingProxyType({"semantic": CLASSES}),
-    *,
-    streams: Mapping[str, tuple[str, ...]] = MappingProxyType({"trunk": ("color",)}),
-    records: Mapping[str, dict] = MappingProxyType({}),
-    **model: object,
-) -> Path:
-    """A checkpoint with random weights, those of the score layers included.
-
-    Args:
-        directory: where to.
-        outputs: classes by name.
-        streams: input names of each trunk.
-        records: preprocessing where it differs.
-        model: what else differs in the network.
-    """
-    config = configuration.base().unlock()
-    config.preprocessing.update(records)
-    config.model.update({"width": 1 / 16, **model})
-    config.model.streams = type(config.model)(dict(streams))
-    records = read_preprocessing(config)
-    counts = {name: len(classes) for name, classes in outputs.items()}
-    network = build(spec_of_settings(configuration.to_dict(config)["model"], counts))
-    shapes = flatten(parameter_shapes(network, channels(records)))
-    rng = np.random.default_rng(11)
-    params = {}
-    for path, shape in shapes.items():
-        size = shape.shape
-        scale = 3.0 if len(size) == 1 else np.sqrt(2 / np.prod(size[:3]))
-        params[path] = rng.normal(0, scale, size).astype(np.float32)
-    if config.model.at_once:  # so that the factors leave the skips as large as fc7's
-        for endpoint, scale in (("pool4", 100), ("pool3", 10_000)):
-            if f"head.score_{endpoint}.kernel" in params:
-                params[f"head.score_{endpoint}.kernel"] *= np.float32(scale)
-    CheckpointStore(directory).save(
-        7,
-        params=params,
-        optimizer={},
-        record={
-            "config": configuration.to_dict(config),
-            "outputs": {name: own.to_dict() for name, own in outputs.items()},
-            "preprocessing": {n: r.to_dict() for n, r in records.items()},
-        },
-    )
-    return directory
-
-
-def picture(seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 
 def bgr(image: np.ndarray) -> np.ndarray:
@@ -180,10 +118,6 @@ def test_scales_go_into_the_first_kernel(tmp_path):
     assert record["color"]["mean"] == [30, 20, 10]
     assert record["color"]["order"] == "BGR"
     assert record["color"]["scale"] == 1
-
-
-HHA = {"mean": (132.0, 94.0, 118.0), "scale": 0.5, "logarithm": False, "origin": "x"}
-DEPTH = {"mean": (7.844,), "scale": 3.0, "logarithm": True, "origin": "x"}
 
 
 @pytest.mark.slow
@@ -334,123 +268,3 @@ def test_the_mean_comes_back_from_the_metadata(tmp_path):
     file.write_bytes(content.replace(b"[30.0, 20.0, 10.0]", b"[30.0, 20.0      ]"))
     with pytest.raises(ValueError, match="preprocessing in its metadata"):
         convert_file(file, tmp_path / "broken", **arguments)
-
-
-def _metadata(file: Path) -> dict[str, str]:
-    """The header of a .safetensors file, read by hand."""
-    with file.open("rb") as opened:
-        length = int.from_bytes(opened.read(8), "little")
-        return json.loads(opened.read(length))["__metadata__"]
-
-
-@pytest.mark.slow
-def test_the_metadata_says_what_the_net_needs(tmp_path):
-    """Oracle: the configuration, and the papers' crops and paddings."""
-    save(tmp_path / "camvid", stride=8, at_once=True)
-    export_checkpoint(tmp_path / "camvid", tmp_path / "net.safetensors")
-    found = _metadata(tmp_path / "net.safetensors")
-    assert found["format"] == "pt"
-    assert found["net"] == "FCN-8s at-once on vgg16 of width 0.0625, 5 semantic classes"
-    assert found["source"] == "camvid, step 7"
-    assert found["input"] == (
-        "BGR, 0..255, minus mean (104.007, 116.669, 122.679), then zero padding 100 in "
-        "conv1_1"
-    )
-    assert found["at_once"] == (
-        "the program multiplies pool4 by 0.01 and pool3 by 0.0001; the weights here are "
-        "not scaled"
-    )
-    assert json.loads(found["classes"])["semantic"]["names"] == list(CLASSES.names)
-    color = json.loads(found["preprocessing"])["color"]
-    np.testing.assert_allclose(color["mean"], MEAN, rtol=1e-7)
-    own = json.loads(found["configuration"])
-    assert own["padding"] == "reference"
-    assert own["fusion"] == "sum"
-    assert own["at_once"] is True
-    assert own["factors"] == {"pool4": 0.01, "pool3": 0.0001}
-    assert own["crops"] == {"semantic": [5, 9, 31]}
-    assert own["dropout_rate"] == 0.5
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("model", "words"),
-    [
-        ({"padding": "same"}, "padding 'same'"),
-        ({"stride": 8, "fusion": "max"}, "max fusion"),
-        ({"stride": 16, "at_once": True}, "at-once of stride 16"),
-        ({"score_at": "pool4"}, "scores at pool4"),
-    ],
-)
-def test_nets_that_pytorch_fcn_lacks_are_named(model, words, tmp_path):
-    """Oracle: the classes that pytorch-fcn has."""
-    save(tmp_path / "run", **model)
-    summary = export_checkpoint(tmp_path / "run", tmp_path / "net.safetensors")
-    assert words in summary
-    assert "must do the same" in summary
-    found = _metadata(tmp_path / "net.safetensors")
-    pad = 1 if "padding" in model else 100
-    assert found["input"].endswith(f"zero padding {pad} in conv1_1")
-
-
-def test_what_cannot_be_exported_is_refused(tmp_path):
-    """Oracle: one sentence each, and nothing written."""
-    save(tmp_path / "run")
-    net = tmp_path / "net.pth"
-    net.write_bytes(b"mine")
-    with pytest.raises(ValueError, match="exists; give another name"):
-        export_checkpoint(tmp_path / "run", net)
-    assert net.read_bytes() == b"mine"
-    net.unlink()
-    for name in ("net.npz", "net", "net.pt"):
-        with pytest.raises(ValueError, match=r"NAME\.safetensors or NAME\.pth"):
-            export_checkpoint(tmp_path / "run", tmp_path / name)
-    found = store.load(tmp_path / "run")
-    for change, words in (
-        (
-            {"network": "classifier", "categories": list(CLASSES.names)},
-            "is an ImageNet classifier",
-        ),
-        ({"missing": ["trunk.fc6.kernel"]}, "is partial"),
-    ):
-        directory = tmp_path / words.split()[-1]
-        record = {**found.record, **change}
-        CheckpointStore(directory).save(
-            1, params=found.params, optimizer={}, record=record
-        )
-        with pytest.raises(ValueError, match=words):
-            export_checkpoint(directory, net)
-    with pytest.raises(store.CheckpointError, match="no checkpoint"):
-        export_checkpoint(tmp_path / "nothing", net)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "classifier",
-        "partial",
-        "run",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("library", "name"),
-    [("torch", "net.pth"), ("safetensors.numpy", "net.safetensors")],
-)
-def test_a_missing_library_is_named(library, name, tmp_path, monkeypatch):
-    """Oracle: Python's import, which None among the modules makes fail."""
-    monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(ValueError, match=f"pip install {library.partition('.')[0]}"):
-        export_checkpoint(tmp_path / "run", tmp_path / name)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.slow
-def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
-    """Oracle: the directory's contents after the disk is full."""
-
-    def fail(content, path):
-        Path(path).write_bytes(b"half a fi")
-        raise OSError(28, "No space left on device", str(path))
-
-    save(tmp_path / "run")
-    monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OSError, match="No space left"):
-        export_checkpoint(tmp_path / "run", tmp_path / "net.pth")
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]

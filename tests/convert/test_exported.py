@@ -14,7 +14,10 @@ from fcn_jax.convert.target import convert_file
 from fcn_jax.data.labels import VOC, Classes
 from fcn_jax.inference.segmenter import Segmenter
 from fcn_jax.runtime import cli
-from tests.convert.test_export import CLASSES, HHA, picture, save, torch
+from tests.convert.saved_nets import CLASSES, HHA, picture, save
+from tests.convert.torch_nets import torch
+
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 WIDTH = 1 / 16
 CASES = {

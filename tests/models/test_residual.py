@@ -150,6 +150,9 @@ def _loss(params, stats, inputs, sizes, *, forward=None):
     return jnp.sum(jnp.sin(scores)), (scores, moved)
 
 
+STEP = jax.value_and_grad(_loss, has_aux=True)
+
+
 def _inside(scores):
     """Scores of each image; what lies outside it is zero."""
     found = []
@@ -190,9 +193,9 @@ def test_statistics_of_a_padded_batch():
     """Oracle: torch on a list of images: scores, gradients, running statistics."""
     with jax.enable_x64(True):
         variables, sizes = _variables(), jnp.asarray(SIZES, jnp.int32)
-        (_, (scores, moved)), gradients = jax.jit(
-            jax.value_and_grad(_loss, has_aux=True)
-        )(variables["params"], variables["batch_stats"], _batch(), sizes)
+        (_, (scores, moved)), gradients = jax.jit(STEP)(
+            variables["params"], variables["batch_stats"], _batch(), sizes
+        )
     net = TorchNet(variables, train=True)
     expected = net(_torch_images())
     sum(torch.sin(y).sum() for y in expected).backward()
@@ -207,17 +210,24 @@ def test_statistics_of_a_padded_batch():
         np.testing.assert_allclose(value, net.stats[path], rtol=1e-9, err_msg=path)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("form", ["stage by stage", "eight devices"])
-def test_other_ways_to_compute_an_update(form):
-    """Oracle: the update at once on one device, statistics included; float64."""
-    step = jax.value_and_grad(_loss, has_aux=True)
+@pytest.fixture(scope="module")
+def at_once():
+    """Arguments of a step of eight images, and its result at once on one device."""
     with jax.enable_x64(True):
         variables = _variables()
         inputs = {"color": jnp.concatenate([_batch()["color"]] * 2)}
         sizes = jnp.asarray(SIZES * 2, jnp.int32)
         given = (variables["params"], variables["batch_stats"], inputs, sizes)
-        expected = jax.jit(step)(*given)
+        return given, jax.jit(STEP)(*given)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["stage by stage", "eight devices"])
+def test_other_ways_to_compute_an_update(form, at_once):
+    """Oracle: the update at once on one device, statistics included; float64."""
+    given, expected = at_once
+    step = STEP
+    with jax.enable_x64(True):
         if form == "eight devices":
             mesh = Mesh(np.array(jax.devices()), ("data",))
             split, whole = (

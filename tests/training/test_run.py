@@ -16,25 +16,7 @@ import pytest
 from fcn_jax.checkpoints import store
 from tests import signalled_runs
 from tests.signalled_runs import TINY
-
-TESTS = Path(__file__).parents[1]
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory) -> Path:
-    """Compiled programs, shared by the processes of this file."""
-    return tmp_path_factory.mktemp("compiled")
-
-
-def run_main(cache: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """`python -m fcn_jax.main` to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "fcn_jax.main", *arguments],
-        env=signalled_runs.environment(cache),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+from tests.training.commands import rows_of, run_main
 
 
 @pytest.fixture(scope="module")
@@ -46,19 +28,14 @@ def finished(cache, tmp_path_factory) -> Path:
     return workdir
 
 
-def _rows(workdir: Path, split: str) -> list[dict]:
-    lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    return [row for row in map(json.loads, lines) if row["split"] == split]
-
-
 def _losses(workdir: Path) -> list[tuple[int, str]]:
-    return [(row["step"], repr(row["loss"])) for row in _rows(workdir, "train")]
+    return [(row["step"], repr(row["loss"])) for row in rows_of(workdir, "train")]
 
 
 def _assert_same_run(workdir: Path, finished: Path) -> None:
     """Losses, scores, parameters and optimiser state, bit for bit."""
     assert _losses(workdir) == _losses(finished)
-    assert _rows(workdir, "val") == _rows(finished, "val")
+    assert rows_of(workdir, "val") == rows_of(finished, "val")
     ours = store.load(workdir, which="newest", optimizer=True)
     theirs = store.load(finished, which="newest", optimizer=True)
     assert ours.step == theirs.step == 12
@@ -80,9 +57,9 @@ def test_a_run_leaves_what_the_readme_says(finished):
         assert (finished / name).stat().st_size > 0
     assert list((finished / "pictures").glob("*.png"))
     assert list(finished.glob("**/events.out.tfevents*"))
-    steps = [row["step"] for row in _rows(finished, "train")]
+    steps = [row["step"] for row in rows_of(finished, "train")]
     assert steps == list(range(1, 13))
-    for row in _rows(finished, "val"):
+    for row in rows_of(finished, "val"):
         for key in (
             "loss",
             "pixel_accuracy",
@@ -91,12 +68,12 @@ def test_a_run_leaves_what_the_readme_says(finished):
             "frequency_weighted_iu",
         ):
             assert row[key] >= 0
-    assert [row["step"] for row in _rows(finished, "val")] == [6, 12]
+    assert [row["step"] for row in rows_of(finished, "val")] == [6, 12]
     scores = json.loads((finished / "scores.json").read_text())
     assert scores["step"] == 12
     assert len(scores["per_class_iu"]) == len(scores["support"]) == 3
     assert scores["definition"]["absent_classes"] == "script"
-    first, *others = _rows(finished, "train")
+    first, *others = rows_of(finished, "train")
     assert first["loss"] == pytest.approx(np.log(3), rel=1e-5)
     seconds = first["first_update_seconds"]
     assert 0 < seconds["compilation"] < seconds["total"] - seconds["start_up"]
@@ -177,8 +154,8 @@ def test_features_computed_again_give_the_same_losses(cache, finished, tmp_path)
         "--config.deterministic=True",
     )
     assert result.returncode == 0, result.stderr
-    expected = [row["loss"] for row in _rows(finished, "train")][:4]
-    found = [row["loss"] for row in _rows(tmp_path / "run", "train")]
+    expected = [row["loss"] for row in rows_of(finished, "train")][:4]
+    found = [row["loss"] for row in rows_of(tmp_path / "run", "train")]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     resumed = run_main(cache, TINY, f"--workdir={tmp_path / 'run'}")
     assert resumed.returncode == 2
@@ -224,7 +201,7 @@ def test_the_first_loss_stands_beside_that_of_equal_scores(cache, tmp_path):
 def test_evaluation_alone_repeats_the_scores_of_the_run(cache, finished, tmp_path):
     """Oracle: the last evaluation of the run, with other batches and devices."""
     best = store.load(finished)
-    expected = next(r for r in _rows(finished, "val") if r["step"] == best.step)
+    expected = next(r for r in rows_of(finished, "val") if r["step"] == best.step)
     for options in (
         ("--config.evaluation.batch_size=1", "--config.devices=1"),
         ("--config.evaluation.batch_size=4", "--config.devices=2"),
@@ -270,87 +247,6 @@ def test_scores_of_another_split_have_a_file_of_their_own(cache, finished, tmp_p
     assert sum(trained["support"].values()) > sum(
         scored["support"].values()
     )  # 10 images, and 5
-
-
-MISTAKES = {
-    "misspelt key": (["--config.optimizer.learning_rat=1"], "learning_rate"),
-    "key of no kind": (["--config.zzz=1"], "config.py lists all keys"),
-    "wrong type": (["--config.steps=many"], "steps"),
-    "zero steps": (["--config.steps=0"], "config.steps is 0"),
-    "unknown flag": (["--wrkdir=x"], "wrkdir"),
-    "stray word": (["train"], "train"),
-    "unknown data set": (["--config.data.name=imagenet"], "synthetic"),
-    "missing folder": (
-        ["--config.data.name=folder", "--config.data.folder=/nowhere"],
-        "/nowhere",
-    ),
-    "camvid not prepared": (
-        ["--config.data.name=camvid", "--config.data.data_dir=/nowhere"],
-        "python -m fcn_jax.data prepare camvid",
-    ),
-    "unknown backbone": (["--config.model.backbone=resnet"], "vgg16"),
-    "untrained trunk": (["--config.recipe=fine-tune"], "checks.untrained_trunk"),
-    "missing weights": (["--config.init_from=runs/nothing"], "runs/nothing"),
-    "weights not converted": (
-        ["--config.init_from=third_party_weights/vgg99"],
-        "python -m fcn_jax.convert FILE third_party_weights/vgg99 --net=vgg99",
-    ),
-    "rate of a mean loss on a sum": (
-        ["--config.loss.reduction=sum"],
-        "checks.learning_rate",
-    ),
-    "rate of a summed loss on a mean": (
-        ["--config.optimizer.learning_rate=1e-10"],
-        "checks.learning_rate",
-    ),
-    "rate of a summed loss with Adam": (
-        ["--config.optimizer.name=adam", "--config.optimizer.learning_rate=1e-10"],
-        "raise it to about 1.0e-04",
-    ),
-    "a negative class weight": (
-        ["--config.loss.class_weights=(1.0,-1.0,1.0)"],
-        "config.loss.class_weights: the weight of class 1 is -1.0",
-    ),
-    "no class weight": (
-        ["--config.loss.class_weights=(0.0,0.0,0.0)"],
-        "all class weights are 0",
-    ),
-    "indivisible batch": (["--config.devices=2", "--config.batch_size=3"], "multiple"),
-    "too many devices": (["--config.devices=64"], "config.devices"),
-    "unwritable work directory": (["--workdir=/proc/nothing"], "/proc/nothing"),
-    "evaluating nothing": (
-        ["--mode=evaluate", "--checkpoint=/nowhere"],
-        "/nowhere",
-    ),
-    "argument of an experiment without": (
-        [f"--config={TESTS / 'tiny.py'}:small"],
-        "takes no argument",
-    ),
-    "negative warm-up": (["--config.optimizer.warmup_steps=-5"], "at least 0"),
-    "missing config file": (["--config=nothing.py"], "nothing.py"),
-    "weights as a start": ([f"--config.init_from={__file__}"], "fcn_jax.convert"),
-    "weights to score": (
-        ["--mode=evaluate", f"--checkpoint={__file__}"],
-        "convert weights first",
-    ),
-    "evaluating no directory": (["--mode=evaluate"], "there is no checkpoint"),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_gets_one_sentence_and_status_2(mistake, cache, tmp_path):
-    """Oracle: the sentence has the words and ends the error stream; no run has begun."""
-    arguments, words = MISTAKES[mistake]
-    result = run_main(cache, TINY, f"--workdir={tmp_path / 'run'}", *arguments)
-    assert result.returncode == 2, result.stderr
-    assert "Traceback" not in result.stderr
-    last = result.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: "), result.stderr
-    assert words in last
-    run = tmp_path / "run"
-    assert not [*run.glob("checkpoints/*"), *run.glob("scores*"), *run.glob("pict*/*")]
-    assert not (run / "metrics.jsonl").exists() or not _rows(run, "train")
 
 
 @pytest.mark.slow

@@ -107,7 +107,7 @@ def test_devices_do_not_matter_in_float64():
     with jax.enable_x64(True):
         losses, params = _run(1, "float64", steps=20)
         assert losses[-1] < losses[0]
-        for devices in (2, 4, 8):
+        for devices in (2, 8):
             other_losses, other = _run(devices, "float64", steps=20)
             np.testing.assert_allclose(other_losses, losses, rtol=1e-9)
             assert _largest_difference(other, params) < 1e-9
@@ -117,10 +117,9 @@ def test_devices_do_not_matter_in_float64():
 def test_devices_do_not_matter_in_float32():
     """Oracle: the same global batches on one device."""
     losses, params = _run(1, "float32", steps=20)
-    for devices in (2, 4, 8):
-        other_losses, other = _run(devices, "float32", steps=20)
-        np.testing.assert_allclose(other_losses, losses, rtol=1e-5)
-        assert _largest_difference(other, params) < 1e-5
+    other_losses, other = _run(8, "float32", steps=20)
+    np.testing.assert_allclose(other_losses, losses, rtol=1e-5)
+    assert _largest_difference(other, params) < 1e-5
 
 
 @pytest.mark.slow

@@ -14,8 +14,10 @@ from fcn_jax.data.importing.export import Export
 from fcn_jax.data.importing.importer import import_folder
 from fcn_jax.data.importing.options import Options
 from fcn_jax.data.importing.table import rows
+from fcn_jax.data.labels import voc_palette
 
 SIZE = (9, 14)  # height, width: never equal, so that exchanged axes fail
+FLAT_PALETTE = [level for color in voc_palette(256) for level in color]
 
 
 def label_map(seed: int, classes: int, size: tuple[int, int] = SIZE) -> np.ndarray:
