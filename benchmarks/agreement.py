@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fcn_jax.runtime.cli import RunError
+from fcn_jax.runtime.messages import RunError
 
 Outputs = Mapping[str, np.ndarray]
 

@@ -39,9 +39,9 @@ def make(
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax
 
-    from fcn_jax.runtime.compilation import give_memory_back
+    from fcn_jax.runtime.compilation import trim_compiler_memory
 
-    give_memory_back()
+    trim_compiler_memory()
     jax.config.update("jax_enable_compilation_cache", bool(setting.cache))
     if setting.cache:
         jax.config.update("jax_compilation_cache_dir", setting.cache)
@@ -78,7 +78,7 @@ class _System:
         self.result: Any = None
 
     def _parameters(self, weights: Path) -> Any:
-        """Copies that jax owns, made one after the other."""
+        """Copy that jax owns, made one after the other."""
         import jax
 
         from fcn_jax.params.paths import unflatten
@@ -127,7 +127,7 @@ class Inference(_System):
         import jax
 
         from fcn_jax.layers.preprocess import preprocess
-        from fcn_jax.runtime.compilation import compiler_options
+        from fcn_jax.runtime.compiled_programs import compiler_options
 
         @partial(jax.jit, compiler_options=compiler_options(self.setting.device))
         def forward(params: Any, inputs: Any, sizes: Any) -> Any:
@@ -239,7 +239,7 @@ class Training(_System):
             RunError: if anything is not finite.
         """
         from fcn_jax.params.trees import flat_arrays
-        from fcn_jax.training.follower import check_finite
+        from fcn_jax.training.async_metrics import check_finite
 
         outputs = {"loss": np.asarray(check_finite(1, self.result))}
         for path, value in flat_arrays(self.state.opt_state).items():

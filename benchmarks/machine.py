@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks import memory
 from benchmarks.cases import Setting
 from benchmarks.processes import alone
-from fcn_jax.runtime.cli import RunError
+from fcn_jax.runtime.messages import RunError
 
 PACKAGES = ("jax", "jaxlib", "flax", "torch", "onnxruntime", "openvino", "numpy")
 VARIABLES = ("GLIBC_TUNABLES", "LD_PRELOAD", "OMP_NUM_THREADS", "XLA_FLAGS")

@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks import memory, systems
 from benchmarks.cases import Case, Setting
-from fcn_jax.runtime.cli import RunError, error_sentence
+from fcn_jax.runtime.messages import RunError, error_sentence
 
 CONTEXT = multiprocessing.get_context("spawn")
 WARM_UP = 2

@@ -12,7 +12,7 @@ from benchmarks import agreement, memory, systems
 from benchmarks.cases import Case, Setting
 from benchmarks.processes import Process, Unavailable, alone, serve, update
 from benchmarks.systems import REFERENCE
-from fcn_jax.runtime.cli import RunError
+from fcn_jax.runtime.messages import RunError
 
 
 class Pace(NamedTuple):

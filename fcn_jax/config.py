@@ -12,11 +12,12 @@ from typing import Any, TypeAlias
 from ml_collections import ConfigDict
 from ml_collections.config_dict import FieldReference
 
+from fcn_jax.data.sources import DATA_SETS
+from fcn_jax.launch.config_values import check_values, one_of, require
 from fcn_jax.models.published import ILSVRC_MEAN, NETS
 from fcn_jax.params.paths import pretrained_sources
 from fcn_jax.runtime.locations import all_located, located
-from fcn_jax.runtime.plain_values import DATA_SETS, check_values, one_of, require
-from fcn_jax.runtime.shown import shown
+from fcn_jax.runtime.messages import shown
 
 Config: TypeAlias = Any
 """A locked ConfigDict of the keys below; Any, because they are attributes of it."""
@@ -28,7 +29,7 @@ LONGEST_KEY = 80
 """Characters of a stored key."""
 
 ADAPTATIONS = ("classes", "channels", "reversed")
-"""Ways in which a stored parameter is made to fit; `convert.fitting` does it."""
+"""Ways to adapt a stored parameter; `params.adapting` does it."""
 
 CHANGEABLE = (
     "checkpoint.*",
@@ -43,10 +44,8 @@ CHANGEABLE = (
     "init_from",
     "log.*",
 )
-"""Keys that cannot alter the trajectory, so a resumed run may change them.
-
-Paths are among them: whether the data are the same is read from the data.
-"""
+"""Keys that cannot alter the trajectory, so a resumed run may change them: paths too, since
+whether the data are the same is read from the data."""
 
 
 def base() -> Config:
@@ -58,8 +57,8 @@ def base() -> Config:
     config.accumulation = 1  # batches per update (Caffe's iter_size)
     config.devices = 0  # devices to use; 0 is all
     config.dtype = "float32"  # of the trunk's arithmetic: float32 or bfloat16
-    # Compute the trunk's features again in the backward pass, stage by stage, instead of
-    # keeping them: less memory, more time, the same result up to rounding.
+    # Compute features again in the backward pass instead of keeping them: less memory,
+    # more time, the same result up to rounding.
     config.rematerialize = False
     config.deterministic = False  # GPU: add in one order, slower; a CPU always does
 
@@ -78,11 +77,12 @@ def base() -> Config:
     config.model = ConfigDict(
         {
             "backbone": "vgg16",  # vgg16, alexnet, googlenet, or one that is passed in
+            "head": "skips",  # or one that is passed in
             "stride": 32,  # finest stride fused: 32, 16 or 8
             "width": 1.0,  # factor on the trunk's channels
             "padding": "reference",  # or "same": faster, not identical at borders
-            # (endpoint, fixed factor) of each score layer, coarsest first, in place of
-            # stride: (("fc7", 1.0), ("pool4", 1.0), ("pool2", 1.0)).
+            # In place of stride, (endpoint, fixed factor) of each score layer, coarsest
+            # first: (("fc7", 1.0), ("pool4", 1.0), ("pool2", 1.0)).
             "scores": (),
             "at_once": False,  # fixed factors 0.01, 0.0001 on the skips
             "score_at": "",  # score this endpoint alone (truncated nets)

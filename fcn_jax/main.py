@@ -13,19 +13,19 @@ from fcn_jax.launch.flags import Command
 from fcn_jax.launch.run_name import default_workdir
 from fcn_jax.runtime.cli import run, set_up_logging
 from fcn_jax.runtime.compilation import (
-    give_memory_back,
-    keep_compiled_programs,
+    enable_compilation_cache,
     request_deterministic,
+    trim_compiler_memory,
 )
 from fcn_jax.runtime.devices import start_devices
 from fcn_jax.runtime.locations import located, refuse_file
 from fcn_jax.runtime.stop import StopRequest
-from fcn_jax.runtime.timing import StartClock
+from fcn_jax.runtime.timing import StartupTimer
 
 
 def main(arguments: list[str]) -> None:
     """Parse the flags and hand over to a program."""
-    clock = StartClock()
+    timer = StartupTimer()
     if {"--help", "-h"} & set(arguments):
         print(flags.usage(__doc__ or ""))
         return
@@ -41,8 +41,8 @@ def main(arguments: list[str]) -> None:
     if config.deterministic:
         request_deterministic()
     start_devices()
-    keep_compiled_programs()
-    give_memory_back()
+    enable_compilation_cache()
+    trim_compiler_memory()
 
     # Imported late, so that --help and a mistake answer at once.
     from fcn_jax.experiment.experiment import Experiment
@@ -55,10 +55,11 @@ def main(arguments: list[str]) -> None:
         with StopRequest() as stop:
             with stop.now():
                 experiment = Experiment.from_config(config, **parts)
-            train(experiment, directory, clock)
+            train(experiment, directory, timer)
         return
     from fcn_jax.evaluation.evaluate import evaluate_to_file
     from fcn_jax.models.build import BACKBONES
+    from fcn_jax.models.heads import HEADS
 
     target = directory if command.workdir or not command.checkpoint else stored
     evaluate_to_file(
@@ -72,7 +73,8 @@ def main(arguments: list[str]) -> None:
         stored,
         config.data.eval_split,
         backbones=parts.get("backbones", BACKBONES),
-        clock=clock,
+        heads=parts.get("heads", HEADS),
+        timer=timer,
     )
 
 

@@ -31,13 +31,14 @@ from fcn_jax.inference.image_files import (
 )
 from fcn_jax.inference.picture_folders import Picture, find_pictures
 from fcn_jax.runtime import atomic, terminal
-from fcn_jax.runtime.cli import Parser, error_sentence, run, set_up_logging
-from fcn_jax.runtime.compilation import give_memory_back, keep_compiled_programs
+from fcn_jax.runtime.cli import Parser, run, set_up_logging
+from fcn_jax.runtime.compilation import enable_compilation_cache, trim_compiler_memory
 from fcn_jax.runtime.concurrency import in_threads
 from fcn_jax.runtime.devices import start_devices
 from fcn_jax.runtime.locations import refuse_file
 from fcn_jax.runtime.memory import refuse_more
-from fcn_jax.runtime.timing import StartClock
+from fcn_jax.runtime.messages import error_sentence
+from fcn_jax.runtime.timing import StartupTimer
 
 if TYPE_CHECKING:
     from fcn_jax.inference.classifier import Classifier
@@ -80,7 +81,7 @@ class Failure(NamedTuple):
 
 def main(arguments: list[str]) -> int:
     """The command line; returns the exit status."""
-    clock = StartClock()
+    timer = StartupTimer()
     options = _parser().parse_args(arguments)
     for flag in ("checkpoint", "output"):
         if not getattr(options, flag):
@@ -97,19 +98,19 @@ def main(arguments: list[str]) -> int:
         )
     refuse_file(options.checkpoint, "--checkpoint")
     start_devices()
-    keep_compiled_programs()
-    give_memory_back()
+    enable_compilation_cache()
+    trim_compiler_memory()
     stages = (_classifying if options.classify else _labelling)(options, found.pictures)
     output.mkdir(parents=True, exist_ok=True)
     atomic.remove_unfinished(output, alone=False)
     failed = []
-    for outcome in _overlapping(found.pictures, stages, clock):
+    for outcome in _overlapping(found.pictures, stages, timer):
         if isinstance(outcome, Failure):
             failed.append(outcome.sentence)
         elif outcome:
             print("\n".join(outcome))
-    if clock.seconds:
-        logging.info("%s", clock.sentence("first picture"))
+    if timer.seconds:
+        logging.info("%s", timer.sentence("first picture"))
     total = len(found.pictures)
     print(f"{total - len(failed)} of {total} pictures {stages.verb} in {output}")
     if found.left_out:
@@ -120,7 +121,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _overlapping(
-    pictures: Sequence[Picture], stages: Stages, clock: StartClock
+    pictures: Sequence[Picture], stages: Stages, timer: StartupTimer
 ) -> Iterator[list[str] | Failure]:
     """What came of each picture, in order, under a progress bar.
 
@@ -136,14 +137,14 @@ def _overlapping(
         )
         return picture, image
 
-    begin = clock.first_call(stages.begin)
+    begin = timer.first_call(stages.begin)
 
     def queue(read: tuple[Picture, np.ndarray]) -> tuple[Picture, np.ndarray, Any]:
         return *read, begin(*read)
 
     def finish(begun: tuple[Picture, np.ndarray, Any]) -> list[str]:
         lines = stages.finish(*begun)
-        clock.result()
+        timer.result()
         return lines
 
     images = in_threads(_attempt(read), pictures, threads=READERS, ahead=READ_AHEAD)

@@ -29,12 +29,12 @@ from fcn_jax.checkpoints import load_model
 from fcn_jax.checkpoints.record import Record
 from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.data.labels import VOC
+from fcn_jax.models.fcn import smallest_image
 from fcn_jax.models.preprocessing import Preprocessing
-from fcn_jax.models.shapes import smallest_image
 from fcn_jax.runs import workdir
 from fcn_jax.runs.runlog import RunLog
 from fcn_jax.runs.workdir import check_resume, store_config
-from fcn_jax.runtime.cli import RunError, error_sentence
+from fcn_jax.runtime.messages import RunError, error_sentence
 
 LONGEST_SENTENCE = 1500
 TOLD = 1000  # executions between lines of progress

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fcn_jax.models.build import build_fcn
-from fcn_jax.models.shapes import parameter_shapes
+from fcn_jax.models.fcn import parameter_shapes
 from fcn_jax.params.trees import flat_arrays
 
 NARROW = {"backbone": "vgg16", "outputs": {"semantic": 3}, "width": 1 / 32}

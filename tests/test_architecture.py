@@ -39,10 +39,8 @@ READERS_OF_CONFIG = ("config", "launch", "experiment", "main")
 NEVER_JAX = (
     *("data", "report", "config", "launch", "runs", "layers.geometry", "params.paths"),
     *("models.spec", "models.published", "models.preprocessing"),
-    *("runtime.cli", "runtime.atomic", "runtime.shipped", "runtime.plain_values"),
+    *("runtime.cli", "runtime.atomic", "runtime.shipped", "runtime.plain_json"),
 )
-OF_A_SEGMENTER = 49
-"""Modules that labelling an array takes; layers and models are 29 of them."""
 FLAT = 6
 """Modules that lie beside the rooms, `__init__` among them."""
 LONGEST_FILE, USUAL_FILE, USUAL_FUNCTION = 400, 280, 25
@@ -200,25 +198,6 @@ def test_functions_are_short():
         if isinstance(node, ast.FunctionDef) and node.end_lineno
     )
     assert lengths[9 * len(lengths) // 10] <= USUAL_FUNCTION
-
-
-@pytest.mark.slow
-def test_a_segmenter_loads_few_modules():
-    """Oracle: the modules of the package that a new process has loaded.
-
-    Most are the network's own: layers and models.
-    """
-    code = (
-        "import sys, fcn_jax; fcn_jax.Segmenter\n"
-        "own = [m for m in sys.modules if m.startswith('fcn_jax.')]\n"
-        "own = [m for m in own if not hasattr(sys.modules[m], '__path__')]\n"
-        "print(len(own), *sorted(own))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True
-    )
-    count, *names = done.stdout.decode().split()
-    assert int(count) <= OF_A_SEGMENTER, names
 
 
 def test_help_answers_without_jax():

@@ -11,7 +11,7 @@ import pytest
 from fcn_jax import config as configuration
 from fcn_jax.experiment import reading
 from fcn_jax.models.build import build, spec_of_settings
-from fcn_jax.models.shapes import channels
+from fcn_jax.models.fcn import channels
 from fcn_jax.params.paths import flatten
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"

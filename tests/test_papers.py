@@ -129,7 +129,7 @@ def test_the_other_trunks_train(name, trunk, data, prepared, tmp_path):
         "tests.convert.caffe_nets", reason="torch draws the weights"
     )
     net = caffe_nets.CaffeNet(4)
-    size = (caffe_nets.OWN_SIZE[trunk],) * 2
+    size = (caffe_nets.NATIVE_SIZE[trunk],) * 2
     image = np.random.default_rng(5).integers(0, 256, (*size, 3), dtype=np.uint8)
     caffe_nets.CLASSIFIERS[trunk](net, {"color": image})
     file = tmp_path / "net.caffemodel"

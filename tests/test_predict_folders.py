@@ -58,7 +58,7 @@ class Network:
 @pytest.fixture(autouse=True)
 def _network(monkeypatch):
     monkeypatch.setattr(segmenter.Segmenter, "load", lambda *_: Network())
-    for name in ("keep_compiled_programs", "give_memory_back", "set_up_logging"):
+    for name in ("enable_compilation_cache", "trim_compiler_memory", "set_up_logging"):
         monkeypatch.setattr(predict, name, lambda: None)
 
 

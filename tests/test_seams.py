@@ -18,6 +18,7 @@ import pytest
 import fcn_jax
 from fcn_jax.checkpoints import store
 from fcn_jax.convert.export import export_checkpoint
+from fcn_jax.data.examples import Example
 from fcn_jax.data.labels import Classes
 from fcn_jax.data.sources.synthetic import SyntheticSource, SyntheticSpec
 from fcn_jax.experiment.experiment import Experiment
@@ -28,12 +29,15 @@ from fcn_jax.models.build import (
     settings_of,
     spec_of_settings,
 )
-from fcn_jax.models.shapes import score_maps
+from fcn_jax.models.fcn import score_maps
+from fcn_jax.models.heads import HEADS
 from fcn_jax.models.spec import ModelSpec
 from fcn_jax.optim.optimizers import promoting
 from tests import tiny
 from tests.seams.array_source import ArraySource
+from tests.seams.brightness import Brightness
 from tests.seams.class_balanced import class_balanced
+from tests.seams.context_head import context_head
 from tests.seams.dice_loss import dice_loss
 from tests.seams.pixel_sampling import half_of_the_pixels
 from tests.seams.residual import RESNET
@@ -154,6 +158,48 @@ def test_parts_of_all_kinds_in_one_run(tmp_path):
         fcn_jax.load_model(tmp_path)
     with pytest.raises(ValueError, match="backbone"):
         export_checkpoint(tmp_path, tmp_path / "net.safetensors")
+
+
+@pytest.mark.slow
+def test_a_head_and_an_augmentation(tmp_path):
+    """Oracle: the same bits after a resume; NumPy's argmax of what the net scores."""
+    heads = {**HEADS, "context": context_head}
+
+    def make():
+        config = _config(head="context")
+        return Experiment.from_config(config, augmentation=Brightness(40), heads=heads)
+
+    _trains_resumes_and_is_scored(make, tmp_path)
+    loaded = fcn_jax.load_model(tmp_path, heads=heads)
+    assert loaded.record.spec.head == "context"
+    params = loaded.variables["params"]["head"]
+    assert params.keys() == {"context", "score_semantic"}
+    image = _arrays("val", 1, 0).images[0]
+    segmenter = fcn_jax.Segmenter.load(tmp_path, heads=heads)
+    np.testing.assert_array_equal(
+        segmenter.labels(image)["semantic"],
+        segmenter.scores(image)["semantic"].argmax(axis=-1),
+    )
+    with pytest.raises(ValueError, match="head is 'context'; it must be one of skips"):
+        fcn_jax.load_model(tmp_path)
+    with pytest.raises(ValueError, match="head"):
+        export_checkpoint(tmp_path, tmp_path / "net.safetensors")
+
+
+def test_an_augmentation_of_another_size_than_it_says(tmp_path):
+    """Oracle: the sentence names the image and both sizes."""
+
+    class Halves(Brightness):
+        def __call__(self, example, *, fill, rng):
+            half = {name: array[::2, ::2] for name, array in example.inputs.items()}
+            labels = {name: array[::2, ::2] for name, array in example.labels.items()}
+            return Example(example.name, half, labels)
+
+    run = Experiment.from_config(_config(), augmentation=Halves(1))
+    with pytest.raises(
+        ValueError, match=r"makes .* pixels, and its `sizes` says \d+ x"
+    ):
+        next(run.batches(0))
 
 
 @pytest.mark.slow

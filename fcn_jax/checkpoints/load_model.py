@@ -3,20 +3,19 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from absl import logging
 
-from fcn_jax.checkpoints import store
+from fcn_jax.checkpoints import stored
 from fcn_jax.checkpoints.record import Record
 from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES, build
-from fcn_jax.models.fcn import FCN
-from fcn_jax.models.shapes import SIZE, abstract, channels
+from fcn_jax.models.fcn import FCN, SIZE, abstract, channels
+from fcn_jax.models.heads import HEADS, MakeHead
 from fcn_jax.params.trees import restore_tree
-from fcn_jax.runtime.cli import error_sentence
-from fcn_jax.runtime.shown import SENTENCE, shortened
+from fcn_jax.runtime.messages import SENTENCE, error_sentence, shortened
 
 
 class LoadedModel(NamedTuple):
@@ -42,30 +41,33 @@ class LoadedModel(NamedTuple):
 def load_model(
     path: str | os.PathLike,
     *,
-    head: Literal["skips", "classifier"] | None = None,
+    classifier: bool | None = None,
     backbones: Mapping[str, Backbone] = BACKBONES,
+    heads: Mapping[str, MakeHead] = HEADS,
 ) -> LoadedModel:
     """Load the best (else newest) of a work directory, or a converted checkpoint.
 
     Args:
         path: the directory.
-        head: what is wanted, an FCN or an ImageNet classifier; None takes either.
+        classifier: whether an ImageNet classifier is wanted, or an FCN; None takes
+            either.
         backbones: what the network's backbones may be.
+        heads: what its head may be.
 
     Raises:
         CheckpointError: if there is none that can be trusted.
-        ValueError: if it has the other head, is partial, or its record and arrays are
+        ValueError: if it is the other kind, is partial, or its record and arrays are
             of no network.
     """
-    found = store.load(path)
+    found = stored.load(path)
     where = str(found.directory)
     record = Record.from_dict(found.record, where)
-    _refuse_other_head(record, head, where)
+    _refuse_other_kind(record, classifier, where)
     _refuse_partial(record, where)
     logging.info("the network is %s", where)
     size = SIZE
     try:
-        model = build(record.spec, backbones)
+        model = build(record.spec, backbones, heads)
         if record.spec.is_classifier:
             size = backbones[record.spec.streams[0].backbone].native_size
         maps, shapes = abstract(model, channels(record.preprocessing), size)
@@ -84,14 +86,14 @@ def load_model(
     return LoadedModel(model, variables, record, maps, found.directory, found.step)
 
 
-def _refuse_other_head(record: Record, head: str | None, where: str) -> None:
-    if head == "skips" and record.spec.is_classifier:
+def _refuse_other_kind(record: Record, classifier: bool | None, where: str) -> None:
+    if classifier is False and record.spec.is_classifier:
         raise ValueError(
             f"{where} is an ImageNet classifier, which labels no pixels: classify with "
             "python -m fcn_jax.predict --classify, or train an FCN from it "
             "(config.init_from)"
         )
-    if head == "classifier" and not record.spec.is_classifier:
+    if classifier and not record.spec.is_classifier:
         raise ValueError(
             f"{where} is an FCN, which labels pixels; label them with "
             "python -m fcn_jax.predict, without --classify"

@@ -12,22 +12,21 @@ from typing import Any
 from fcn_jax.data.labels import Classes
 from fcn_jax.models.build import classifier_spec, spec_of_settings
 from fcn_jax.models.preprocessing import Preprocessing
-from fcn_jax.models.spec import ModelSpec
-from fcn_jax.runtime.plain_values import (
+from fcn_jax.models.spec import DTYPES, ModelSpec
+from fcn_jax.runtime.messages import SENTENCE, shortened, shown
+from fcn_jax.runtime.plain_json import (
     is_number,
     is_preprocessing,
     is_text,
     is_whole,
     sequence_of,
 )
-from fcn_jax.runtime.shown import SENTENCE, shortened, shown
 
 Check = Callable[[Any], bool]
 
 VERSION = 2
 CLASSIFIER = "classifier"
 """What a record of version 1 calls its network where that is not an FCN."""
-DTYPES = ("float32", "bfloat16")
 
 
 def check_record(record: Any, where: str) -> None:

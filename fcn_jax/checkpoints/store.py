@@ -16,7 +16,7 @@ import operator
 import os
 import pathlib
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -27,25 +27,27 @@ from absl import logging
 from fcn_jax.checkpoints.stored import (
     ITEMS,
     JSON_FILE,
+    NO_SCORE,
     RECORD,
     Checkpoint,
     CheckpointError,
     cause,
     describe_all,
+    first_sound,
     host_arrays,
+    load,
     manifest_of,
     read,
     read_manifest,
+    score_of,
+    steps_in,
 )
 from fcn_jax.runtime import atomic
-from fcn_jax.runtime.locations import located, refuse_file
 
 __all__ = ["Checkpoint", "CheckpointError", "CheckpointStore", "load"]
 
 _DAMAGED = ".damaged"
 _RETIRED = ".retired"
-_NO_SCORE = -1.0
-_LISTINGS = 10  # of a directory whose checkpoints are deleted meanwhile
 _CHUNK_BYTES = 32 * 2**20  # compressed at a time; a file of its own each
 _PARTIAL = ".orbax-checkpoint-tmp"
 
@@ -162,7 +164,7 @@ class CheckpointStore:
             CheckpointError: if there are checkpoints and none can be used; nothing is
                 renamed then, so that the next start does not begin from scratch.
         """
-        steps = _steps(self.directory)
+        steps = steps_in(self.directory)
         if not steps:
             if any(self.directory.glob(f"*{_DAMAGED}*")):
                 raise CheckpointError(
@@ -171,7 +173,7 @@ class CheckpointStore:
                 )
             return None
         order = [steps[step] for step in sorted(steps, reverse=True)]
-        found, damaged = _first_sound(order, optimizer)
+        found, damaged = first_sound(order, optimizer)
         for path, reason in damaged.items():
             self._set_aside(path, f"{reason}; falling back to step {found.step}")
         return found
@@ -195,12 +197,12 @@ class CheckpointStore:
 
     def _retire(self) -> None:
         """Delete what is neither among the newest nor the best; rename each first."""
-        steps = _steps(self.directory)
-        scores = {step: _score(path) for step, path in steps.items()}
+        steps = steps_in(self.directory)
+        scores = {step: score_of(path) for step, path in steps.items()}
         sound = sorted(step for step, score in scores.items() if score < math.inf)
         best = max(sound, key=lambda step: (scores[step], step))
         for step in sound[: -self._keep]:
-            if step != best or scores[step] == _NO_SCORE:
+            if step != best or scores[step] == NO_SCORE:
                 steps[step].rename(steps[step].with_name(f"{step}{_RETIRED}"))
         self._remove_leftovers()
 
@@ -225,91 +227,6 @@ class CheckpointStore:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
-
-
-def load(
-    path: str | os.PathLike, *, which: str = "best", optimizer: bool = False
-) -> Checkpoint:
-    """Read a checkpoint and leave the directory as it is.
-
-    Args:
-        path: a work directory (with `checkpoints/` inside) or a directory of checkpoints.
-        which: "best" is the highest mean IU, and the newest where none has a score.
-        optimizer: whether the optimizer's state is wanted too.
-
-    Raises:
-        CheckpointError: if there is no checkpoint, or none that verifies. A damaged
-            checkpoint next to a sound one is reported as an error in the log.
-        ValueError: if the path is a file, as weights of other programs are.
-    """
-    if which not in ("best", "newest"):
-        raise ValueError(f"which is {which!r}; it must be 'best' or 'newest'")
-    root = pathlib.Path(located(path)).absolute()
-    refuse_file(root, "the checkpoint")
-    if (root / "checkpoints").is_dir():
-        root = root / "checkpoints"
-    for _ in range(_LISTINGS):
-        steps = _listed(root)
-        order = sorted(steps, reverse=True)
-        if which == "best":
-            order.sort(key=lambda step: -_score(steps[step]))
-        try:
-            found, damaged = _first_sound([steps[step] for step in order], optimizer)
-        except CheckpointError:
-            # Beside a run that goes on, those of a listing may all be retired by now.
-            if all(path.exists() for path in steps.values()):
-                raise
-            continue
-        if all(path.exists() for path in damaged):
-            break
-    else:
-        raise CheckpointError(
-            f"the checkpoints in {root} are deleted as fast as they are listed; try "
-            "again, with another `keep` in the run's config.checkpoint"
-        )
-    for reason in damaged.values():
-        logging.error("damaged checkpoint: %s; using step %d", reason, found.step)
-    return found
-
-
-def _listed(root: pathlib.Path) -> dict[int, pathlib.Path]:
-    steps = _steps(root)
-    if not steps:
-        raise CheckpointError(
-            f"no checkpoint in {root}; expected a work directory with"
-            " checkpoints/<step>/, or a directory of such steps"
-        )
-    return steps
-
-
-def _first_sound(
-    candidates: Iterable[pathlib.Path], optimizer: bool
-) -> tuple[Checkpoint, dict[pathlib.Path, str]]:
-    """Return the first candidate that verifies, and why those before it do not."""
-    damaged: dict[pathlib.Path, str] = {}
-    for path in candidates:
-        try:
-            return read(path, optimizer=optimizer), damaged
-        except CheckpointError as error:
-            damaged[path] = str(error)
-    raise CheckpointError("every checkpoint is damaged: " + "; ".join(damaged.values()))
-
-
-def _steps(directory: pathlib.Path) -> dict[int, pathlib.Path]:
-    """Map step to path for everything that is named like a committed checkpoint."""
-    if not directory.is_dir():
-        return {}
-    named = [path for path in directory.iterdir() if path.name.isdecimal()]
-    return {int(path.name): path for path in named if str(int(path.name)) == path.name}
-
-
-def _score(directory: pathlib.Path) -> float:
-    """Return the mean IU to rank by; infinite if unreadable, so that it is tried."""
-    try:
-        score = read_manifest(directory)["mean_iu"]
-    except CheckpointError:
-        return math.inf
-    return _NO_SCORE if score is None else score
 
 
 def _flush(directory: pathlib.Path) -> None:

@@ -1,4 +1,4 @@
-"""One checkpoint on the disk: its arrays, its record, and how both are verified.
+"""Checkpoints on the disk: found, read and verified, never changed.
 
 Orbax restores altered bytes without an error, so the record holds the sha256 digest,
 dtype and shape of every array, and a digest of itself.
@@ -9,21 +9,26 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from absl import logging
 from etils import epath
 
 from fcn_jax.checkpoints.record import check_manifest
-from fcn_jax.runtime import cli, plain_json
+from fcn_jax.runtime import messages, plain_json
+from fcn_jax.runtime.locations import located, refuse_file
 
 ITEMS = ("params", "optimizer", "collections")
 RECORD = "record"
+NO_SCORE = -1.0
+_LISTINGS = 10  # of a directory whose checkpoints are deleted meanwhile
 JSON_FILE = "metadata"  # Orbax's name for the one file of a JSON item
 # What Orbax gives back bit for bit; a wider list would be found out only on restoring.
 _DTYPES = (
@@ -32,7 +37,7 @@ _DTYPES = (
 )
 
 
-class CheckpointError(cli.RunError):
+class CheckpointError(messages.RunError):
     """A checkpoint that cannot be written, or that is missing or damaged."""
 
 
@@ -181,5 +186,90 @@ def describe_all(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
 
 def cause(error: Exception) -> str:
     """Shorten an error: drop TensorStore's pages at the end, and the middle if long."""
-    text = cli.error_sentence(error).split(" [tensorstore_spec=")[0]
+    text = messages.error_sentence(error).split(" [tensorstore_spec=")[0]
     return text if len(text) <= 400 else f"{text[:100]} ... {text[-300:]}"
+
+
+def load(
+    path: str | os.PathLike, *, which: str = "best", optimizer: bool = False
+) -> Checkpoint:
+    """Read a checkpoint and leave the directory as it is.
+
+    Args:
+        path: a work directory (with `checkpoints/` inside) or a directory of checkpoints.
+        which: "best" is the highest mean IU, and the newest where none has a score.
+        optimizer: whether the optimizer's state is wanted too.
+
+    Raises:
+        CheckpointError: if there is no checkpoint, or none that verifies. A damaged
+            checkpoint next to a sound one is reported as an error in the log.
+        ValueError: if the path is a file, as weights of other programs are.
+    """
+    if which not in ("best", "newest"):
+        raise ValueError(f"which is {which!r}; it must be 'best' or 'newest'")
+    root = pathlib.Path(located(path)).absolute()
+    refuse_file(root, "the checkpoint")
+    if (root / "checkpoints").is_dir():
+        root = root / "checkpoints"
+    for _ in range(_LISTINGS):
+        steps = _listed(root)
+        order = sorted(steps, reverse=True)
+        if which == "best":
+            order.sort(key=lambda step: -score_of(steps[step]))
+        try:
+            found, damaged = first_sound([steps[step] for step in order], optimizer)
+        except CheckpointError:
+            # Beside a run that goes on, those of a listing may all be retired by now.
+            if all(path.exists() for path in steps.values()):
+                raise
+            continue
+        if all(path.exists() for path in damaged):
+            break
+    else:
+        raise CheckpointError(
+            f"the checkpoints in {root} are deleted as fast as they are listed; try "
+            "again, with another `keep` in the run's config.checkpoint"
+        )
+    for reason in damaged.values():
+        logging.error("damaged checkpoint: %s; using step %d", reason, found.step)
+    return found
+
+
+def _listed(root: pathlib.Path) -> dict[int, pathlib.Path]:
+    steps = steps_in(root)
+    if not steps:
+        raise CheckpointError(
+            f"no checkpoint in {root}; expected a work directory with"
+            " checkpoints/<step>/, or a directory of such steps"
+        )
+    return steps
+
+
+def first_sound(
+    candidates: Iterable[pathlib.Path], optimizer: bool
+) -> tuple[Checkpoint, dict[pathlib.Path, str]]:
+    """Return the first candidate that verifies, and why those before it do not."""
+    damaged: dict[pathlib.Path, str] = {}
+    for path in candidates:
+        try:
+            return read(path, optimizer=optimizer), damaged
+        except CheckpointError as error:
+            damaged[path] = str(error)
+    raise CheckpointError("every checkpoint is damaged: " + "; ".join(damaged.values()))
+
+
+def steps_in(directory: pathlib.Path) -> dict[int, pathlib.Path]:
+    """Map step to path for everything that is named like a committed checkpoint."""
+    if not directory.is_dir():
+        return {}
+    named = [path for path in directory.iterdir() if path.name.isdecimal()]
+    return {int(path.name): path for path in named if str(int(path.name)) == path.name}
+
+
+def score_of(directory: pathlib.Path) -> float:
+    """Return the mean IU to rank by; infinite if unreadable, so that it is tried."""
+    try:
+        score = read_manifest(directory)["mean_iu"]
+    except CheckpointError:
+        return math.inf
+    return NO_SCORE if score is None else score

@@ -1,4 +1,4 @@
-"""Foreign arrays to this package's parameters: strict both ways, and reported.
+"""WeightFile arrays to this package's parameters: strict both ways, and reported.
 
 A parameter without a source, an array without a place, a shape that does not fit, a
 value that is not finite: each is an error that names it, unless it was allowed by
@@ -13,12 +13,13 @@ import numpy as np
 
 from fcn_jax.convert.layouts import kernels
 from fcn_jax.convert.layouts.caffe_names import Blob, blob_of
-from fcn_jax.convert.layouts.origins import Origin
-from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
+from fcn_jax.convert.layouts.weight_layouts import WeightLayout
+from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 from fcn_jax.convert.readers.wrappers import prefixes_of_nets
 from fcn_jax.convert.report import Copied
 from fcn_jax.models.build import AT_ONCE_SCALES, BACKBONES
 from fcn_jax.models.published import Net
+from fcn_jax.params.head_names import score_kernel
 
 FULLY_CONNECTED = ("fc6", "fc7", "fc8", "loss3/classifier")
 SHOWN = 12
@@ -47,9 +48,9 @@ class Conversion:
 
 
 def convert(
-    foreign: Foreign,
+    weight_file: WeightFile,
     net: Net,
-    origin: Origin,
+    layout: WeightLayout,
     shapes: Mapping[str, tuple[int, ...]],
     *,
     allow: Sequence[str],
@@ -57,9 +58,9 @@ def convert(
     """Convert the arrays of a file.
 
     Args:
-        foreign: the file.
+        weight_file: the file.
         net: what it is to become.
-        origin: whose names and layout it has.
+        layout: whose names and layout it has.
         shapes: shape of every parameter of the net, upsampling kernels included.
         allow: names or patterns of Caffe layers that may be missing, and of layers or
             arrays that may be left over.
@@ -72,12 +73,12 @@ def convert(
         path: blob_of(path, streams=net.streams, outputs=tuple(net.outputs))
         for path in shapes
     }
-    sources, missing = _find(foreign, origin, blobs)
-    scales, missing_scales = _find_scales(foreign, net, origin)
-    unused = set(foreign.arrays) - set(sources.values()) - set(scales.values())
+    sources, missing = _find(weight_file, layout, blobs)
+    scales, missing_scales = _find_scales(weight_file, net, layout)
+    unused = set(weight_file.arrays) - set(sources.values()) - set(scales.values())
     extra = {
-        name: _reason(name, origin, allow) if array.size else "it has no values"
-        for name, array in foreign.arrays.items()
+        name: _reason(name, layout, allow) if array.size else "it has no values"
+        for name, array in weight_file.arrays.items()
         if name in unused
     }
     lacking = {path: blobs[path].layer for path in missing} | missing_scales
@@ -88,14 +89,17 @@ def convert(
     ]
     problems += [f"{name} is left over" for name, why in extra.items() if not why]
     problems += _idle(allow, [*lacking.values(), *extra])
-    values, copied, misfits = _transform(foreign, origin, shapes, blobs, sources)
-    _refuse(foreign, [*misfits, *problems])
-    checked = _fold_scales(foreign, net, values, copied, scales)
-    learned = _check_upsampling(foreign, net, values, copied, blobs, checked, missing)
+    values, copied, misfits = _transform(weight_file, layout, shapes, blobs, sources)
+    _refuse(weight_file, [*misfits, *problems])
+    checked = _fold_scales(weight_file, net, values, copied, scales)
+    learned = _check_upsampling(
+        weight_file, net, values, copied, blobs, checked, missing
+    )
     params = {
-        path: _float32(foreign, sources[path], value) for path, value in values.items()
+        path: _float32(weight_file, sources[path], value)
+        for path, value in values.items()
     }
-    order = {name: number for number, name in enumerate(foreign.arrays)}
+    order = {name: number for number, name in enumerate(weight_file.arrays)}
     rows = sorted((copied[path] for path in params), key=lambda row: order[row.source])
     return Conversion(
         params=params,
@@ -108,13 +112,13 @@ def convert(
 
 
 def _find(
-    foreign: Foreign, origin: Origin, blobs: Mapping[str, Blob]
+    weight_file: WeightFile, layout: WeightLayout, blobs: Mapping[str, Blob]
 ) -> tuple[dict[str, str], list[str]]:
     """Source of every parameter that has one, and the others."""
     sources, missing = {}, []
     for path, blob in blobs.items():
-        keys = origin.keys(blob.layer, blob.role)
-        name = next((key for key in keys if key in foreign.arrays), None)
+        keys = layout.keys(blob.layer, blob.role)
+        name = next((key for key in keys if key in weight_file.arrays), None)
         if name is None:
             missing.append(path)
         else:
@@ -123,7 +127,7 @@ def _find(
 
 
 def _find_scales(
-    foreign: Foreign, net: Net, origin: Origin
+    weight_file: WeightFile, net: Net, layout: WeightLayout
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Scale layers of an at-once net: score layer -> array, and the missing ones.
 
@@ -134,17 +138,17 @@ def _find_scales(
     found, missing = {}, {}
     for endpoint in BACKBONES[net.backbone].scored[1:]:
         layer = f"scale_{endpoint}"
-        (key, *_) = origin.keys(layer, "weight")
-        if key in foreign.arrays:
-            found[f"head.score_{endpoint}.kernel"] = key
-        elif foreign.kinds:
+        (key, *_) = layout.keys(layer, "weight")
+        if key in weight_file.arrays:
+            found[score_kernel(endpoint)] = key
+        elif weight_file.kinds:
             missing[layer] = layer
     return found, missing
 
 
 def _transform(
-    foreign: Foreign,
-    origin: Origin,
+    weight_file: WeightFile,
+    layout: WeightLayout,
     shapes: Mapping[str, tuple[int, ...]],
     blobs: Mapping[str, Blob],
     sources: Mapping[str, str],
@@ -152,9 +156,9 @@ def _transform(
     """Each array in its place, what was done to it, and those that do not fit."""
     values, copied, misfits = {}, {}, []
     for path, name in sources.items():
-        array, blob, shape = foreign.arrays[name], blobs[path], shapes[path]
+        array, blob, shape = weight_file.arrays[name], blobs[path], shapes[path]
         try:
-            value, how = _placed(array, blob, shape, origin)
+            value, how = _placed(array, blob, shape, layout)
         except ValueError as error:
             misfits.append(f"{name} {error}")
             continue
@@ -164,7 +168,7 @@ def _transform(
 
 
 def _placed(
-    array: np.ndarray, blob: Blob, shape: tuple[int, ...], origin: Origin
+    array: np.ndarray, blob: Blob, shape: tuple[int, ...], layout: WeightLayout
 ) -> tuple[np.ndarray, str]:
     if array.dtype.kind != "f":
         raise ValueError(f"holds {array.dtype}, not floating-point numbers")
@@ -173,41 +177,44 @@ def _placed(
     if blob.role == "upsampling":
         return kernels.upsampling_kernel(array, shape)
     connected = blob.layer.startswith(FULLY_CONNECTED)
-    value, how = kernels.kernel(array, shape, layout=origin.layout, connected=connected)
+    value, how = kernels.kernel(
+        array, shape, layout=layout.kernel_layout, connected=connected
+    )
     if not blob.inputs:
         return value, how
     value, folded = kernels.fold_input(
-        value, inputs=blob.inputs, colors=origin.colors, deviation=origin.deviation
+        value, inputs=blob.inputs, colors=layout.colors, deviation=layout.deviation
     )
     return value, ", ".join(part for part in (how, folded) if part)
 
 
 def _fold_scales(
-    foreign: Foreign,
+    weight_file: WeightFile,
     net: Net,
     values: dict[str, np.ndarray],
     copied: dict[str, Copied],
     scales: Mapping[str, str],
 ) -> dict[str, str]:
     checked = {}
-    factors = dict(zip(BACKBONES[net.backbone].scored, AT_ONCE_SCALES, strict=True))
+    scored = BACKBONES[net.backbone].scored
+    kernels_of = (score_kernel(endpoint) for endpoint in scored)
+    factors = dict(zip(kernels_of, AT_ONCE_SCALES, strict=True))
     for path, name in scales.items():
         if path not in values:
             checked[name] = "not needed: its score layer is not in the file"
             continue
-        factor = factors[path.removeprefix("head.score_").removesuffix(".kernel")]
-        scale = _float32(foreign, name, foreign.arrays[name])
+        scale = _float32(weight_file, name, weight_file.arrays[name])
         try:
             values[path], checked[name] = kernels.fold_scale(
-                values[path], scale, factor
+                values[path], scale, factors[path]
             )
         except ValueError as error:
-            raise WeightFileError(f"{foreign.path}: {name} {error}") from error
+            raise WeightFileError(f"{weight_file.path}: {name} {error}") from error
     return checked
 
 
 def _check_upsampling(
-    foreign: Foreign,
+    weight_file: WeightFile,
     net: Net,
     values: dict[str, np.ndarray],
     copied: Mapping[str, Copied],
@@ -221,12 +228,12 @@ def _check_upsampling(
     learned = net.upsampling == "learned" or not all(bilinear.values())
     if learned and net.upsampling == "fixed":
         raise WeightFileError(
-            f"{foreign.path}: some deconvolutions are not bilinear, and the file says "
+            f"{weight_file.path}: some deconvolutions are not bilinear, and the file says "
             "that its upsampling is fixed; export the net again"
         )
     if learned and any(blobs[path].role == "upsampling" for path in missing):
         raise WeightFileError(
-            f"{foreign.path}: some deconvolutions are learned and others are missing; a "
+            f"{weight_file.path}: some deconvolutions are learned and others are missing; a "
             "net has all of its kernels or none"
         )
     for path in own:
@@ -238,7 +245,7 @@ def _check_upsampling(
     return learned
 
 
-def _float32(foreign: Foreign, name: str, value: np.ndarray) -> np.ndarray:
+def _float32(weight_file: WeightFile, name: str, value: np.ndarray) -> np.ndarray:
     """The array in float32 and C order, finite."""
     with np.errstate(over="ignore"):
         result = np.require(value, np.float32, ["C", "ALIGNED"])
@@ -246,16 +253,16 @@ def _float32(foreign: Foreign, name: str, value: np.ndarray) -> np.ndarray:
     if not (np.isfinite(result.min()) and np.isfinite(result.max())):
         wrong = result.size - int(np.count_nonzero(np.isfinite(result)))
         raise WeightFileError(
-            f"{foreign.path}: {name} has {wrong} of {result.size} values that are not "
+            f"{weight_file.path}: {name} has {wrong} of {result.size} values that are not "
             "finite float32 numbers; the file is damaged or its net diverged: take "
             "another copy"
         )
     return result
 
 
-def _reason(name: str, origin: Origin, allow: Sequence[str]) -> str:
+def _reason(name: str, layout: WeightLayout, allow: Sequence[str]) -> str:
     """Why an array without a place is no error; "" if it is one."""
-    if any(fnmatchcase(name, pattern) for pattern in origin.extras):
+    if any(fnmatchcase(name, pattern) for pattern in layout.extras):
         return "expected of this origin"
     return "allowed" if _named(name, allow) else ""
 
@@ -277,21 +284,21 @@ def _idle(allow: Sequence[str], names: Sequence[str]) -> list[str]:
     ]
 
 
-def _refuse(foreign: Foreign, problems: Sequence[str]) -> None:
+def _refuse(weight_file: WeightFile, problems: Sequence[str]) -> None:
     if not problems:
         return
     shown = "; ".join(problems[:SHOWN])
     more = len(problems) - SHOWN
     rest = f"; and {more} more" if more > 0 else ""
     raise WeightFileError(
-        f"{foreign.path} does not fit: {shown}{rest}; check --net, or name layers that "
-        f"may be missing or left over with --allow=NAME,NAME{_prefix_remedy(foreign)}"
+        f"{weight_file.path} does not fit: {shown}{rest}; check --net, or name layers that "
+        f"may be missing or left over with --allow=NAME,NAME{_prefix_remedy(weight_file)}"
     )
 
 
-def _prefix_remedy(foreign: Foreign) -> str:
+def _prefix_remedy(weight_file: WeightFile) -> str:
     """What drops a prefix that no known wrapper puts before the names of a net."""
-    prefixes = sorted(prefixes_of_nets(foreign.arrays))
+    prefixes = sorted(prefixes_of_nets(weight_file.arrays))
     if not any(prefixes):
         return ""
     named = " and ".join(repr(prefix) for prefix in prefixes)

@@ -25,11 +25,13 @@ from fcn_jax.convert.layouts.caffe_names import Blob, blob_of
 from fcn_jax.convert.readers.torch import METADATA
 from fcn_jax.layers.upsample import bilinear_kernel
 from fcn_jax.models.build import BACKBONES, build, settings_of
+from fcn_jax.models.fcn import channels, parameter_shapes
 from fcn_jax.models.preprocessing import Preprocessing
-from fcn_jax.models.shapes import channels, parameter_shapes
+from fcn_jax.params.head_names import in_head
 from fcn_jax.params.paths import flatten
 from fcn_jax.runtime.atomic import whole_file
-from fcn_jax.runtime.cli import no_program, remedy, run
+from fcn_jax.runtime.cli import no_program, run
+from fcn_jax.runtime.messages import remedy
 
 Write = Callable[[Path, Mapping[str, np.ndarray], Mapping[str, str]], None]
 """(file, float32 arrays by name, metadata): writes them."""
@@ -54,7 +56,7 @@ def export_checkpoint(checkpoint: str | os.PathLike, file: str | os.PathLike) ->
     """
     path = Path(file).absolute()
     write = _writer(path)
-    loaded = load_model(checkpoint, head="skips")
+    loaded = load_model(checkpoint, classifier=False)
     if loaded.variables.keys() != {"params"}:
         kept = ", ".join(sorted(loaded.variables.keys() - {"params"}))
         raise ValueError(
@@ -132,7 +134,7 @@ def _tensors(loaded: LoadedModel) -> dict[str, np.ndarray]:
     shapes = flatten(parameter_shapes(learning, channels(record.preprocessing)))
     streams = {stream.name: stream.inputs for stream in record.spec.streams}
     tensors = {}
-    for path in sorted(shapes, key=lambda path: path.startswith("head.")):
+    for path in sorted(shapes, key=in_head):
         blob = blob_of(path, streams=streams, outputs=tuple(record.outputs))
         name = f"{blob.layer}.{'bias' if blob.role == 'bias' else 'weight'}"
         if blob.role == "upsampling" and path not in params:
@@ -225,8 +227,7 @@ def _input(record: Record, pad: int) -> str:
     name = record.spec.streams[0].backbone
     backbone = BACKBONES[name]
     first = backbone.caffe_names.get(backbone.first_layer, backbone.first_layer)
-    if name == "googlenet":
-        pad += 3
+    pad += backbone.first_layer_pad
     return f"{'; '.join(parts)}, then zero padding {pad} in {first}"
 
 

@@ -6,19 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fcn_jax.checkpoints.record import DTYPES
-from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
+from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 from fcn_jax.data.labels import Classes
 from fcn_jax.models.build import build, settings_of
+from fcn_jax.models.fcn import channels, score_maps
 from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.models.published import NETS, Net
-from fcn_jax.models.shapes import channels, score_maps
-from fcn_jax.models.spec import ModelSpec
-from fcn_jax.runtime.plain_values import is_number
-from fcn_jax.runtime.shown import shown
+from fcn_jax.models.spec import DTYPES, ModelSpec
+from fcn_jax.runtime.messages import shown
+from fcn_jax.runtime.plain_json import is_number
 
 ORIGIN = "wkentaro"
-"""Of `origins.ORIGINS`: whose names and layout an exported file has."""
+"""Of `WEIGHT_LAYOUTS`: whose names and layout an exported file has."""
 
 _STATED = ("net", "preprocessing", "classes", "configuration")
 _SETTINGS: dict[str, Any] = {
@@ -56,13 +55,13 @@ class Exported:
     facts: Mapping[str, Any]
 
 
-def read_exported(foreign: Foreign) -> Exported | None:
+def read_exported(weight_file: WeightFile) -> Exported | None:
     """The net that the metadata of a file describe; None for a file of others.
 
     Raises:
         WeightFileError: for metadata that are not those that `export` writes.
     """
-    metadata = foreign.metadata
+    metadata = weight_file.metadata
     if not {"configuration", "preprocessing"} & metadata.keys():
         return None
     try:
@@ -71,19 +70,19 @@ def read_exported(foreign: Foreign) -> Exported | None:
             raise ValueError(f"{', '.join(missing)} is not there")
         if any(len(metadata[key]) > _LONGEST for key in _STATED):
             raise ValueError(f"a value has over {_LONGEST} characters")
-        exported = _exported(metadata, foreign.path.name)
+        exported = _exported(metadata, weight_file.path.name)
         _check_facts(exported)
         return exported
     except (ArithmeticError, LookupError, AttributeError) as error:
-        raise _refusal(foreign, type(error).__name__, error) from None
+        raise _refusal(weight_file, type(error).__name__, error) from None
     except (ValueError, TypeError, RecursionError) as error:
-        raise _refusal(foreign, "", error) from None
+        raise _refusal(weight_file, "", error) from None
 
 
-def _refusal(foreign: Foreign, kind: str, error: Exception) -> WeightFileError:
+def _refusal(weight_file: WeightFile, kind: str, error: Exception) -> WeightFileError:
     said = " ".join(f"{kind} {error}".split())[:200]
     return WeightFileError(
-        f"{foreign.path}: the configuration or preprocessing in its metadata cannot be "
+        f"{weight_file.path}: the configuration or preprocessing in its metadata cannot be "
         f"used ({said}); export the net again, or save its arrays without them"
     )
 
@@ -158,7 +157,7 @@ def _record(name: str, record: Mapping[str, Any], file: str) -> Preprocessing:
 
 
 def _check_facts(exported: Exported) -> None:
-    """Compares what the metadata derive with what follows here."""
+    """Compare what the metadata derive with what follows here."""
     net = exported.net
     spec = _spec(net)
     maps = score_maps(build(spec), channels(net.preprocessing))
@@ -219,7 +218,7 @@ def refuse_contradictions(
     width: float | None,
     classes: Classes | None,
 ) -> None:
-    """Refuses options that say something else than the file.
+    """Refuse options that say something else than the file.
 
     Args:
         exported: what the file says.

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fcn_jax.convert.readers.weight_file import Foreign
+from fcn_jax.convert.readers.weight_file import WeightFile
 from fcn_jax.runtime.cli import no_program, run
 
 _CHUNK = 2**18  # values that are float64 at a time
@@ -67,33 +67,33 @@ def _finite_pieces(array: np.ndarray):
             yield values
 
 
-def print_description(foreign: Foreign, console: Console) -> None:
-    """Prints the file, its format and sums, and a row for each of its arrays."""
-    values = sum(array.size for array in foreign.arrays.values())
-    title = f", net {_printable(foreign.title)}" if foreign.title else ""
+def print_description(weight_file: WeightFile, console: Console) -> None:
+    """Print the file, its format and sums, and a row for each of its arrays."""
+    values = sum(array.size for array in weight_file.arrays.values())
+    title = f", net {_printable(weight_file.title)}" if weight_file.title else ""
     console.print(
         Text(
-            f"{foreign.path}: {foreign.format}{title}, {len(foreign.arrays)} arrays, "
+            f"{weight_file.path}: {weight_file.format}{title}, {len(weight_file.arrays)} arrays, "
             f"{values:,} values"
         )
     )
-    console.print(_table(foreign))
+    console.print(_table(weight_file))
 
 
-def _table(foreign: Foreign) -> Table:
+def _table(weight_file: WeightFile) -> Table:
     table = Table(box=None, padding=(0, 1))
-    for column in ("name", "layer") if foreign.kinds else ("name",):
+    for column in ("name", "layer") if weight_file.kinds else ("name",):
         table.add_column(column, overflow="fold")
     for column in ("shape", "dtype"):
         table.add_column(column)
     for column in ("min", "mean", "std", "max", "not finite"):
         table.add_column(column, justify="right")
-    for name, array in foreign.arrays.items():
-        kind = foreign.kinds.get(name.rpartition("[")[0], "")
+    for name, array in weight_file.arrays.items():
+        kind = weight_file.kinds.get(name.rpartition("[")[0], "")
         numbers = statistics(array)
         cells = [
             _printable(name),
-            *([_printable(kind)] if foreign.kinds else []),
+            *([_printable(kind)] if weight_file.kinds else []),
             "x".join(str(size) for size in array.shape) or "scalar",
             str(array.dtype),
             *(

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fcn_jax.convert.layouts.origins import ORIGINS
+from fcn_jax.convert.layouts.weight_layouts import WEIGHT_LAYOUTS
 from fcn_jax.runtime import shipped
 
 DIGITS = {"sha256": 64, "sha256_prefix": 8, "sha1": 40, "md5": 32}
@@ -32,8 +32,8 @@ class Entry:
     Attributes:
         file: its name, without a directory.
         net: what --net takes for it.
-        origin: one of `origins.ORIGINS`.
-        format: as in `Foreign`: "caffemodel", "pytorch", "keras", "npz", "npy", ...
+        origin: one of `WEIGHT_LAYOUTS`.
+        format: as in `WeightFile`: "caffemodel", "pytorch", "keras", "npz", "npy", ...
         bytes: size.
         sha256: all 64 digits.
         sha256_prefix: the first 8, which torchvision puts into the name.
@@ -164,8 +164,8 @@ def _problem(key: str, value: Any) -> str:
         return "it has to be text in one line"
     if key in DIGITS and not re.fullmatch(f"[0-9a-f]{{{DIGITS[key]}}}", value):
         return f"it has to be {DIGITS[key]} digits 0..9, a..f"
-    if key == "origin" and value not in ORIGINS:
-        return f"an origin is one of {', '.join(ORIGINS)}"
+    if key == "origin" and value not in WEIGHT_LAYOUTS:
+        return f"an origin is one of {', '.join(WEIGHT_LAYOUTS)}"
     if key == "file" and re.search(r"[\\/\s]", value):
         return "it has to be a name without a directory"
     if key == "url" and not re.match(r"https?://", value):
@@ -223,7 +223,7 @@ def _proof(name: str, digests: Mapping[str, str], entry: Entry) -> str:
 
 
 def check(path: str | Path, net: str, entries: Iterable[Entry]) -> Verdict:
-    """Looks a file up in the manifest.
+    """Look a file up in the manifest.
 
     Reads it once for its sha256, and a second time for its md5 and sha1 only if its
     sha256 is not known and there are files of which nothing else is published.
@@ -295,7 +295,7 @@ def _unlisted(path: str | Path, sha256: str, entries: Sequence[Entry]) -> str:
 
 
 def print_list(entries: Sequence[Entry], console: Console) -> None:
-    """Prints the manifest: a table on a terminal, elsewhere every value of every file.
+    """Print the manifest: a table on a terminal, elsewhere every value of every file.
 
     Args:
         entries: the manifest.

@@ -20,17 +20,22 @@ from fcn_jax.convert.exported import (
     refuse_contradictions,
 )
 from fcn_jax.convert.layouts.first_layer import contradiction, unusual_size
-from fcn_jax.convert.layouts.origins import ORIGINS, Origin, detect, refuse_other_nets
 from fcn_jax.convert.layouts.rename import renamed
+from fcn_jax.convert.layouts.weight_layouts import (
+    WEIGHT_LAYOUTS,
+    WeightLayout,
+    detect,
+    refuse_other_nets,
+)
 from fcn_jax.convert.readers.open_weights import open_weights
-from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
+from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 from fcn_jax.convert.report import Report
 from fcn_jax.data.imagenet import imagenet_classes
 from fcn_jax.data.labels import Classes
 from fcn_jax.models.build import BACKBONES, build
-from fcn_jax.models.classifier import OUTPUT
+from fcn_jax.models.fcn import channels, parameter_shapes
+from fcn_jax.models.heads import CLASSIFIER_OUTPUT
 from fcn_jax.models.published import NETS, Net
-from fcn_jax.models.shapes import channels, parameter_shapes
 from fcn_jax.params.paths import flatten
 from fcn_jax.params.surgery import Rules
 from fcn_jax.runtime.atomic import whole_directory
@@ -58,14 +63,14 @@ def convert_file(
     classes: Classes | None = None,
     rename: Rules = (),
 ) -> Report:
-    """Read a foreign weight file and write it as a checkpoint.
+    """Read a weight file of another program and write it as a checkpoint.
 
     Args:
         source: the file.
         target: directory to make; must not exist, or be empty.
         net: a name of `nets.NETS`; "" for a file of this package's export, which says
             what it is.
-        origin: a name of `origins.ORIGINS`; "" recognises it by checksum, file name or
+        origin: a name of `WEIGHT_LAYOUTS`; "" recognises it by checksum, file name or
             the names in the file where no two origins share them.
         allow: layers that may be missing, layers or arrays that may be left over;
             "name" for a file whose name, or title, is another net's; and "input" for
@@ -88,20 +93,20 @@ def convert_file(
     if net:
         named_net(net)
     refuse_occupied(directory)
-    foreign = renamed(open_weights(path), rename)
-    exported = read_exported(foreign)
-    chosen = _chosen(foreign, exported, net=net, width=width, classes=classes)
+    weight_file = renamed(open_weights(path), rename)
+    exported = read_exported(weight_file)
+    chosen = _chosen(weight_file, exported, net=net, width=width, classes=classes)
     verdict = manifest.check(path, net, manifest.default_manifest())
-    own = _origin(foreign, net, origin, verdict, exported)
+    own = _origin(weight_file, net, origin, verdict, exported)
     warnings: tuple[str, ...] = ()
     if exported is None:
-        warnings = _check_claims(foreign, chosen, net, own, verdict, allow)
-        chosen = _with_mean(chosen, ORIGINS[own])
+        warnings = _check_claims(weight_file, chosen, net, own, verdict, allow)
+        chosen = _with_mean(chosen, WEIGHT_LAYOUTS[own])
     outputs = _outputs(chosen, classes)
     converted = convert(
-        foreign,
+        weight_file,
         chosen,
-        ORIGINS[own],
+        WEIGHT_LAYOUTS[own],
         _shapes(chosen, classes),
         allow=[part for part in allow if part not in (NAME, INPUT)],
     )
@@ -111,8 +116,8 @@ def convert_file(
         sha256=verdict.sha256,
         status=verdict.status,
         verdict=verdict.sentence,
-        format=foreign.format,
-        title=foreign.title,
+        format=weight_file.format,
+        title=weight_file.title,
         net=exported.description if exported else net,
         origin=own,
         copied=converted.copied,
@@ -130,7 +135,7 @@ def convert_file(
 
 
 def _chosen(
-    foreign: Foreign,
+    weight_file: WeightFile,
     exported: Exported | None,
     *,
     net: str,
@@ -142,30 +147,32 @@ def _chosen(
         raise ValueError(f"--width={width:g} is no factor; give a number above 0")
     if exported is not None:
         refuse_contradictions(
-            exported, foreign.path, net=net, width=width, classes=classes
+            exported, weight_file.path, net=net, width=width, classes=classes
         )
         return exported.net
     if not net:
         raise WeightFileError(
-            f"{foreign.path} does not say which net it is, as files of export do; give "
+            f"{weight_file.path} does not say which net it is, as files of export do; give "
             f"--net=NAME, one of {', '.join(NETS)}"
         )
     return replace(NETS[net], settings={"width": 1.0 if width is None else width})
 
 
 def _check_claims(
-    foreign: Foreign,
+    weight_file: WeightFile,
     chosen: Net,
     net: str,
     own: str,
     verdict: manifest.Verdict,
     allow: Sequence[str],
 ) -> tuple[str, ...]:
-    """Refuses, or warns of, what contradicts the net and origin of a file."""
+    """Refuse, or warn of, what contradicts the net and origin of a file."""
     known = verdict.status == "known"
     if not known and NAME not in allow:
-        _check_name(foreign, net, verdict)
-    return _check_input(foreign, chosen, own, strict=not known and INPUT not in allow)
+        _check_name(weight_file, net, verdict)
+    return _check_input(
+        weight_file, chosen, own, strict=not known and INPUT not in allow
+    )
 
 
 def _shapes(net: Net, classes: Classes | None) -> dict[str, tuple[int, ...]]:
@@ -200,7 +207,7 @@ def refuse_occupied(directory: Path) -> None:
 
 
 def _origin(
-    foreign: Foreign,
+    weight_file: WeightFile,
     net: str,
     given: str,
     verdict: manifest.Verdict,
@@ -209,35 +216,35 @@ def _origin(
     """Whose file it is: as told, as it says, as the manifest knows, or by its names."""
     entry = verdict.entry
     if entry is not None and entry.refused:
-        raise WeightFileError(f"{foreign.path} is {entry.file}: {entry.refused}")
+        raise WeightFileError(f"{weight_file.path} is {entry.file}: {entry.refused}")
     if entry is not None and verdict.status == "known" and entry.net != net:
         raise WeightFileError(verdict.sentence)
-    if given and given not in ORIGINS:
+    if given and given not in WEIGHT_LAYOUTS:
         raise ValueError(
-            f"--origin={given} is not known; it must be one of {', '.join(ORIGINS)}"
+            f"--origin={given} is not known; it must be one of {', '.join(WEIGHT_LAYOUTS)}"
         )
     if exported is not None:
         if given not in ("", ORIGIN):
             raise ValueError(
-                f"{foreign.path} says of itself that it is {exported.description}, as "
+                f"{weight_file.path} says of itself that it is {exported.description}, as "
                 f"export writes it; leave out --origin={given}"
             )
         return ORIGIN
-    refuse_other_nets(foreign)
-    own = given or (detect(foreign, net) if entry is None else entry.origin)
-    allowed = ORIGINS[own].nets
+    refuse_other_nets(weight_file)
+    own = given or (detect(weight_file, net) if entry is None else entry.origin)
+    allowed = WEIGHT_LAYOUTS[own].nets
     if net not in allowed and "*" not in allowed:
         raise WeightFileError(
-            f"{foreign.path} has the layers of {own}, of which {', '.join(allowed)} can "
+            f"{weight_file.path} has the layers of {own}, of which {', '.join(allowed)} can "
             f"be converted, not {net}; third_party_weights/README.md lists the files"
         )
     return own
 
 
 def _check_input(
-    foreign: Foreign, net: Net, own: str, *, strict: bool
+    weight_file: WeightFile, net: Net, own: str, *, strict: bool
 ) -> tuple[str, ...]:
-    """Compares the first kernel of a VGG16 with what its origin reads.
+    """Compare the first kernel of a VGG16 with what its origin reads.
 
     Returns:
         Warnings; where strict, a contradiction is an error instead.
@@ -245,28 +252,30 @@ def _check_input(
     Raises:
         WeightFileError: names the contradiction.
     """
-    origin = ORIGINS[own]
-    keys = origin.keys("conv1_1", "weight")
-    kernel = next((foreign.arrays[k] for k in keys if k in foreign.arrays), None)
+    layout = WEIGHT_LAYOUTS[own]
+    keys = layout.keys("conv1_1", "weight")
+    kernel = next(
+        (weight_file.arrays[k] for k in keys if k in weight_file.arrays), None
+    )
     color = net.backbone == "vgg16" and "color" in net.preprocessing
     if kernel is None or not color or kernel.ndim != 4 or kernel.dtype.kind != "f":
         return ()
-    if origin.layout == "HWIO":
+    if layout.kernel_layout == "HWIO":
         kernel = kernel.transpose(3, 2, 0, 1)
     if kernel.shape[1:] != (3, 3, 3) or not np.isfinite(kernel).all():
         return ()
-    found = contradiction(kernel, origin)
+    found = contradiction(kernel, layout)
     if found and strict:
         raise WeightFileError(
-            f"{foreign.path} {found}, and {own} reads {origin.reads()}; give the "
+            f"{weight_file.path} {found}, and {own} reads {layout.reads()}; give the "
             f"--origin whose numbers it has, or --allow={INPUT} if the net was trained "
             "on with such images"
         )
-    size = unusual_size(kernel, origin)
+    size = unusual_size(kernel, layout)
     return tuple(sentence for sentence in (found, size) if sentence)
 
 
-def _check_name(foreign: Foreign, net: str, verdict: manifest.Verdict) -> None:
+def _check_name(weight_file: WeightFile, net: str, verdict: manifest.Verdict) -> None:
     """Of nets with equal shapes only the file's name, or its net's, tells them apart.
 
     AlexNet and CaffeNet differ in their order of layers; NYUD's colour and HHA nets
@@ -276,11 +285,11 @@ def _check_name(foreign: Foreign, net: str, verdict: manifest.Verdict) -> None:
     if entry is not None and entry.net != net:
         found, said = entry.net, f"has the name of {entry.net}'s published file"
     else:
-        found = TITLES.get(foreign.title, net) if net in TITLES.values() else net
-        said = f"calls itself {foreign.title}"
+        found = TITLES.get(weight_file.title, net) if net in TITLES.values() else net
+        said = f"calls itself {weight_file.title}"
     if found != net:
         raise WeightFileError(
-            f"{foreign.path} {said}, and --net={net} is another net; convert it with "
+            f"{weight_file.path} {said}, and --net={net} is another net; convert it with "
             f"--net={found}, or with --allow={NAME} if it is misnamed"
         )
 
@@ -294,15 +303,15 @@ def _outputs(net: Net, classes: Classes | None) -> dict[str, Classes]:
 
 def _counts(net: Net, classes: Classes | None) -> dict[str, int]:
     if net.classifier:
-        return {OUTPUT: len(classes) if classes else IMAGENET}
+        return {CLASSIFIER_OUTPUT: len(classes) if classes else IMAGENET}
     return {name: len(own) for name, own in _outputs(net, classes).items()}
 
 
-def _with_mean(net: Net, origin: Origin) -> Net:
-    """The net with its origin's mean of colours, where that has its own."""
-    if origin.mean is None:
+def _with_mean(net: Net, layout: WeightLayout) -> Net:
+    """The net with the RGB mean of the file's layout, where that states one."""
+    if layout.mean is None:
         return net
-    color = replace(net.preprocessing["color"], mean=origin.mean, origin=origin.note)
+    color = replace(net.preprocessing["color"], mean=layout.mean, origin=layout.note)
     return replace(net, preprocessing={**net.preprocessing, "color": color})
 
 

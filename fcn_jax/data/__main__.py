@@ -19,8 +19,10 @@ from pathlib import Path
 from rich.markup import escape
 from rich.progress import Progress
 
+from fcn_jax.data.examples import Source, spread
 from fcn_jax.data.importing.command import add_import, run_import
-from fcn_jax.data.sources.catalog import PREPARED, Source, open_source, published
+from fcn_jax.data.sources import PREPARED
+from fcn_jax.data.sources.catalog import open_source, published
 from fcn_jax.data.sources.prepared import prepared_root, recorded_counts
 from fcn_jax.data.sources.synthetic import SPLITS, SyntheticSpec
 from fcn_jax.data.tools import scan
@@ -45,14 +47,14 @@ SYNTHETIC = SyntheticSpec(
 
 
 def main(argv: list[str]) -> int:
-    """Runs a command and returns its exit status.
+    """Run a command and return its exit status.
 
     Args:
-      argv: the command and its flags.
+        argv: the command and its flags.
 
     Raises:
-      ValueError: for wrong usage, a missing directory, a data set that is not prepared,
-        or a source that is not as published.
+        ValueError: for wrong usage, a missing directory, a data set that is not
+            prepared, or a source that is not as published.
     """
     parser = _parser()
     arguments = parser.parse_args(argv)
@@ -120,7 +122,7 @@ def _stats(arguments: argparse.Namespace) -> int:
             )
     source = _open(arguments, arguments.split)
     title = f"{arguments.name or arguments.folder}, split {arguments.split}"
-    indices = scan.spread(len(source), arguments.limit or len(source))
+    indices = spread(len(source), arguments.limit or len(source))
     with _progress(title) as report:
         statistics = measure(source, indices, report)
     if arguments.output:
@@ -144,7 +146,7 @@ def _draw_sheet(source: Source, title: str, wanted: int, path: Path) -> None:
 
     from fcn_jax.report.sheet import contact_sheet
 
-    indices = scan.spread(len(source), wanted)
+    indices = spread(len(source), wanted)
     examples = [source[index] for index in indices]
     sheet = contact_sheet(
         [(own.name, own.inputs, own.labels) for own in examples],

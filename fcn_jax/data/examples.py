@@ -26,10 +26,10 @@ class Example:
     """One image with its labels.
 
     Attributes:
-      name: unique in its split.
-      inputs: input key to pixels, "color" (RGB) and "hha" `[H, W, 3] uint8`, "depth"
-        `[H, W, 1] uint16` in millimetres.
-      labels: output key to `[H, W] uint8`, ids 0..K-1 or 255; `{"semantic": ...}`.
+        name: unique in its split.
+        inputs: input key to pixels, "color" (RGB) and "hha" `[H, W, 3] uint8`, "depth"
+            `[H, W, 1] uint16` in millimetres.
+        labels: output key to `[H, W] uint8`, ids 0..K-1 or 255; `{"semantic": ...}`.
     """
 
     name: str
@@ -70,10 +70,10 @@ def digest(record: Any) -> str:
 
 
 def check_index(index: int, count: int, where: str) -> None:
-    """Refuses an index outside 0..count-1.
+    """Refuse an index outside 0..count-1.
 
     Raises:
-      IndexError: with the index, the count and what `where` names.
+        IndexError: with the index, the count and what `where` names.
     """
     if not 0 <= index < count:
         raise IndexError(f"{where} has no example {index}; it has {count}, from 0")
@@ -83,8 +83,8 @@ def outside_ids(labels: np.ndarray, count: int) -> dict[int, int]:
     """The ids of a label map that are neither 0..count-1 nor 255, with their pixels.
 
     Args:
-      labels: `[H, W]` integers.
-      count: number of classes.
+        labels: `[H, W]` integers.
+        count: number of classes.
     """
     if labels.dtype == np.uint8:  # in little memory, for labels of many pixels
         counts = id_counts(labels)
@@ -106,7 +106,7 @@ def blurred(values: Collection[int]) -> str:
     """The remedy where values are so many that no person chose them; "" elsewhere.
 
     Args:
-      values: of a label, that no class has.
+        values: of a label, that no class has.
     """
     if len(values) <= MANY:
         return ""
@@ -123,9 +123,9 @@ def label_problems(
     """What is wrong with a label map, a sentence each; empty where it is in order.
 
     Args:
-      labels: what was read.
-      size: (height, width) of its image; None where that is not known.
-      classes: whose ids are allowed, besides 255; None allows every id.
+        labels: what was read.
+        size: (height, width) of its image; None where that is not known.
+        classes: whose ids are allowed, besides 255; None allows every id.
     """
     if not np.issubdtype(labels.dtype, np.integer):
         return [f"labels are {labels.dtype}; they must be integer class ids"]
@@ -159,13 +159,13 @@ def checked_example(
     """The example with its label maps as uint8, once they are known to be in order.
 
     Args:
-      example: what was read.
-      outputs: the classes of each label map.
-      where: names data set, split and example in the message.
+        example: what was read.
+        outputs: the classes of each label map.
+        where: names data set, split and example in the message.
 
     Raises:
-      DataError: for labels that are no integers, of another size than the image, or
-        with ids outside the classes, each with its number of pixels.
+        DataError: for labels that are no integers, of another size than the image, or
+            with ids outside the classes, each with its number of pixels.
     """
     height, width = next(iter(example.inputs.values())).shape[:2]
     labels = {}
@@ -177,3 +177,9 @@ def checked_example(
             raise DataError(f"{where}: {problems[0]}")
         labels[key] = example.labels[key].astype(np.uint8, copy=False)
     return dataclasses.replace(example, labels=labels)
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """Return `wanted` of the indices 0..count-1 at equal distances; all if there are fewer."""
+    number = min(count, wanted)
+    return [(2 * i + 1) * count // (2 * number) for i in range(number)]

@@ -25,10 +25,10 @@ def voc_palette(count: int) -> tuple[Color, ...]:
     bit 6, and so on.
 
     Args:
-      count: 0..256 colours.
+        count: 0..256 colours.
 
     Raises:
-      ValueError: where count is outside 0..256.
+        ValueError: where count is outside 0..256.
     """
     if not 0 <= count <= 256:
         raise ValueError(f"count is {count}; the VOC palette has 0..256 colours")
@@ -46,13 +46,13 @@ class Classes:
     """The classes of one output, in the order of their ids.
 
     Attributes:
-      names: K names, id 0 first.
-      palette: K colours (red, green, blue), each 0..255.
-      ignore: 255, the id of pixels that count nowhere; the same for every data set.
+        names: K names, id 0 first.
+        palette: K colours (red, green, blue), each 0..255.
+        ignore: 255, the id of pixels that count nowhere; the same for every data set.
 
     Raises:
-      ValueError: for fewer than 1 or more than 255 classes, a repeated name, a palette
-        of another length or a colour outside 0..255.
+        ValueError: for fewer than 1 or more than 255 classes, a repeated name, a
+            palette of another length or a colour outside 0..255.
     """
 
     names: tuple[str, ...]
@@ -86,16 +86,16 @@ class Classes:
         return len(self.names)
 
     def colorize(self, labels: np.ndarray) -> np.ndarray:
-        """Paints a label map in the colours of its classes, void as VOC does.
+        """Paint a label map in the colours of its classes, void as VOC does.
 
         Args:
-          labels: `[H, W]` integers, ids 0..K-1 or 255.
+            labels: `[H, W]` integers, ids 0..K-1 or 255.
 
         Returns:
-          `[H, W, 3] uint8`, RGB; 255 becomes (224, 224, 192).
+            `[H, W, 3] uint8`, RGB; 255 becomes (224, 224, 192).
 
         Raises:
-          ValueError: for labels that are no integers or ids outside 0..K-1 and 255.
+            ValueError: for labels that are no integers or ids outside 0..K-1 and 255.
         """
         if not np.issubdtype(labels.dtype, np.integer):
             raise ValueError(f"labels are {labels.dtype}; give integer class ids")
@@ -119,7 +119,7 @@ class Classes:
         """The inverse of `to_dict`.
 
         Raises:
-          ValueError: where a key is missing or the classes are not valid.
+            ValueError: where a key is missing or the classes are not valid.
         """
         missing = {"names", "palette"} - set(record)
         if missing:
@@ -138,10 +138,10 @@ def id_counts(ids: np.ndarray) -> np.ndarray:
     """Pixels of each id.
 
     Args:
-      ids: `uint8` of any shape.
+        ids: `uint8` of any shape.
 
     Returns:
-      `[256] int64`.
+        `[256] int64`.
     """
     counts = np.zeros(256, np.int64)
     flat = ids.reshape(-1)
@@ -162,7 +162,7 @@ def colors_from(levels: Sequence[Sequence[int]]) -> tuple[Color, ...]:
     """Colours as tuples from any nested sequence of levels.
 
     Raises:
-      ValueError: where a colour has other than three levels.
+        ValueError: where a colour has other than three levels.
     """
     for color in levels:
         if len(color) != 3:

@@ -21,17 +21,18 @@ from fcn_jax.evaluation import scores_file
 from fcn_jax.experiment.scoring import Scoring
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.losses.terms import Loss
-from fcn_jax.metrics.confusion import Absent, ConfusionMatrix, confusion_counts
+from fcn_jax.metrics import Absent
+from fcn_jax.metrics.confusion import ConfusionMatrix, confusion_counts
 from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES
-from fcn_jax.models.fcn import FCN
+from fcn_jax.models.fcn import FCN, refuse_small_images, smallest_image
+from fcn_jax.models.heads import HEADS, MakeHead
 from fcn_jax.models.preprocessing import Preprocessing
-from fcn_jax.models.shapes import refuse_small_images, smallest_image
 from fcn_jax.runs import runlog
-from fcn_jax.runtime import cli, sharding, terminal
-from fcn_jax.runtime.compilation import compiler_options
+from fcn_jax.runtime import cli, messages, sharding, terminal
+from fcn_jax.runtime.compiled_programs import compiler_options
 from fcn_jax.runtime.concurrency import one_behind
-from fcn_jax.runtime.timing import StartClock
+from fcn_jax.runtime.timing import StartupTimer
 
 Batch = Mapping[str, Any]
 
@@ -193,16 +194,12 @@ def _examples(
     ]
 
 
-def spread(count: int, length: int) -> list[int]:
-    """Indices of `count` examples spread over a split of `length`."""
-    return sorted({int(index) for index in np.linspace(0, length - 1, count)})
-
-
 def evaluate(
     scoring: Scoring,
     checkpoint: str | os.PathLike,
     *,
     backbones: Mapping[str, Backbone] = BACKBONES,
+    heads: Mapping[str, MakeHead] = HEADS,
 ) -> Evaluation:
     """Score a checkpoint on a split.
 
@@ -210,29 +207,30 @@ def evaluate(
         scoring: which data, and how; network and preprocessing are the checkpoint's own.
         checkpoint: work directory (its best checkpoint) or converted checkpoint.
         backbones: what the network's backbones may be.
+        heads: what its head may be.
 
     Raises:
         CheckpointError: if there is no checkpoint that can be trusted.
         ValueError: if the checkpoint has other outputs or classes than the data.
     """
-    loaded = load_model(checkpoint, head="skips", backbones=backbones)
+    loaded = load_model(checkpoint, classifier=False, backbones=backbones, heads=heads)
     return evaluate_model(scoring, loaded)
 
 
 def evaluate_model(
-    scoring: Scoring, loaded: LoadedModel, clock: StartClock | None = None
+    scoring: Scoring, loaded: LoadedModel, timer: StartupTimer | None = None
 ) -> Evaluation:
     """Score a network on a split, with a bar of progress on a terminal.
 
     Args:
         scoring: which data, and how.
         loaded: the network.
-        clock: of the program; started here if None.
+        timer: of the program; started here if None.
 
     Raises:
         ValueError: if the network has other outputs or classes than the data.
     """
-    clock = clock or StartClock()
+    timer = timer or StartupTimer()
     source, mesh = scoring.source, scoring.mesh
     check_outputs(loaded.record.outputs, source.outputs, str(loaded.directory))
     refuse_small_images(source.sizes(), source.name, smallest_image(loaded.maps))
@@ -253,23 +251,25 @@ def evaluate_model(
         len(source),
     )
     console = terminal.console(stderr=True)
-    less = cli.remedy("a lower config.evaluation.batch_size needs less", cli.NO_MEMORY)
+    less = messages.remedy(
+        "a lower config.evaluation.batch_size needs less", messages.NO_MEMORY
+    )
     with less, Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(escape(name), total=len(source))
 
         def advance(count: int) -> None:
-            clock.result()
+            timer.result()
             bar.advance(task, count)
 
         result = evaluate_split(
-            clock.first_call(step),
+            timer.first_call(step),
             variables,
             scoring.batches(),
             source.outputs,
             mesh=mesh,
             progress=advance,
         )
-    logging.info("%s", clock.sentence("first batch"))
+    logging.info("%s", timer.sentence("first batch"))
     return result
 
 
@@ -280,7 +280,8 @@ def evaluate_to_file(
     usual_split: str,
     *,
     backbones: Mapping[str, Backbone] = BACKBONES,
-    clock: StartClock | None = None,
+    heads: Mapping[str, MakeHead] = HEADS,
+    timer: StartupTimer | None = None,
 ) -> None:
     """Score a checkpoint, print the table and write the scores.
 
@@ -290,14 +291,15 @@ def evaluate_to_file(
         checkpoint: as for `evaluate`.
         usual_split: the configuration's own split.
         backbones: as for `evaluate`.
-        clock: of the program; started here if None.
+        heads: as for `evaluate`.
+        timer: of the program; started here if None.
 
     Raises:
         ValueError: as `evaluate`.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    loaded = load_model(checkpoint, head="skips", backbones=backbones)
-    result = evaluate_model(scoring, loaded, clock)
+    loaded = load_model(checkpoint, classifier=False, backbones=backbones, heads=heads)
+    result = evaluate_model(scoring, loaded, timer)
     outputs, absent = scoring.source.outputs, scoring.absent
     asked = scores_file.question(scoring, checkpoint)
     about = {

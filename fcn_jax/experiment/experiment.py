@@ -20,9 +20,9 @@ from fcn_jax.config import (
     to_dict,
     validate,
 )
+from fcn_jax.data.examples import Source
 from fcn_jax.data.labels import Classes
 from fcn_jax.data.pipeline.batches import (
-    Augmentation,
     Batch,
     Loading,
     train_batches,
@@ -30,7 +30,7 @@ from fcn_jax.data.pipeline.batches import (
 )
 from fcn_jax.data.pipeline.buckets import Canvas, batch_canvases
 from fcn_jax.data.pipeline.order import Sampler
-from fcn_jax.data.sources.catalog import Source
+from fcn_jax.data.pipeline.transforms import Augment
 from fcn_jax.data.sources.splits import check_disjoint
 from fcn_jax.experiment import reading
 from fcn_jax.experiment.parts import (
@@ -42,12 +42,13 @@ from fcn_jax.experiment.parts import (
     Start,
 )
 from fcn_jax.experiment.scoring import Scoring
-from fcn_jax.losses.terms import Loss, Reduction
+from fcn_jax.losses import Reduction
+from fcn_jax.losses.terms import Loss
 from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES, build, spec_of_settings
-from fcn_jax.models.fcn import FCN
+from fcn_jax.models.fcn import FCN, refuse_small_images, smallest_image
+from fcn_jax.models.heads import HEADS, MakeHead
 from fcn_jax.models.preprocessing import Preprocessing
-from fcn_jax.models.shapes import refuse_small_images, smallest_image
 from fcn_jax.models.spec import ModelSpec
 from fcn_jax.optim import optimizers
 from fcn_jax.runs.workdir import check_resume
@@ -68,6 +69,7 @@ class Experiment:
         train_source: its examples.
         sampler: index of the example at a position of the run.
         augmentation: what is varied at random.
+        crop: (height, width) of the window that it takes, or None.
         fill: pixel that augmentation exposes, of each input: its mean.
         canvases: rows and columns of training batches, one compiled program each.
         loading: how examples are read.
@@ -104,7 +106,8 @@ class Experiment:
     train_split: str
     train_source: Source
     sampler: Sampler
-    augmentation: Augmentation
+    augmentation: Augment
+    crop: Canvas | None
     fill: Mapping[str, tuple[int, ...]]
     canvases: tuple[Canvas, ...]
     loading: Loading
@@ -143,7 +146,9 @@ class Experiment:
         loss: Loss | None = None,
         pixel_mask: PixelMask | None = None,
         make_optimizer: MakeOptimizer | None = None,
+        augmentation: Augment | None = None,
         backbones: Mapping[str, Backbone] = BACKBONES,
+        heads: Mapping[str, MakeHead] = HEADS,
     ) -> "Experiment":
         """Build every part, and check all that needs no parameters.
 
@@ -157,7 +162,9 @@ class Experiment:
             loss: of the scores of one output, in training and in evaluation.
             pixel_mask: leaves pixels out of the loss at random.
             make_optimizer: see `MakeOptimizer`; its learning rate is not checked.
+            augmentation: what is varied at random in training.
             backbones: what `config.model.backbone` may be.
+            heads: what `config.model.head` may be.
 
         Raises:
             ValueError: for a value, a data set or a combination that cannot work.
@@ -174,9 +181,10 @@ class Experiment:
         outputs = reading.same_outputs(config, train_source, scoring.source)
         records = reading.read_preprocessing(config)
         counts = {name: len(classes) for name, classes in outputs.items()}
-        spec = spec_of_settings(to_dict(config)["model"], counts, backbones)
-        model = build(spec, backbones)
-        augmentation = reading.read_augmentation(config)
+        spec = spec_of_settings(to_dict(config)["model"], counts, backbones, heads)
+        model = build(spec, backbones, heads)
+        crop = None if augmentation else reading.read_crop(config)
+        augmentation = augmentation or reading.read_augmentation(config)
         sizes = augmentation.sizes(train_source.sizes())
         least = smallest_image(reading.told_geometry(model, records))
         refuse_small_images(sizes, train_source.name, least)
@@ -194,10 +202,11 @@ class Experiment:
                 train_source
             ),
             augmentation=augmentation,
+            crop=crop,
             fill={name: record.mean_pixel for name, record in records.items()},
             canvases=batch_canvases(
                 sizes,
-                fixed=augmentation.crop or config.data.canvas,
+                fixed=crop or config.data.canvas,
                 most=config.data.canvases,
             ),
             loading=reading.read_loading(config),

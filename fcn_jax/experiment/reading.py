@@ -14,13 +14,13 @@ from fcn_jax.config import (
     Config,
     initial_checkpoints,
 )
+from fcn_jax.data.examples import Source
 from fcn_jax.data.labels import Classes
-from fcn_jax.data.pipeline.batches import (
-    Augmentation,
-    Loading,
-)
+from fcn_jax.data.pipeline.batches import Loading
+from fcn_jax.data.pipeline.buckets import Canvas
 from fcn_jax.data.pipeline.order import Sampler, make_sampler
-from fcn_jax.data.sources.catalog import Source, open_source
+from fcn_jax.data.pipeline.transforms import Augmentation
+from fcn_jax.data.sources.catalog import open_source
 from fcn_jax.data.sources.subset import subset
 from fcn_jax.data.sources.synthetic import SyntheticSpec
 from fcn_jax.experiment.parts import Rate, Start
@@ -28,9 +28,8 @@ from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.losses.class_weights import class_factors
 from fcn_jax.losses.cross_entropy import softmax_cross_entropy
 from fcn_jax.losses.terms import Loss
-from fcn_jax.models.fcn import FCN
+from fcn_jax.models.fcn import FCN, channels, score_maps
 from fcn_jax.models.preprocessing import Preprocessing
-from fcn_jax.models.shapes import channels, score_maps
 from fcn_jax.optim import optimizers
 from fcn_jax.runtime import sharding
 
@@ -124,10 +123,13 @@ def told_geometry(
 
 def read_augmentation(config: Config) -> Augmentation:
     """Return what training varies at random."""
-    crop = tuple(config.data.crop)
-    return Augmentation(
-        config.data.mirror, config.data.jitter, crop if any(crop) else None
-    )
+    return Augmentation(config.data.mirror, config.data.jitter, read_crop(config))
+
+
+def read_crop(config: Config) -> Canvas | None:
+    """Return (height, width) of the window that training takes, if it takes one."""
+    rows, columns = config.data.crop
+    return (rows, columns) if rows or columns else None
 
 
 def read_sampler(config: Config, source: Source) -> Sampler:

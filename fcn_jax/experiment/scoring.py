@@ -13,17 +13,17 @@ from fcn_jax.config import (
     to_dict,
     validate,
 )
+from fcn_jax.data.examples import Source
 from fcn_jax.data.pipeline.batches import (
     Loading,
     evaluation_batches,
     unpadded,
 )
 from fcn_jax.data.pipeline.buckets import Canvas, batch_canvases
-from fcn_jax.data.sources.catalog import Source
 from fcn_jax.experiment import reading
 from fcn_jax.losses.cross_entropy import softmax_cross_entropy
 from fcn_jax.losses.terms import Loss
-from fcn_jax.metrics.confusion import Absent
+from fcn_jax.metrics import Absent
 from fcn_jax.runtime import sharding
 
 

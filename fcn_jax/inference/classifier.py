@@ -10,10 +10,10 @@ from PIL import Image
 
 from fcn_jax.checkpoints.load_model import LoadedModel, load_model
 from fcn_jax.inference.image_files import write_whole
-from fcn_jax.inference.inputs import checked_input
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.models.build import BACKBONES
-from fcn_jax.models.classifier import OUTPUT
+from fcn_jax.models.heads import CLASSIFIER_OUTPUT
+from fcn_jax.models.preprocessing import checked_input
 from fcn_jax.report.heat import heat_map
 from fcn_jax.runtime.compiled_programs import Programs
 
@@ -33,13 +33,13 @@ class Classifier:
         record = loaded.record
         self.categories = record.categories
         self.native_size = native_size
-        self.geometry = loaded.maps[OUTPUT].geometry
+        self.geometry = loaded.maps[CLASSIFIER_OUTPUT].geometry
         self._variables = jax.device_put(loaded.variables)
 
         def forward(variables: Any, image: Any) -> Any:
             ready = preprocess({"color": image}, record.preprocessing, np.float32)
             maps: Any = loaded.model.apply(variables, ready, train=False)
-            return maps[OUTPUT].values[0]
+            return maps[CLASSIFIER_OUTPUT].values[0]
 
         self._forward = Programs(forward)
 
@@ -51,7 +51,7 @@ class Classifier:
             CheckpointError: if there is none that can be trusted.
             ValueError: if it is an FCN, or partial.
         """
-        loaded = load_model(path, head="classifier")
+        loaded = load_model(path, classifier=True)
         (stream,) = loaded.record.spec.streams
         return cls(loaded, BACKBONES[stream.backbone].native_size)
 

@@ -10,11 +10,12 @@ import numpy as np
 
 from fcn_jax.checkpoints.load_model import LoadedModel, load_model
 from fcn_jax.data.pipeline.buckets import Canvas, rounded_up
-from fcn_jax.inference.inputs import checked_input
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES
-from fcn_jax.models.shapes import smallest_image, too_small
+from fcn_jax.models.fcn import smallest_image, too_small
+from fcn_jax.models.heads import HEADS, MakeHead
+from fcn_jax.models.preprocessing import checked_input
 from fcn_jax.runtime.compiled_programs import Programs
 
 Picture = np.ndarray | Mapping[str, np.ndarray]
@@ -98,6 +99,7 @@ class Segmenter:
         canvases: Sequence[Canvas] = (),
         *,
         backbones: Mapping[str, Backbone] = BACKBONES,
+        heads: Mapping[str, MakeHead] = HEADS,
     ) -> "Segmenter":
         """Load the best (else newest) of a work directory, or a converted checkpoint.
 
@@ -107,11 +109,13 @@ class Segmenter:
                 a picture that fits none, as where there is none, gets the next of a
                 ladder of sizes, `data.pipeline.buckets.rounded_up`.
             backbones: what the network's backbones may be.
+            heads: what its head may be.
 
         Raises:
             CheckpointError: if there is none that can be trusted.
         """
-        return cls(load_model(path, head="skips", backbones=backbones), canvases)
+        loaded = load_model(path, classifier=False, backbones=backbones, heads=heads)
+        return cls(loaded, canvases)
 
     def scores(self, image: Picture) -> dict[str, np.ndarray]:
         """Unnormalised scores of every pixel.

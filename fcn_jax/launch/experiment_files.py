@@ -20,14 +20,14 @@ from ml_collections import ConfigDict
 from fcn_jax.config import Config
 from fcn_jax.runtime import shipped
 from fcn_jax.runtime.locations import located
-from fcn_jax.runtime.shown import shown
+from fcn_jax.runtime.messages import shown
 
 _FILE = re.compile(r"(.*?\.py)(?::(.*))?", re.DOTALL)
 T = TypeVar("T")
 
 PARTS = (
     *("train_source", "eval_source", "make_sampler", "loss", "pixel_mask"),
-    *("make_optimizer", "backbones"),
+    *("make_optimizer", "augmentation", "backbones", "heads"),
 )
 """Keyword arguments of `Experiment.from_config` that an experiment may pass."""
 

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict, config_flags
 from fcn_jax.config import Config
 from fcn_jax.launch import experiment_files
 from fcn_jax.launch.experiment_files import ExperimentFile
-from fcn_jax.runtime.shown import shortened
+from fcn_jax.runtime.messages import shortened
 
 PROGRAM = "python -m fcn_jax.main"
 _OVERRIDE = re.compile(r"--?(?:no)?config\.([^=]+)(=.*)?", re.DOTALL)

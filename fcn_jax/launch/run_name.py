@@ -10,7 +10,7 @@ from fcn_jax.config import Config, changeable_keys, from_dict, to_dict
 from fcn_jax.launch.experiment_files import ExperimentFile
 from fcn_jax.runs.names import file_name, folder_name, plain
 from fcn_jax.runs.workdir import CONFIG, check_resume, read_config
-from fcn_jax.runtime.shown import shown
+from fcn_jax.runtime.messages import shown
 
 RUNS = Path("runs")
 

@@ -20,6 +20,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from fcn_jax.layers.feature_map import FeatureMap, Features
+
+
+def normalize(x: Features) -> FeatureMap:
+    """Normalise `[N, H, W, C]` across channels, as AlexNet and GoogLeNet do."""
+    return x.to_feature_map().map(local_response_normalization, keeps_sign=True)
+
 
 def local_response_normalization(
     x: Array,

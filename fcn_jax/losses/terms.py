@@ -1,11 +1,11 @@
 """What a loss gives: sums over pixels, divided once at the end."""
 
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import jax.numpy as jnp
 from jax import Array
 
-Reduction = Literal["sum", "mean"]
+from fcn_jax.losses import Reduction
 
 
 class LossTerms(NamedTuple):

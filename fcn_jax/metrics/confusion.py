@@ -8,13 +8,14 @@ Reference: PAMI paper, section 5; `score.py` of the reference code.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-Absent = Literal["script", "paper"]
+from fcn_jax.metrics import Absent
+
 DEFINITIONS = {
     "script": "classes without a labelled and a predicted pixel are left out of the "
     "mean IU (the reference's score.py); a class that is predicted but never "

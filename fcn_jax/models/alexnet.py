@@ -6,12 +6,13 @@ the original AlexNet normalises first. The parameters have the same shapes, so o
 """
 
 from functools import partial
-from typing import Literal
+from typing import get_args
 
 import flax.linen as nn
 from jax import Array
 
 from fcn_jax.layers.feature_map import FeatureMap, Features
+from fcn_jax.layers.lrn import normalize
 from fcn_jax.models.backbone import Backbone, ClassifierLayer
 from fcn_jax.models.blocks import (
     Convolution,
@@ -19,10 +20,10 @@ from fcn_jax.models.blocks import (
     Steps,
     fully_connected,
     max_pool,
-    normalize,
     run_until,
     scaled,
 )
+from fcn_jax.models.spec import LayerOrder
 
 
 class AlexNet(nn.Module):
@@ -41,7 +42,7 @@ class AlexNet(nn.Module):
     input_pad: int = 100
     fc6_pad: int = 0
     dropout_rate: float = 0.5
-    order: Literal["pool-norm", "norm-pool"] = "pool-norm"
+    order: LayerOrder = "pool-norm"
     until: str = "fc7"
 
     @nn.compact
@@ -100,5 +101,5 @@ BACKBONE = Backbone(
     native_size=227,
     classifier=ClassifierLayer("fc8", "fc7"),
     first_layer="conv1",
-    options={"order": ("pool-norm", "norm-pool")},
+    options={"order": get_args(LayerOrder)},
 )

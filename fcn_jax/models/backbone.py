@@ -1,7 +1,8 @@
 """What the rest of the package knows of a backbone: a record in the backbone's file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -40,6 +41,7 @@ class Backbone:
         frame: of the "reference" padding, what need not be computed (`layers.frame`).
         dropout: whether the module takes a dropout_rate.
         first_layer: the module that reads the image.
+        first_layer_pad: pixels that it pads by beyond its `input_pad`.
         caffe_names: Caffe's name of a module, where it has another.
     """
 
@@ -49,7 +51,29 @@ class Backbone:
     native_size: int
     classifier: ClassifierLayer | None
     first_layer: str
+    first_layer_pad: int = 0
     dropout: bool = True
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     frame: Frame | None = None
     caffe_names: Mapping[str, str] = field(default_factory=dict)
+
+
+class BackboneFiles(Mapping[str, Backbone]):
+    """Backbones by the names of their files, which are imported when they are wanted."""
+
+    def __init__(self, *names: str):
+        self._names = names
+
+    def __getitem__(self, name: str) -> Backbone:
+        if name not in self._names:
+            raise KeyError(name)
+        return import_module(f"fcn_jax.models.{name}").BACKBONE
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names

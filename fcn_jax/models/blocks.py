@@ -13,19 +13,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.ad_checkpoint import checkpoint_name
 
-from fcn_jax.layers import lrn, pool
-from fcn_jax.layers.batch_norm import (
-    Statistics,
-    batch_normalization,
-    batch_statistics,
-    pixel_count,
-    running_statistics,
-)
+from fcn_jax.layers import pool
 from fcn_jax.layers.dropout import dropout as drop
 from fcn_jax.layers.feature_map import FeatureMap, Features
 from fcn_jax.layers.geometry import Window
-from fcn_jax.layers.rematerialize import end_stage
 
 Initializer = nn.initializers.Initializer
 
@@ -37,7 +30,7 @@ class Step(NamedTuple):
         name: name of the endpoint that the layer computes.
         layer: the layer.
         ends_stage: whether its result is kept for the gradient when features are
-            recomputed (`layers.rematerialize`); usually true at the end of each scale.
+            recomputed (`training.rematerialize`); usually true at the end of each scale.
     """
 
     name: str
@@ -46,6 +39,9 @@ class Step(NamedTuple):
 
 
 Steps = Iterable[Step]
+
+END_OF_STAGE = "end of a stage"
+"""Name of the mark that `end_stage` leaves in a program."""
 
 
 def _newest(_: tuple[Any, ...], new: Any) -> tuple[Any, ...]:
@@ -70,6 +66,11 @@ def show(module: nn.Module, collection: str, name: str, value: Any) -> None:
 def scaled(channels: int, width: float) -> int:
     """Return the channels of a layer at this width: even (two groups), at least 2."""
     return channels if width == 1 else max(2, 2 * round(channels * width / 2))
+
+
+def end_stage(features: Any) -> Any:
+    """Mark features, arrays in any nest, as the end of a stage; change nothing else."""
+    return jax.tree.map(lambda values: checkpoint_name(values, END_OF_STAGE), features)
 
 
 def run_until(steps: Steps, x: Features, last: str) -> dict[str, FeatureMap]:
@@ -147,55 +148,6 @@ class Convolution(nn.Module):
         )
 
 
-class BatchNorm(nn.Module):
-    """Batch normalisation, exact for padded batches (`layers.batch_norm`).
-
-    Its parameters are `scale` and `bias`. The running statistics, `mean` and `var`, are
-    float32 variables of the collection "batch_stats", which `apply` has to be told is
-    mutable in training.
-
-    Attributes:
-        momentum: weight of the old value in the running statistics (1 minus what torch
-            calls momentum).
-        epsilon: added to the variance.
-    """
-
-    momentum: float
-    epsilon: float
-
-    @nn.compact
-    def __call__(self, x: Features, *, train: bool) -> FeatureMap:
-        """Normalise every channel.
-
-        Args:
-            x: `[N, H, W, C]`.
-            train: True uses the statistics of the batch and updates the running
-                ones; False uses the running ones.
-
-        Returns:
-            `[N, H, W, C]`, zero outside each image.
-        """
-        x = x.to_feature_map()
-        shape = (x.channels,)
-        scale = self.param("scale", nn.initializers.ones, shape, jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
-        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
-        var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
-        used = running = Statistics(mean.value, var.value)
-        if train:
-            used = batch_statistics(x.values, x.inside())
-            if not self.is_initializing():
-                count = pixel_count(x.values, x.inside())
-                mean.value, var.value = running_statistics(
-                    running, used, count, momentum=self.momentum
-                )
-        return x.map(
-            lambda values: batch_normalization(
-                values, used, scale=scale, bias=bias, epsilon=self.epsilon
-            )
-        )
-
-
 def max_pool(x: Features, *, kernel: int, stride: int, pad: int = 0) -> Features:
     """Apply Caffe's max pooling, ceil mode: `[N, H, W, C]` to `[N, H', W', C]`."""
     return x.max_pooled(kernel=kernel, stride=stride, pad=pad)
@@ -207,11 +159,6 @@ def average_pool(x: Features, *, kernel: int, stride: int, pad: int = 0) -> Feat
     x = x.to_feature_map()
     values = pool.average_pool(x.values, kernel=kernel, stride=stride, pad=pad)
     return x.after(window, values, nonnegative=x.nonnegative)
-
-
-def normalize(x: Features) -> FeatureMap:
-    """Normalise `[N, H, W, C]` across channels, as AlexNet and GoogLeNet do."""
-    return x.to_feature_map().map(lrn.local_response_normalization, keeps_sign=True)
 
 
 def dropout(

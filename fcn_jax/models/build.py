@@ -3,24 +3,29 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack, get_args
 
-from fcn_jax.models import alexnet, googlenet, vgg16
-from fcn_jax.models.backbone import Backbone
-from fcn_jax.models.classifier import OUTPUT, ClassifierHead
+from fcn_jax.models.backbone import Backbone, BackboneFiles
 from fcn_jax.models.fcn import FCN, Stream
-from fcn_jax.models.heads import SkipHead
-from fcn_jax.models.spec import ModelSpec, ScoreLayer, StreamSpec
-from fcn_jax.runtime.plain_values import WIDEST
-from fcn_jax.runtime.shown import shown
+from fcn_jax.models.heads import CLASSIFIER_OUTPUT, HEADS, MakeHead
+from fcn_jax.models.spec import (
+    CLASSIFIER,
+    NATIVE,
+    SKIPS,
+    STRIDES,
+    WIDEST,
+    Fusion,
+    ModelSpec,
+    ScoreInit,
+    ScoreLayer,
+    StreamSpec,
+    Upsampling,
+)
+from fcn_jax.runtime.messages import shown
 
-BACKBONES: Mapping[str, Backbone] = {
-    "vgg16": vgg16.BACKBONE,
-    "alexnet": alexnet.BACKBONE,
-    "googlenet": googlenet.BACKBONE,
-}
+BACKBONES: Mapping[str, Backbone] = BackboneFiles("vgg16", "alexnet", "googlenet")
+"""Each is the `BACKBONE` of a file of this name."""
 
-STRIDES = (32, 16, 8)
 AT_ONCE_SCALES = (1.0, 0.01, 0.0001)
 """Fixed factors on the scored endpoints when all are trained at once."""
 
@@ -35,12 +40,14 @@ class Settings(TypedDict, total=False):
     streams: Mapping[str, Sequence[str]] | None
     width: float
     padding: str
-    fusion: Literal["sum", "max"]
-    upsampling: Literal["fixed", "learned"]
-    score_init: Literal["zero", "gaussian"]
+    fusion: Fusion
+    upsampling: Upsampling
+    score_init: ScoreInit
     dropout_rate: float | None
     order: str
+    head: str
     backbones: Mapping[str, Backbone]
+    heads: Mapping[str, MakeHead]
 
 
 def build_fcn(
@@ -48,7 +55,11 @@ def build_fcn(
 ) -> FCN:
     """Assemble an FCN: `build` of `fcn_spec`, which describes the arguments."""
     spec = fcn_spec(backbone=backbone, outputs=outputs, **settings)
-    return build(spec, settings.get("backbones", BACKBONES))
+    backbones, heads = (
+        settings.get("backbones", BACKBONES),
+        settings.get("heads", HEADS),
+    )
+    return build(spec, backbones, heads)
 
 
 def fcn_spec(
@@ -62,12 +73,14 @@ def fcn_spec(
     streams: Mapping[str, Sequence[str]] | None = None,
     width: float = 1.0,
     padding: str = "reference",
-    fusion: Literal["sum", "max"] = "sum",
-    upsampling: Literal["fixed", "learned"] = "fixed",
-    score_init: Literal["zero", "gaussian"] = "zero",
+    fusion: Fusion = "sum",
+    upsampling: Upsampling = "fixed",
+    score_init: ScoreInit = "zero",
     dropout_rate: float | None = None,
     order: str = "pool-norm",
+    head: str = SKIPS,
     backbones: Mapping[str, Backbone] = BACKBONES,
+    heads: Mapping[str, MakeHead] = HEADS,
 ) -> ModelSpec:
     """Specify an FCN in the papers' terms.
 
@@ -91,7 +104,9 @@ def fcn_spec(
         score_init: "zero", or "gaussian" for the ablation.
         dropout_rate: None for the backbone's own (0.5; GoogLeNet 0.4).
         order: AlexNet's order of pooling and normalisation.
+        head: what turns the endpoints into scores, a key of `heads`.
         backbones: what `backbone` may be.
+        heads: what `head` may be.
 
     Raises:
         ValueError: for a name, value or combination that does not exist.
@@ -115,6 +130,7 @@ def fcn_spec(
             StreamSpec(name, tuple(names), backbone) for name, names in inputs.items()
         ),
         outputs=tuple(outputs.items()),
+        head=head,
         scores=layers,
         padding=padding,
         width=width,
@@ -124,7 +140,7 @@ def fcn_spec(
         upsampling=upsampling,
         score_init=score_init,
     )
-    check_spec(spec, backbones)
+    check_spec(spec, backbones, heads)
     return spec
 
 
@@ -132,6 +148,7 @@ def spec_of_settings(
     settings: Mapping[str, Any],
     outputs: Mapping[str, int],
     backbones: Mapping[str, Backbone] = BACKBONES,
+    heads: Mapping[str, MakeHead] = HEADS,
 ) -> ModelSpec:
     """Specify an FCN by the keys of `config.model`, as files hold them too.
 
@@ -139,6 +156,7 @@ def spec_of_settings(
         settings: the keys; those that `fcn_spec` has defaults for may be missing.
         outputs: classes of each output.
         backbones: what the backbone may be.
+        heads: what the head may be.
 
     Raises:
         ValueError: as `fcn_spec`.
@@ -148,7 +166,7 @@ def spec_of_settings(
     own["scores"] = tuple((name, float(f)) for name, f in own.get("scores", ()))
     rate = own.get("dropout_rate", -1.0)
     own["dropout_rate"] = None if rate < 0 else rate
-    return fcn_spec(outputs=outputs, backbones=backbones, **own)
+    return fcn_spec(outputs=outputs, backbones=backbones, heads=heads, **own)
 
 
 def settings_of(
@@ -177,6 +195,8 @@ def settings_of(
         "order": dict(spec.options).get("order", "pool-norm"),
         "streams": {stream.name: list(stream.inputs) for stream in spec.streams},
     }
+    if spec.head != SKIPS:
+        settings["head"] = spec.head
     own = backbones[name]
     for stride in STRIDES:
         for at_once in (False, True)[: 1 + (stride != 32)]:
@@ -199,7 +219,7 @@ def classifier_spec(
 ) -> ModelSpec:
     """Specify an ImageNet classifier, convolutional and with its own paddings.
 
-    Its one output is `classifier.OUTPUT`.
+    Its one output is `heads.CLASSIFIER_OUTPUT`.
 
     Args:
         backbone: the trunk, a key of `backbones`.
@@ -213,9 +233,9 @@ def classifier_spec(
     """
     spec = ModelSpec(
         streams=(StreamSpec("trunk", ("color",), backbone),),
-        outputs=((OUTPUT, classes),),
-        head="classifier",
-        padding="native",
+        outputs=((CLASSIFIER_OUTPUT, classes),),
+        head=CLASSIFIER,
+        padding=NATIVE,
         width=width,
         options=_options(_backbone(backbone, backbones), order),
     )
@@ -235,17 +255,21 @@ def build_classifier(
     return build(spec)
 
 
-def check_spec(spec: ModelSpec, backbones: Mapping[str, Backbone] = BACKBONES) -> None:
+def check_spec(
+    spec: ModelSpec,
+    backbones: Mapping[str, Backbone] = BACKBONES,
+    heads: Mapping[str, MakeHead] = HEADS,
+) -> None:
     """Refuse a specification of which no network can be built.
 
     Raises:
         ValueError: names the field, its value and what is allowed.
     """
     for name, value, allowed in (
-        ("head", spec.head, ("skips", "classifier")),
-        ("fusion", spec.fusion, ("sum", "max")),
-        ("upsampling", spec.upsampling, ("fixed", "learned")),
-        ("score_init", spec.score_init, ("zero", "gaussian")),
+        ("head", spec.head, tuple(heads)),
+        ("fusion", spec.fusion, get_args(Fusion)),
+        ("upsampling", spec.upsampling, get_args(Upsampling)),
+        ("score_init", spec.score_init, get_args(ScoreInit)),
     ):
         _check(name, value, allowed)
     if not 0 < spec.width <= WIDEST:
@@ -264,7 +288,7 @@ def check_spec(spec: ModelSpec, backbones: Mapping[str, Backbone] = BACKBONES) -
         raise ValueError("a classifier has one stream and one output")
     for stream in spec.streams:
         own = _backbone(stream.backbone, backbones)
-        _check_padding(stream.backbone, own, spec.padding)
+        _check_padding(stream.backbone, own, spec)
         if rate and not own.dropout:
             raise ValueError(
                 f"dropout_rate is {rate!r}, and {stream.backbone} has no dropout; "
@@ -274,20 +298,26 @@ def check_spec(spec: ModelSpec, backbones: Mapping[str, Backbone] = BACKBONES) -
             _check(name, value, own.options.get(name, ()))
 
 
-def build(spec: ModelSpec, backbones: Mapping[str, Backbone] = BACKBONES) -> FCN:
+def build(
+    spec: ModelSpec,
+    backbones: Mapping[str, Backbone] = BACKBONES,
+    heads: Mapping[str, MakeHead] = HEADS,
+) -> FCN:
     """Build the network of a specification.
 
     Args:
         spec: the network.
         backbones: what its streams' backbones may be.
+        heads: what its head may be.
 
     Raises:
         ValueError: for a name, value or combination that does not exist.
     """
-    check_spec(spec, backbones)
+    check_spec(spec, backbones, heads)
+    first = backbones[spec.streams[0].backbone]
     return FCN(
         streams=tuple(_stream(spec, stream, backbones) for stream in spec.streams),
-        head=_head(spec, backbones),
+        head=heads[spec.head](spec, first),
     )
 
 
@@ -303,30 +333,6 @@ def _stream(
     module = partial(own.module, **arguments, **dict(spec.options))
     frame = own.frame if spec.padding == "reference" else None
     return Stream(stream.name, stream.inputs, module, frame)
-
-
-def _head(spec: ModelSpec, backbones: Mapping[str, Backbone]) -> partial:
-    if not spec.is_classifier:
-        return partial(
-            SkipHead,
-            scores=spec.scores,
-            outputs=spec.outputs,
-            fusion=spec.fusion,
-            upsampling=spec.upsampling,
-            score_init=spec.score_init,
-        )
-    name = spec.streams[0].backbone
-    last = backbones[name].classifier
-    if last is None:
-        raise ValueError(f"the backbone {name} has no classifier")
-    ((_, classes),) = spec.outputs
-    return partial(
-        ClassifierHead,
-        layer=last.layer,
-        endpoint=last.endpoint,
-        pool=last.pool,
-        classes=classes,
-    )
 
 
 def _backbone(name: str, backbones: Mapping[str, Backbone]) -> Backbone:
@@ -347,11 +353,12 @@ def _options(backbone: Backbone, order: str) -> tuple[tuple[str, str], ...]:
     return (("order", order),)
 
 
-def _check_padding(name: str, backbone: Backbone, padding: str) -> None:
-    if padding not in backbone.pads:
+def _check_padding(name: str, backbone: Backbone, spec: ModelSpec) -> None:
+    allowed = [p for p in backbone.pads if p != NATIVE or spec.is_classifier]
+    if spec.padding not in allowed:
         raise ValueError(
-            f"padding is {shown(padding)}; of {name} it must be one of "
-            f"{', '.join(backbone.pads)}"
+            f"padding is {shown(spec.padding)}; of {name} it must be one of "
+            f"{', '.join(allowed)}"
         )
 
 

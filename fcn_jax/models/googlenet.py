@@ -12,6 +12,7 @@ import flax.linen as nn
 from jax import Array
 
 from fcn_jax.layers.feature_map import FeatureMap, Features, concatenate
+from fcn_jax.layers.lrn import normalize
 from fcn_jax.models.backbone import Backbone, ClassifierLayer
 from fcn_jax.models.blocks import (
     Convolution,
@@ -19,7 +20,6 @@ from fcn_jax.models.blocks import (
     Steps,
     dropout,
     max_pool,
-    normalize,
     run_until,
     scaled,
 )
@@ -40,6 +40,10 @@ INCEPTIONS = {
 
 POOLED = {"inception_3b": "pool3", "inception_4e": "pool4"}
 """Blocks that a pooling layer follows, and its name."""
+
+
+OWN_PAD = 3
+"""Pixels by which conv1 pads in the classifier too."""
 
 
 class Inception(nn.Module):
@@ -101,7 +105,7 @@ class GoogLeNet(nn.Module):
 
     def _layers(self, train: bool, keys: Array | None) -> Steps:
         halve = partial(max_pool, kernel=3, stride=2)
-        pad = 3 + self.input_pad
+        pad = OWN_PAD + self.input_pad
         first = Convolution(
             scaled(64, self.width), kernel=7, stride=2, pad=pad, name="conv1_7x7_s2"
         )
@@ -131,6 +135,7 @@ BACKBONE = Backbone(
     native_size=224,
     classifier=ClassifierLayer("loss3_classifier", "inception_5b", pool=7),
     first_layer="conv1_7x7_s2",
+    first_layer_pad=OWN_PAD,
     caffe_names={
         "conv1_7x7_s2": "conv1/7x7_s2",
         "conv2_3x3_reduce": "conv2/3x3_reduce",

@@ -1,20 +1,20 @@
-"""Score layers, skips and upsampling: what turns endpoints into pixel scores.
+"""Heads: what turns endpoints into the scores of pixels, or of a classifier.
 
-A head is described by data: where it scores, from coarse to fine, and how it fuses
+A skip head is described by data: where it scores, from coarse to fine, and how it fuses
 (PAMI section 4.2 and Figure 3). Every kernel size and crop offset is computed from
 the geometry of the endpoints, so the same code is FCN-32s, 16s, 8s and at-once, on
 every backbone.
 """
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from fcn_jax.layers.feature_map import FeatureMap
+from fcn_jax.layers.feature_map import FeatureMap, Features
 from fcn_jax.layers.geometry import (
     IMAGE,
     Geometry,
@@ -23,13 +23,29 @@ from fcn_jax.layers.geometry import (
     crop_to_image,
     upsampling_window,
 )
-from fcn_jax.layers.transposed import transposed_convolution
-from fcn_jax.layers.upsample import bilinear_kernel, bilinear_upsample
-from fcn_jax.models.blocks import Convolution, show
-from fcn_jax.models.spec import ScoreLayer
+from fcn_jax.layers.upsample import (
+    bilinear_kernel,
+    bilinear_upsample,
+    transposed_convolution,
+)
+from fcn_jax.models.backbone import Backbone
+from fcn_jax.models.blocks import Convolution, average_pool, show
+from fcn_jax.models.spec import (
+    CLASSIFIER,
+    SKIPS,
+    Fusion,
+    ModelSpec,
+    ScoreInit,
+    ScoreLayer,
+    Upsampling,
+)
+from fcn_jax.params.head_names import layer_name
 
 Endpoints = Mapping[str, Mapping[str, FeatureMap]]
 """Stream name -> endpoint name -> features."""
+
+CLASSIFIER_OUTPUT = "imagenet"
+"""Name of the only output of a classifier."""
 
 
 class SkipHead(nn.Module):
@@ -46,9 +62,9 @@ class SkipHead(nn.Module):
 
     scores: tuple[ScoreLayer, ...]
     outputs: tuple[tuple[str, int], ...]
-    fusion: Literal["sum", "max"] = "sum"
-    upsampling: Literal["fixed", "learned"] = "fixed"
-    score_init: Literal["zero", "gaussian"] = "zero"
+    fusion: Fusion = "sum"
+    upsampling: Upsampling = "fixed"
+    score_init: ScoreInit = "zero"
 
     @nn.compact
     def __call__(
@@ -57,18 +73,16 @@ class SkipHead(nn.Module):
         """Compute each output's scores on the canvas, `[N, H, W, K]` float32 or better."""
         single = len(self.outputs) == 1
         return {
-            name: self._pixel_scores(
-                endpoints, classes, "" if single else f"_{name}", canvas
-            )
+            name: self._pixel_scores(endpoints, classes, "" if single else name, canvas)
             for name, classes in self.outputs
         }
 
     def _pixel_scores(
-        self, endpoints: Endpoints, classes: int, suffix: str, canvas: tuple[int, int]
+        self, endpoints: Endpoints, classes: int, output: str, canvas: tuple[int, int]
     ) -> FeatureMap:
-        fused = self._score(self.scores[0], endpoints, classes, suffix)
+        fused = self._score(self.scores[0], endpoints, classes, output)
         for coarser, skip in zip(self.scores, self.scores[1:], strict=False):
-            score = self._score(skip, endpoints, classes, suffix)
+            score = self._score(skip, endpoints, classes, output)
             window = upsampling_window(fused.geometry, score.geometry)
             shared, start, skip_start = align(
                 fused.geometry.after(window), score.geometry
@@ -81,19 +95,22 @@ class SkipHead(nn.Module):
             )
             rows, columns = size
             first = coarser is self.scores[0]
-            name = f"upscore{window.stride}" if first else f"upscore_{coarser.endpoint}"
+            layer = (
+                f"upscore{window.stride}" if first else f"upscore_{coarser.endpoint}"
+            )
+            name = layer_name(layer, output=output)
             upsampled = self._upsample(
-                fused, window, shared, start, (rows, columns), name + suffix
+                fused, window, shared, start, (rows, columns), name
             )
             skipped = score.values[
                 :, skip_start : skip_start + rows, skip_start : skip_start + columns
             ]
             combine = jnp.add if self.fusion == "sum" else jnp.maximum
             fused = upsampled.placed(shared, combine(upsampled.values, skipped))
-        return self._to_image(fused, suffix, canvas)
+        return self._to_image(fused, output, canvas)
 
     def _to_image(
-        self, fused: FeatureMap, suffix: str, canvas: tuple[int, int]
+        self, fused: FeatureMap, output: str, canvas: tuple[int, int]
     ) -> FeatureMap:
         window = upsampling_window(fused.geometry, IMAGE)
         geometry, start = crop_to_image(fused.geometry.after(window))
@@ -103,11 +120,12 @@ class SkipHead(nn.Module):
                     f"the upsampled scores end {wanted + start - window.size(length)} "
                     "pixels inside the image; enlarge the backbone's input padding"
                 )
-        name = f"upscore{window.stride}" if len(self.scores) > 1 else "upscore"
-        return self._upsample(fused, window, geometry, start, canvas, name + suffix)
+        layer = f"upscore{window.stride}" if len(self.scores) > 1 else "upscore"
+        name = layer_name(layer, output=output)
+        return self._upsample(fused, window, geometry, start, canvas, name)
 
     def _score(
-        self, score: ScoreLayer, endpoints: Endpoints, classes: int, suffix: str
+        self, score: ScoreLayer, endpoints: Endpoints, classes: int, output: str
     ) -> FeatureMap:
         """Compute an endpoint's scores `[N, h, w, K]`, averaged over the streams."""
         init = nn.initializers.zeros
@@ -124,9 +142,10 @@ class SkipHead(nn.Module):
             feature_map = features[score.endpoint]
             if score.scale != 1:
                 feature_map = feature_map.map(lambda values: values * score.scale)
-            name = score.layer if len(endpoints) == 1 else f"{score.layer}_{stream}"
+            one_of = "" if len(endpoints) == 1 else stream
+            name = layer_name(score.layer, stream=one_of, output=output)
             feature_map = Convolution(
-                classes, kernel=1, relu=False, kernel_init=init, name=name + suffix
+                classes, kernel=1, relu=False, kernel_init=init, name=name
             )(feature_map).to_feature_map()
             # At least float32 from here on.
             precise = np.promote_types(feature_map.values.dtype, np.float32)
@@ -135,7 +154,7 @@ class SkipHead(nn.Module):
         if feature_map is None or total is None:
             raise ValueError("a head needs at least one stream of endpoints")
         scored = feature_map.replace(values=total)
-        show(self, "scores", f"{score.layer}{suffix}_maps", scored)
+        show(self, "scores", f"{layer_name(score.layer, output=output)}_maps", scored)
         return scored
 
     def _upsample(
@@ -172,3 +191,78 @@ class SkipHead(nn.Module):
             size=size,
         )
         return x.placed(geometry, values)
+
+
+class ClassifierHead(nn.Module):
+    """The last layer of an ImageNet classifier, before the softmax (PAMI section 3.1).
+
+    It is a 1 x 1 convolution like fc6 and fc7, so an image of the net's native size gives
+    one vector of scores, and a larger one a map of them (PAMI Figure 2).
+
+    Attributes:
+        layer: its name, after Caffe's: "fc8" or "loss3_classifier".
+        endpoint: the backbone endpoint that it reads.
+        classes: number of classes.
+        pool: window of the average pooling before it, 0 for none; GoogLeNet's 7.
+    """
+
+    layer: str
+    endpoint: str
+    classes: int
+    pool: int = 0
+
+    @nn.compact
+    def __call__(
+        self,
+        endpoints: Endpoints,
+        *,
+        canvas: tuple[int, int],
+    ) -> dict[str, FeatureMap]:
+        """Compute scores `[N, h, w, K]` on the coarse grid; the canvas plays no part."""
+        (features,) = endpoints.values()
+        x: Features = features[self.endpoint]
+        if self.pool:
+            x = average_pool(x, kernel=self.pool, stride=1)
+        score = Convolution(self.classes, kernel=1, relu=False, name=self.layer)
+        return {CLASSIFIER_OUTPUT: score(x).to_feature_map()}
+
+
+MakeHead = Callable[[ModelSpec, Backbone], Callable[..., nn.Module]]
+"""From a network and the backbone of its first stream to what makes the head's module,
+given its `name`. The module maps (endpoints, `canvas=(rows, columns)`) to the scores of
+each output, as `SkipHead` does."""
+
+
+def skip_head(spec: ModelSpec, backbone: Backbone) -> Callable[..., nn.Module]:
+    """Return what makes the `SkipHead` of a network."""
+    del backbone
+    return partial(
+        SkipHead,
+        scores=spec.scores,
+        outputs=spec.outputs,
+        fusion=spec.fusion,
+        upsampling=spec.upsampling,
+        score_init=spec.score_init,
+    )
+
+
+def classifier_head(spec: ModelSpec, backbone: Backbone) -> Callable[..., nn.Module]:
+    """Return what makes the `ClassifierHead` of a network.
+
+    Raises:
+        ValueError: if the backbone comes from no classifier.
+    """
+    last = backbone.classifier
+    if last is None:
+        raise ValueError(f"{spec.streams[0].backbone} has no classifier")
+    ((_, classes),) = spec.outputs
+    return partial(
+        ClassifierHead,
+        layer=last.layer,
+        endpoint=last.endpoint,
+        pool=last.pool,
+        classes=classes,
+    )
+
+
+HEADS: Mapping[str, MakeHead] = {SKIPS: skip_head, CLASSIFIER: classifier_head}

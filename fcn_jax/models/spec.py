@@ -4,12 +4,31 @@ A configuration, a published net and a checkpoint each give a `ModelSpec`. It ho
 module and imports neither jax nor flax, so that it can be stored, compared and printed.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from fcn_jax.runtime.plain_values import is_number, is_text, is_whole, sequence_of
-from fcn_jax.runtime.shown import shown
+from fcn_jax.runtime.messages import shown
+from fcn_jax.runtime.plain_json import is_number, is_text, is_whole, sequence_of
+
+Fusion = Literal["sum", "max"]
+Upsampling = Literal["fixed", "learned"]
+ScoreInit = Literal["zero", "gaussian"]
+LayerOrder = Literal["pool-norm", "norm-pool"]
+"""Order of layers in AlexNet: CaffeNet's, which the papers use, or the original."""
+
+SKIPS, CLASSIFIER = "skips", "classifier"
+"""Heads of the package."""
+STRIDES = (32, 16, 8)
+PADDINGS = ("reference", "same")
+"""Paddings of an FCN."""
+NATIVE = "native"
+"""Padding of a classifier: that of its own layers."""
+DTYPES = ("float32", "bfloat16")
+"""Types of number that a network can compute in."""
+WIDEST = 64
+"""Largest factor on the channels of a trunk; no machine holds a wider net."""
 
 VERSION = 1
 """Version of the stored form; a form that this code cannot read has a higher one."""
@@ -54,7 +73,7 @@ class ModelSpec:
         streams: the trunks.
         outputs: (name, classes) of each output.
         head: "skips" upsamples scores to every pixel; "classifier" gives an ImageNet
-            classifier's scores on the coarse grid.
+            classifier's scores on the coarse grid; others are the user's.
         scores: the score layers, coarsest first; none for a classifier.
         padding: "reference" (conv1 padded by 100 pixels), "same", or "native", the
             classifier's own.
@@ -68,15 +87,15 @@ class ModelSpec:
 
     streams: tuple[StreamSpec, ...]
     outputs: tuple[tuple[str, int], ...]
-    head: Literal["skips", "classifier"] = "skips"
+    head: str = SKIPS
     scores: tuple[ScoreLayer, ...] = ()
     padding: str = "reference"
     width: float = 1.0
     dropout_rate: float | None = None
     options: tuple[tuple[str, str], ...] = ()
-    fusion: Literal["sum", "max"] = "sum"
-    upsampling: Literal["fixed", "learned"] = "fixed"
-    score_init: Literal["zero", "gaussian"] = "zero"
+    fusion: Fusion = "sum"
+    upsampling: Upsampling = "fixed"
+    score_init: ScoreInit = "zero"
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -87,11 +106,11 @@ class ModelSpec:
     @property
     def is_classifier(self) -> bool:
         """Whether it gives one vector of scores an image, and no pixel scores."""
-        return self.head == "classifier"
+        return self.head == CLASSIFIER
 
     def to_dict(self) -> dict[str, Any]:
         """Return the specification as JSON stores it."""
-        return {"version": VERSION, **_lists(asdict(self))}
+        return {"version": VERSION, **json.loads(json.dumps(asdict(self)))}
 
     @classmethod
     def from_dict(cls, stored: Any) -> "ModelSpec":
@@ -124,14 +143,6 @@ class ModelSpec:
         streams = (StreamSpec(**_items(own)) for own in stored["streams"])
         scores = (ScoreLayer(**own) for own in stored["scores"])
         return cls(**{**parts, "streams": tuple(streams), "scores": tuple(scores)})
-
-
-def _lists(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _lists(inner) for key, inner in value.items()}
-    if isinstance(value, tuple | list):
-        return [_lists(inner) for inner in value]
-    return value
 
 
 def _tuples(value: Any) -> Any:

@@ -14,13 +14,14 @@ this, in the train step.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
 
+from fcn_jax.optim import OptimizerName, ScheduleName
 from fcn_jax.params import paths
 
 Schedule = Callable[[Array], Array]
@@ -82,7 +83,7 @@ def caffe_sgd(
 
 
 def make_schedule(
-    name: str, *, learning_rate: float, total_steps: int, warmup_steps: int = 0
+    name: ScheduleName, *, learning_rate: float, total_steps: int, warmup_steps: int = 0
 ) -> Schedule:
     """Build the learning rate as a function of the number of completed updates.
 
@@ -93,10 +94,9 @@ def make_schedule(
         total_steps: where "poly" and "cosine" reach zero.
         warmup_steps: updates over which the rate rises linearly to its value.
     """
-    if name not in ("fixed", "poly", "cosine"):
-        raise ValueError(
-            f"schedule is {name!r}; it must be 'fixed', 'poly' or 'cosine'"
-        )
+    if name not in get_args(ScheduleName):
+        allowed = ", ".join(get_args(ScheduleName))
+        raise ValueError(f"schedule is {name!r}; it must be one of {allowed}")
 
     def schedule(count: Array) -> Array:
         steps = count.astype(jnp.float32)
@@ -114,7 +114,7 @@ def make_schedule(
 
 
 def make_optimizer(
-    name: str,
+    name: OptimizerName,
     schedule: Schedule,
     *,
     params: Any,
@@ -158,9 +158,8 @@ def make_optimizer(
         "adamw": [optax.scale_by_adam(), decay],
     }
     if name not in direction:
-        raise ValueError(
-            f"optimizer is {name!r}; it must be one of {['caffe_sgd', *direction]}"
-        )
+        allowed = ", ".join(get_args(OptimizerName))
+        raise ValueError(f"optimizer is {name!r}; it must be one of {allowed}")
     return promoting(optax.chain(*direction[name], _scale_by_schedule(schedule, rates)))
 
 

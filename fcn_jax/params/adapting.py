@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fcn_jax.params import surgery
+from fcn_jax.params.head_names import is_upsampling
 
 
 class ShapeMismatch(ValueError):
@@ -78,7 +79,7 @@ def _by_class(
             f"its class names are not known {'here' if here is None else 'there'}, so "
             "they cannot be matched"
         )
-    axes = 2 if path.startswith("head.upscore") else 1
+    axes = 2 if is_upsampling(path) else 1
     # Only here are the values of a fresh parameter needed, which may lie on a device.
     values = np.asarray(fresh)
     return surgery.match_classes(stored, there, here, values, class_axes=axes)

@@ -12,9 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from fcn_jax.layers.upsample import bilinear_kernel
+from fcn_jax.params.head_names import parse
 
-Params = Mapping[str, np.ndarray]
 Rules = Sequence[tuple[str, str]]
 
 COLORS = 3
@@ -80,91 +79,6 @@ def _refuse_collisions(renamed: Mapping[str, str]) -> None:
         sources[target] = name
 
 
-def rename(params: Params, rules: Rules) -> tuple[dict[str, np.ndarray], str]:
-    """Rename parameters; see `new_names` for the rules and errors."""
-    names = new_names(params, rules)
-    moved = sum(old != new for old, new in names.items())
-    phrase = f"{moved} of {len(names)} parameters renamed"
-    return {names[path]: value for path, value in params.items()}, phrase
-
-
-def two_streams(
-    first: Params,
-    second: Params,
-    names: tuple[str, str],
-    *,
-    outputs: Sequence[str] = (),
-) -> tuple[dict[str, np.ndarray], str]:
-    """Fuse two nets of one trunk each into one net of two trunks (late fusion).
-
-    The score layers are copied as they are; the late-fused head averages their scores
-    (reference nyud-fcn32s-color-hha: a sum with the factors 0.5 and 0.5).
-
-    Args:
-        first: parameters `trunk.*` and `head.*` of a net of one stream.
-        second: the same of the other net.
-        names: names of the two streams, in that order.
-        outputs: names of the outputs, where the nets have several.
-
-    Raises:
-        ValueError: if the names cannot be used, if the nets differ in their layers or in
-            the shapes of their score layers, if a layer is neither of the trunk nor
-            of the head, or if learned upsampling kernels differ in value (the fused
-            net has only one).
-    """
-    usable = all(name and "." not in name and name != "head" for name in names)
-    if len(set(names)) != 2 or not usable:
-        raise ValueError(
-            f"the streams are called {names!r}; give two different names without dots, "
-            "neither of them 'head'"
-        )
-    if first.keys() != second.keys():
-        only = sorted(first.keys() ^ second.keys())
-        raise ValueError(
-            f"the two nets have other layers: {', '.join(only[:6])} is in one of them "
-            "alone; fuse nets of one architecture"
-        )
-    fused: dict[str, np.ndarray] = {}
-    for name, params in zip(names, (first, second), strict=True):
-        for path, value in params.items():
-            target = _in_stream(path, name, outputs)
-            if path.startswith("head.") and value.shape != first[path].shape:
-                raise ValueError(
-                    f"{path} is {list(first[path].shape)} in one net and "
-                    f"{list(value.shape)} in the other; fuse nets of the same classes"
-                )
-            if target in fused and not np.array_equal(fused[target], value):
-                raise ValueError(
-                    f"{path} is learned and differs between the nets, but the fused "
-                    "net has one; leave it out of both to start it afresh"
-                )
-            fused[target] = value
-    return fused, f"streams {names[0]} and {names[1]}, scores averaged"
-
-
-def _in_stream(path: str, stream: str, outputs: Sequence[str]) -> str:
-    """Return the name of a one-stream net's parameter in a late-fused net."""
-    module, _, rest = path.partition(".")
-    if module == "trunk":
-        return f"{stream}.{rest}"
-    if path.startswith("head.upscore"):
-        return path
-    if not path.startswith("head.score_"):
-        raise ValueError(
-            f"{path} is neither of the trunk nor a score layer; give the parameters of "
-            "an FCN with one stream, called trunk"
-        )
-    layer, _, leaf = rest.rpartition(".")
-    output = _output_of(path, outputs) if len(outputs) > 1 else None
-    if len(outputs) > 1 and output is None:
-        raise ValueError(
-            f"{path} belongs to none of the outputs {', '.join(outputs)}; its layer's "
-            "name ends in _<output> where a net has several"
-        )
-    suffix = "" if output is None else f"_{output}"
-    return f"head.{layer.removesuffix(suffix)}_{stream}{suffix}.{leaf}"
-
-
 def classes_of(
     names: Iterable[str], outputs: Mapping[str, Sequence[str]]
 ) -> dict[str, tuple[str, ...]]:
@@ -180,19 +94,13 @@ def classes_of(
     """
     found = {}
     for name in names:
-        output = _output_of(name, list(outputs))
-        if output is not None:
+        parameter = parse(name, outputs=outputs)
+        if parameter is None:
+            continue
+        output = next(iter(outputs), "") if len(outputs) == 1 else parameter.output
+        if output in outputs:
             found[name] = tuple(outputs[output])
     return found
-
-
-def _output_of(path: str, outputs: Sequence[str]) -> str | None:
-    module, _, rest = path.partition(".")
-    if module != "head" or len(outputs) < 2:
-        return outputs[0] if module == "head" and outputs else None
-    layer = rest.partition(".")[0]
-    own = [output for output in outputs if layer.endswith(f"_{output}")]
-    return max(own, key=len, default=None)
 
 
 def match_classes(
@@ -329,58 +237,3 @@ def _check_color_kernel(kernel: np.ndarray) -> None:
             f"the kernel is {list(kernel.shape)}; that of a colour image is "
             "[k, k, 3, O]"
         )
-
-
-def add_skips(
-    params: Params, shapes: Mapping[str, tuple[int, ...]]
-) -> tuple[dict[str, np.ndarray], str]:
-    """Turn a coarser net's parameters into a finer one's: 32s -> 16s -> 8s.
-
-    New score layers are zero, so that the first scores are those of the coarser net
-    (PAMI section 4.2); all else is kept bit for bit. Learned upsampling kernels that
-    the finer net lacks are dropped, its own new ones bilinear.
-
-    Args:
-        params: parameters of the coarser net, by dotted path.
-        shapes: shape of every parameter of the finer net, by dotted path.
-
-    Returns:
-        The finer net's parameters, in the order of `shapes`.
-
-    Raises:
-        ValueError: if anything but layers of the head differs, or no score layer is
-            new.
-    """
-    extra = [path for path in params if path not in shapes]
-    fresh = [path for path in shapes if path not in params]
-    problems = [
-        f"{path} is left over" for path in extra if not path.startswith("head.upscore")
-    ]
-    problems += [
-        f"{path} is missing"
-        for path in fresh
-        if not path.startswith(("head.score_", "head.upscore"))
-    ]
-    problems += [
-        f"{path} is {list(value.shape)} instead of {list(shapes[path])}"
-        for path, value in params.items()
-        if path in shapes and value.shape != tuple(shapes[path])
-    ]
-    scores = [path for path in fresh if path.startswith("head.score_")]
-    if not scores:
-        problems.append("no score layer is new")
-    if problems:
-        raise ValueError(
-            f"the net is not the finer stage of these parameters: {'; '.join(problems)}"
-        )
-    made = {path: _new_layer(path, shapes[path]) for path in fresh}
-    finer = {path: params[path] if path in params else made[path] for path in shapes}
-    layers = ", ".join(dict.fromkeys(path.rpartition(".")[0] for path in scores))
-    phrase = f"{layers} new, zero"
-    return finer, phrase + (f"; {', '.join(extra)} dropped" if extra else "")
-
-
-def _new_layer(path: str, shape: Sequence[int]) -> np.ndarray:
-    if path.startswith("head.score_"):
-        return np.zeros(shape, np.float32)
-    return bilinear_kernel(shape[0], shape[-1]).astype(np.float32)

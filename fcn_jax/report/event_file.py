@@ -26,12 +26,12 @@ class EventFile:
     """A new event file, in which an event is as soon as it was added."""
 
     def __init__(self, directory: Path, start_step: int):
-        """Makes the file.
+        """Make the file.
 
         Args:
-          directory: made where missing.
-          start_step: what earlier files of the directory hold after this step is no
-            longer shown.
+            directory: made where missing.
+            start_step: what earlier files of the directory hold after this step is no
+                longer shown.
         """
         directory.mkdir(parents=True, exist_ok=True)
         # TensorBoard reads the files in the order of their names, and clocks go back.
@@ -44,12 +44,12 @@ class EventFile:
         self._add(_varint(2, start_step + 1) + _bytes(7, start))
 
     def add(self, step: int, values: Iterable[bytes]) -> None:
-        """Adds an event with some values, from `scalar` and `picture`."""
+        """Add an event with some values, from `scalar` and `picture`."""
         summary = b"".join(_bytes(1, value) for value in values)
         self._add(_varint(2, step) + _bytes(5, summary))
 
     def close(self) -> None:
-        """Closes the file; may be called twice."""
+        """Close the file; may be called twice."""
         self._file.close()
 
     def _add(self, fields: bytes) -> None:

@@ -34,7 +34,7 @@ class Lock:
         self._descriptor, self._mark = descriptor, mark
 
     def close(self) -> None:
-        """Lets go of the file, which stays: may be called twice."""
+        """Let go of the file, which stays: may be called twice."""
         if self._mark is not None:
             self._mark.remove()
             self._mark = None
@@ -44,11 +44,11 @@ class Lock:
 
 
 def hold(path: pathlib.Path) -> Lock:
-    """Takes the file, made where missing, or raises at once.
+    """Take the file, made where missing, or raises at once.
 
     Raises:
-      Held: another process has it.
-      OSError: it cannot be opened or written.
+        Held: another process has it.
+        OSError: it cannot be opened or written.
     """
     # Not truncated: the holder's name must survive a second process's attempt.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -72,7 +72,7 @@ def hold(path: pathlib.Path) -> Lock:
 
 
 def _flock(descriptor: int) -> bool:
-    """Locks the file; False where the file system cannot."""
+    """Lock the file; False where the file system cannot."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -93,7 +93,7 @@ class _Mark:
         self._over = threading.Event()
 
     def create(self) -> None:
-        """Makes the file and touches it from now on; Held where another was faster."""
+        """Make the file and touches it from now on; Held where another was faster."""
         try:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         except FileExistsError as error:
@@ -105,13 +105,13 @@ class _Mark:
         threading.Thread(target=self._touch, name="lock", daemon=True).start()
 
     def remove(self) -> None:
-        """Deletes the file."""
+        """Delete the file."""
         self._over.set()
         if self._read() == self._own:
             self.path.unlink(missing_ok=True)
 
     def refuse_or_clear(self) -> None:
-        """Raises Held for another's file, and deletes one that counts for nothing."""
+        """Raise Held for another's file, and deletes one that counts for nothing."""
         found = self._read()
         if not self.path.exists():
             return

@@ -33,7 +33,7 @@ class RunLog:
     """The log of one run, in its work directory; a context manager.
 
     Attributes:
-      directory: the work directory.
+        directory: the work directory.
     """
 
     def __init__(
@@ -45,15 +45,16 @@ class RunLog:
         scored: bool = True,
         console: rich.console.Console | None = None,
     ):
-        """Continues what is in `directory` after `start_step` completed updates.
+        """Continue what is in `directory` after `start_step` completed updates.
 
         Args:
-          directory: the work directory; gets metrics.jsonl, tensorboard/ and pictures/.
-          start_step: later rows of an earlier start are dropped.
-          total_steps: the last step, for the bar and the time left.
-          scored: whether the evaluation after `start_step` was finished, where one was
-            due; else its rows are dropped too.
-          console: where the bar goes; standard error where None.
+            directory: the work directory; gets metrics.jsonl, tensorboard/ and
+                pictures/.
+            start_step: later rows of an earlier start are dropped.
+            total_steps: the last step, for the bar and the time left.
+            scored: whether the evaluation after `start_step` was finished, where one
+                was due; else its rows are dropped too.
+            console: where the bar goes; standard error where None.
         """
         self.directory = pathlib.Path(directory)
         path = self.directory / "metrics.jsonl"
@@ -65,12 +66,12 @@ class RunLog:
         self._bar = _Bar(start_step, total_steps, console)
 
     def advance(self, step: int, loss: float, images: int) -> None:
-        """Moves the bar after an update; costs nothing else, so call it every step.
+        """Move the bar after an update; costs nothing else, so call it every step.
 
         Args:
-          step: completed updates.
-          loss: of this update.
-          images: processed in this update.
+            step: completed updates.
+            loss: of this update.
+            images: processed in this update.
         """
         self._rate.add(images)
         rate = self._rate.recent()
@@ -87,16 +88,16 @@ class RunLog:
         loss_per_pixel: float | None = None,
         first_update_seconds: Mapping[str, float] | None = None,
     ) -> None:
-        """Writes one row of training.
+        """Write one row of training.
 
         Args:
-          step: completed updates.
-          loss: of this update; null where it is not finite, with `"finite": false`.
-          learning_rate: of this update.
-          wait_share: share of the time since the last row spent on waiting for data.
-          loss_per_pixel: the loss divided by the labelled pixels, where it is a sum.
-          first_update_seconds: in the first row after a start, what its first update
-            took since the program began.
+            step: completed updates.
+            loss: of this update; null where it is not finite, with `"finite": false`.
+            learning_rate: of this update.
+            wait_share: share of the time since the last row spent on waiting for data.
+            loss_per_pixel: the loss divided by the labelled pixels, where it is a sum.
+            first_update_seconds: in the first row after a start, what its first update
+                took since the program began.
         """
         rate = self._rate.since_row()
         row: dict[str, Any] = {"loss": loss, "learning_rate": learning_rate}
@@ -111,20 +112,20 @@ class RunLog:
         self._write(step, "train", row)
 
     def evaluation(self, step: int, split: str, scores: Mapping[str, Any]) -> None:
-        """Writes one row of scores: numbers, lists or mappings; NaN becomes null."""
+        """Write one row of scores: numbers, lists or mappings; NaN becomes null."""
         self._rate = _Rate()
         self._write(step, split, scores)
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
-        """Writes `pictures/<name>_<step>.png`, and the same to TensorBoard.
+        """Write `pictures/<name>_<step>.png`, and the same to TensorBoard.
 
         Args:
-          step: completed updates.
-          name: what it shows; "/" becomes "_" in the file's name.
-          image: [H, W, 3] uint8 RGB.
+            step: completed updates.
+            name: what it shows; "/" becomes "_" in the file's name.
+            image: [H, W, 3] uint8 RGB.
 
         Raises:
-          ValueError: another type or shape.
+            ValueError: another type or shape.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(
@@ -142,16 +143,16 @@ class RunLog:
         self._events.add(int(step), [shown])
 
     def message(self, text: str) -> None:
-        """Says something to whoever watches; above the bar."""
+        """Say something to whoever watches; above the bar."""
         logging.info("%s", text)
 
     def flush(self) -> None:
-        """Returns when the rows are on the disk, and not only with the system."""
+        """Return when the rows are on the disk, and not only with the system."""
         with atomic.naming(self._rows.name):
             os.fsync(self._rows.fileno())
 
     def close(self) -> None:
-        """Takes the bar away and closes the files; may be called twice."""
+        """Take the bar away and closes the files; may be called twice."""
         self._bar.close()
         self._events.close()
         self._rows.close()
@@ -269,13 +270,13 @@ class _Bar:
 
 
 def write_scores(path: str | os.PathLike, scores: Mapping[str, Any]) -> None:
-    """Writes a JSON file of scores, whole or not at all; NaN becomes null."""
+    """Write a JSON file of scores, whole or not at all; NaN becomes null."""
     text = json.dumps(_plain(scores), indent=2, allow_nan=False)
     atomic.write(path, f"{text}\n".encode())
 
 
 def _cut(path: pathlib.Path, last_step: int, scored: bool) -> None:
-    """Drops the rows after `last_step`, and a last one that a kill left unfinished.
+    """Drop the rows after `last_step`, and a last one that a kill left unfinished.
 
     Where the last step was not scored, what there is of its scores is dropped too.
     """

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fcn_jax.runs import lock
-from fcn_jax.runtime import atomic, cli, plain_json
+from fcn_jax.runtime import atomic, messages, plain_json
 from fcn_jax.runtime.locations import located
-from fcn_jax.runtime.shown import shortened, shown
+from fcn_jax.runtime.messages import shortened, shown
 
 CONFIG = "config.json"
 _ABSENT = "absent"
@@ -24,8 +24,8 @@ class WorkDirectory:
     """A directory that this process alone writes; a context manager that lets go of it.
 
     Attributes:
-      path: the directory, absolute.
-      checkpoints: where its checkpoints are, `path / "checkpoints"`.
+        path: the directory, absolute.
+        checkpoints: where its checkpoints are, `path / "checkpoints"`.
     """
 
     def __init__(self, path: pathlib.Path, held: lock.Lock):
@@ -35,13 +35,13 @@ class WorkDirectory:
 
     @classmethod
     def acquire(cls, path: str | os.PathLike) -> "WorkDirectory":
-        """Creates the directory where missing, tries to write in it, and locks it.
+        """Create the directory where missing, tries to write in it, and locks it.
 
         What a killed run left unfinished in it is removed.
 
         Raises:
-          ValueError: it is a file, or cannot be created or written.
-          RunError: another process holds it; names the process. Does not wait.
+            ValueError: it is a file, or cannot be created or written.
+            RunError: another process holds it; names the process. Does not wait.
         """
         path = pathlib.Path(located(path)).absolute()
         try:
@@ -49,20 +49,20 @@ class WorkDirectory:
             _write_and_delete(path)
             held = lock.hold(path / "lock")
         except lock.Held as holder:
-            raise cli.RunError(
+            raise messages.RunError(
                 f"the work directory {path} is in use by {holder}; wait for it, stop it,"
                 " or give another --workdir"
             ) from holder
         except OSError as error:
             raise ValueError(
                 f"the work directory {path} cannot be written"
-                f" ({cli.error_sentence(error)}); give another --workdir"
+                f" ({messages.error_sentence(error)}); give another --workdir"
             ) from error
         atomic.remove_unfinished(path, alone=True)
         return cls(path, held)
 
     def close(self) -> None:
-        """Lets the next run have the directory; may be called twice."""
+        """Let the next run have the directory; may be called twice."""
         # The file stays: deleting it would let two runs lock two files of one name.
         self._lock.close()
 
@@ -74,7 +74,7 @@ class WorkDirectory:
 
 
 def _write_and_delete(path: pathlib.Path) -> None:
-    """Does once what a run does all the time, so that it fails now if it fails."""
+    """Do once what a run does all the time, so that it fails now if it fails."""
     probe = path / f".probe-{os.getpid()}"
     try:
         atomic.write(probe, b"probe")
@@ -83,7 +83,7 @@ def _write_and_delete(path: pathlib.Path) -> None:
 
 
 def store_config(path: str | os.PathLike, config: Mapping[str, Any]) -> None:
-    """Writes `<path>/config.json`; `config` is nested and JSON-able."""
+    """Write `<path>/config.json`; `config` is nested and JSON-able."""
     text = json.dumps(config, indent=2)
     atomic.write(pathlib.Path(path, CONFIG), f"{text}\n".encode())
 
@@ -92,14 +92,14 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     """The configuration in `<path>/config.json`, with lists for tuples.
 
     Raises:
-      ValueError: it is missing or not a JSON object.
+        ValueError: it is missing or not a JSON object.
     """
     file = pathlib.Path(path, CONFIG)
     remedy = "restore it, or start a new run with another --workdir"
     try:
         config = plain_json.parse(file.read_bytes(), str(file))
     except OSError as error:
-        said = cli.error_sentence(error)
+        said = messages.error_sentence(error)
         raise ValueError(f"{file} cannot be read ({said}); {remedy}") from error
     except ValueError as error:
         raise ValueError(f"{error}; {remedy}") from error
@@ -111,16 +111,16 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
 def check_resume(
     stored: Mapping[str, Any], current: Mapping[str, Any], changeable: Sequence[str]
 ) -> None:
-    """Refuses to continue a run under another configuration.
+    """Refuse to continue a run under another configuration.
 
     Args:
-      stored: the run's configuration, nested and JSON-able; tuples equal lists.
-      current: the one to continue with.
-      changeable: patterns of dotted keys that may differ ("log.*", "steps"), `*`
-        standing for any characters, dots too.
+        stored: the run's configuration, nested and JSON-able; tuples equal lists.
+        current: the one to continue with.
+        changeable: patterns of dotted keys that may differ ("log.*", "steps"), `*`
+            standing for any characters, dots too.
 
     Raises:
-      ValueError: names every other key that differs, with both values.
+        ValueError: names every other key that differs, with both values.
     """
     before, now = dict(_leaves(stored, "")), dict(_leaves(current, ""))
     differing = [

@@ -18,10 +18,10 @@ _PATIENCE_SECONDS = 10.0
 
 
 def write(path: str | os.PathLike, content: bytes) -> None:
-    """Writes a file so that, killed at any moment, it is the old one or the new one.
+    """Write a file so that, killed at any moment, it is the old one or the new one.
 
     Raises:
-      OSError: it cannot be written; the old one is as it was.
+        OSError: it cannot be written; the old one is as it was.
     """
     path = Path(path)
     partial = path.with_name(f"{path.name}{_UNFINISHED}{_owner()}")
@@ -37,10 +37,10 @@ def write(path: str | os.PathLike, content: bytes) -> None:
 
 
 def write_all(file: FileIO, content: bytes) -> None:
-    """Writes to an unbuffered file; what a full disk refuses is not tried again later.
+    """Write to an unbuffered file; what a full disk refuses is not tried again later.
 
     Raises:
-      OSError: it cannot be written; names the file.
+        OSError: it cannot be written; names the file.
     """
     with naming(file.name):
         while content:
@@ -82,7 +82,7 @@ def whole_directory(directory: Path) -> Iterator[Path]:
     """A directory beside `directory` that takes its place when all has gone well.
 
     Raises:
-      OSError: there is a directory already, and it is not empty.
+        OSError: there is a directory already, and it is not empty.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     unfinished = _beside(directory)
@@ -98,13 +98,13 @@ def whole_directory(directory: Path) -> Iterator[Path]:
 
 
 def remove_for_good(find: Callable[[], Iterable[Path]]) -> None:
-    """Removes directories again and again until they stay away for half a second.
+    """Remove directories again and again until they stay away for half a second.
 
     A failed save of Orbax leaves TensorStore's other writes running, in threads that
     nothing can be asked of; one that comes late makes its whole path anew.
 
     Args:
-      find: lists what is there to be removed; called anew each time.
+        find: lists what is there to be removed; called anew each time.
     """
     now = time.monotonic()
     quiet, patience = now + _QUIET_SECONDS, now + _PATIENCE_SECONDS
@@ -117,7 +117,7 @@ def remove_for_good(find: Callable[[], Iterable[Path]]) -> None:
 
 
 def remove_unfinished(directory: Path, *, alone: bool) -> None:
-    """Removes what `write` left in a directory, at any depth, when it was killed.
+    """Remove what `write` left in a directory, at any depth, when it was killed.
 
     Args:
         directory: where to look.

@@ -22,6 +22,7 @@ from typing import NoReturn
 from absl import flags, logging
 
 from fcn_jax.runtime.locations import located_argument
+from fcn_jax.runtime.messages import REPORTED, error_sentence, machine_failure
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 DEBUG_FLAG = "--debug"
@@ -29,24 +30,14 @@ EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
 INTERRUPT_AGAIN = 0.05  # seconds after Ctrl-C was lost
 _LINGER_SECONDS = 10.0
-_LONGEST_CAUSE = 300
-_REMEDY = "remedy: "  # of the notes of an exception, which others write too
-
-
-class RunError(RuntimeError):
-    """What went wrong in a run for a reason outside the program.
-
-    The base of the package's own run-time errors: a work directory in use, a checkpoint
-    that cannot be written or read. Its message is one sentence with the remedy.
-    """
 
 
 class Stopped(BaseException):
     """A signal asked the program to end, and it may; no library shall catch it.
 
     Attributes:
-      signal: the signal.
-      status: the exit status, 128 + its number.
+        signal: the signal.
+        status: the exit status, 128 + its number.
     """
 
     def __init__(self, number: int, sentence: str = ""):
@@ -57,31 +48,11 @@ class Stopped(BaseException):
         )
 
 
-# flags.Error: a mistyped flag is bad input too, and absl derives it from Exception.
-_REPORTED = (ValueError, OSError, RunError, flags.Error)
-
-NO_MEMORY = "memory is exhausted"
-_MACHINE = (
-    ("MemoryError", "", NO_MEMORY),
-    ("JaxRuntimeError", "RESOURCE_EXHAUSTED", NO_MEMORY),
-    ("JaxRuntimeError", "Out of memory", NO_MEMORY),
-    ("JaxRuntimeError", "CUDA_ERROR", "the device failed"),
-    ("JaxRuntimeError", "UNAVAILABLE", "the device failed"),
-    ("SafetensorError", "I/O error", "a file could not be read or written"),
-    ("RuntimeError", "can't start new thread", "no more threads are allowed"),
-    ("RuntimeError", "No space left on device", "a file could not be written"),
-    ("RuntimeError", "File too large", "a file could not be written"),
-    ("RuntimeError", "Disk quota exceeded", "a file could not be written"),
-    ("RuntimeError", "Input/output error", "a file could not be read or written"),
-)
-"""Failures of the machine in the words of libraries: (type, part of the text, what)."""
-
-
 class Parser(argparse.ArgumentParser):
     """Reports wrong usage as every other bad input, in one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Refuses the arguments."""
+        """Refuse the arguments."""
         raise ValueError(f"{message}; `{self.prog} --help` shows the usage")
 
 
@@ -91,16 +62,18 @@ def run(
     """Runs a program and leaves the process with its exit status.
 
     Args:
-      main: the program; takes the command-line arguments without the program's name and
-        returns its exit status (None is 0).
-      argv: the arguments, `sys.argv[1:]` where None. Every `--debug` in them is taken
-        out before `main` sees them, and `~` of paths is replaced by the home directory.
+        main: the program; takes the command-line arguments without the program's name
+            and returns its exit status (None is 0).
+        argv: the arguments, `sys.argv[1:]` where None. Every `--debug` in them is taken
+            out before `main` sees them, and `~` of paths is replaced by the home
+            directory.
 
     Raises:
-      SystemExit: always. Status 2 after a ValueError, OSError, RunError, absl flag
-        error or failure of the machine, which becomes `error: <sentence>` on standard
-        error, and where standard output cannot be written; 130 after Ctrl-C; that of
-        Stopped; else what `main` returned. Other exceptions pass through.
+        SystemExit: always. Status 2 after a ValueError, OSError, RunError, absl flag
+            error or failure of the machine, which becomes `error: <sentence>` on
+            standard error, and where standard output cannot be written; 130 after
+            Ctrl-C; that of Stopped; else what `main` returned. Other exceptions pass
+            through.
     """
     _open_standard_streams()
     _print_any_name()
@@ -120,7 +93,7 @@ def run(
         _say(f"stopped: {stopped}")
         status, stopped_by_signal = stopped.status, True
     except Exception as error:
-        if machine_failure(error) is None and not isinstance(error, _REPORTED):
+        if machine_failure(error) is None and not isinstance(error, REPORTED):
             raise
         if debug:
             traceback.print_exc()
@@ -141,7 +114,7 @@ def no_program(instead: str) -> Callable[[list[str]], int]:
     """What `run` is given by a module that could be taken for a program.
 
     Args:
-      instead: the command that does what this module's name promises.
+        instead: the command that does what this module's name promises.
     """
 
     def refuse(arguments: list[str]) -> int:
@@ -158,7 +131,7 @@ def _say(line: str) -> None:
 
 @contextlib.contextmanager
 def printing() -> Iterator[None]:
-    """Flushes standard output after the block, and names it in an OSError.
+    """Flush standard output after the block, and names it in an OSError.
 
     What could not be written is dropped: Python would try again at its end, and fail.
     """
@@ -178,7 +151,7 @@ def printing() -> Iterator[None]:
 
 
 def _open_standard_streams() -> None:
-    """Opens those that the program was started without, as `>&-` does, on nothing.
+    """Open those that the program was started without, as `>&-` does, on nothing.
 
     Else the next files that are opened get their numbers, and what libraries say on
     standard error is written into a checkpoint.
@@ -200,7 +173,7 @@ def _open_standard_streams() -> None:
 
 
 def _print_any_name() -> None:
-    """Lets names be printed that the terminal's encoding does not have, as escapes."""
+    """Let names be printed that the terminal's encoding does not have, as escapes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -224,7 +197,7 @@ def _end_in_spite_of_threads(status: int) -> None:
 
 @contextlib.contextmanager
 def _no_interrupt_lost() -> Iterator[None]:
-    """Asks again for a Ctrl-C that came where Python ignores exceptions.
+    """Ask again for a Ctrl-C that came where Python ignores exceptions.
 
     A callback of the garbage collector is such a place, and jax has one: a
     KeyboardInterrupt there is printed as ignored, and the program runs on. The alarm
@@ -249,7 +222,7 @@ def _no_interrupt_lost() -> Iterator[None]:
 
 
 def set_up_logging() -> None:
-    """Shows what the package says, and warnings of others, with the time of day.
+    """Show what the package says, and warnings of others, with the time of day.
 
     Orbax and TFDS tell every step of their work at the same level as news of the run.
     """
@@ -281,54 +254,3 @@ def as_flags(sentence: str) -> str:
 
 def _own_or_warning(record: std_logging.LogRecord) -> bool:
     return record.levelno >= std_logging.WARNING or record.pathname.startswith(_PACKAGE)
-
-
-def machine_failure(error: BaseException) -> str | None:
-    """What failed, where a library's exception tells of the machine; None for others.
-
-    By the names of types, which belong to libraries that most programs do not import.
-    """
-    if isinstance(error, _REPORTED):
-        return None
-    names = {own.__name__ for own in type(error).__mro__}
-    for name, words, what in _MACHINE:
-        if name in names and words in str(error):
-            return what
-    return None
-
-
-@contextlib.contextmanager
-def remedy(sentence: str, failure: str | None = None) -> Iterator[None]:
-    """Adds to the sentence of a failure of the machine where, or what to do about it.
-
-    Args:
-      sentence: what is added.
-      failure: only to this one, as `machine_failure` names it; else to all.
-    """
-    try:
-        yield
-    except Exception as error:
-        found = machine_failure(error)
-        if found is not None and failure in (None, found):
-            error.add_note(f"{_REMEDY}{sentence}")
-        raise
-
-
-def error_sentence(error: BaseException) -> str:
-    """What an exception says, on one line; the operating system's without its number."""
-    if isinstance(error, OSError) and error.strerror:
-        names = [str(n) for n in (error.filename, error.filename2) if n is not None]
-        text = ": ".join(
-            [" -> ".join(names), error.strerror] if names else [error.strerror]
-        )
-    else:
-        text = str(error)
-    text = " ".join(text.split()) or type(error).__name__
-    what = machine_failure(error)
-    if what is None:
-        return text
-    if len(text) > _LONGEST_CAUSE:  # XLA adds what every buffer holds
-        text = f"{text[:_LONGEST_CAUSE]} ..."
-    notes = getattr(error, "__notes__", ())
-    own = [note[len(_REMEDY) :] for note in notes if note.startswith(_REMEDY)]
-    return "; ".join([f"{what} ({text})", *own])

@@ -4,13 +4,12 @@ Compiling the update of a large net takes longer than hundreds of updates of a s
 one. JAX can store compiled programs in a directory and find them again by what they
 compute, the versions of JAX and XLA, the flags and the kind of device; what is loaded is
 the machine code that was stored, so results are the same, bit for bit. A program calls
-`keep_compiled_programs` once, before anything is compiled. What is set here must be set
+`enable_compilation_cache` once, before anything is compiled. What is set here must be set
 in the environment or in JAX's configuration, and none of it on import.
 """
 
 import ctypes
 import errno
-import functools
 import hashlib
 import os
 import platform
@@ -21,17 +20,10 @@ from typing import Any
 
 from absl import logging
 
-from fcn_jax.runtime.cli import error_sentence
+from fcn_jax.runtime.messages import error_sentence
 
 LARGEST_CACHE = 2 * 2**30
 """Bytes of compiled programs that are kept; a program of a full-size net has 1 to 10 MB."""
-
-OPTIONS: dict[str, dict[str, bool | str]] = {
-    "cpu": {
-        "xla_cpu_copy_insertion_use_region_analysis": True,
-        "xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED",
-    }
-}
 
 WORTH_TRIMMING = 1.0
 """Seconds of compilation from which on its memory is worth half a second's search."""
@@ -39,7 +31,7 @@ WORTH_TRIMMING = 1.0
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 
-def keep_compiled_programs() -> Path | None:
+def enable_compilation_cache() -> Path | None:
     """Let JAX store compiled programs in the user's cache directory.
 
     JAX's own variables win: JAX_COMPILATION_CACHE_DIR names the directory, with
@@ -68,7 +60,7 @@ def keep_compiled_programs() -> Path | None:
         _refuse_shared(directory)
         if not os.access(directory, os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied", str(directory))
-        drop_oldest(root, LARGEST_CACHE)
+        evict_lru(root, LARGEST_CACHE)
     except (OSError, RuntimeError) as error:
         logging.warning(
             "compiled programs are not kept for the next run (%s); name a directory "
@@ -118,7 +110,7 @@ def _refuse_shared(directory: Path) -> None:
             raise PermissionError(errno.EPERM, cause, str(directory))
 
 
-def give_memory_back() -> None:
+def trim_compiler_memory() -> None:
     """Return the compiler's memory to the system before the compiled program runs.
 
     XLA's compiler leaves 0.9 GB of free blocks to the C library after the update of
@@ -137,34 +129,6 @@ def give_memory_back() -> None:
             library.malloc_trim(0)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-
-
-@functools.cache
-def compiler_options(platform: str) -> dict[str, bool | str]:
-    """What XLA is told about one program, as `jax.jit` takes it.
-
-    On a CPU:
-
-    - New parameters are written over the old ones. Without the option XLA copies each
-      donated kernel first, because it does not see that the gradient for the layer's
-      input, which reads it, can be made to come before.
-    - Instructions come in the order of least memory. The default has what depends on
-      parameters alone first, the transforms of all kernels: 366 instead of 131 MB of
-      temporary memory for the scores of FCN-8s on 500 x 500 pixels, and no less time.
-
-    Not every version of XLA has every option; those it lacks are left out.
-    """
-    return {k: v for k, v in OPTIONS.get(platform, {}).items() if _is_known(k, v)}
-
-
-def _is_known(option: str, value: bool | str) -> bool:
-    import jax
-
-    try:
-        jax.jit(lambda: 0, compiler_options={option: value}).lower().compile()
-    except jax.errors.JaxRuntimeError:
-        return False
-    return True
 
 
 def cache_root() -> Path:
@@ -201,7 +165,7 @@ def processor_key(description: Path = Path("/proc/cpuinfo")) -> str:
     return hashlib.sha256("\n".join(described).encode()).hexdigest()[:12]
 
 
-def drop_oldest(root: Path, largest: int) -> None:
+def evict_lru(root: Path, largest: int) -> None:
     """Delete the files not used for longest until `largest` bytes are left.
 
     Empty files go first: a full disk leaves them, and JAX never replaces one.

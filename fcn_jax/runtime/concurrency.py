@@ -16,7 +16,7 @@ def in_threads(
     threads: int,
     ahead: int,
 ) -> Generator[Result, None, None]:
-    """Yields function(item) for every item, in order, computed in threads.
+    """Yield function(item) for every item, in order, computed in threads.
 
     Items are taken in the caller's thread, and at most `ahead` results are waiting or
     being computed while the caller has one, so memory is bounded by them. To end early
@@ -46,7 +46,7 @@ def in_threads(
 
 
 def one_behind(items: Iterable[Item]) -> Iterator[Item]:
-    """Yields every item, each once the one after it has been taken.
+    """Yield every item, each once the one after it has been taken.
 
     Reading a result of the device waits for it. Where taking an item queues work on
     the device, the next is queued before that wait, so that the device is never idle.

@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Iterator
 
-from fcn_jax.runtime.cli import RunError, error_sentence
+from fcn_jax.runtime.messages import RunError, error_sentence
 
 _LOGGER = "jax._src.xla_bridge"
 """Where JAX says with a traceback that a plugin is broken, and goes on without it."""

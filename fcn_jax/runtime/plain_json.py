@@ -1,21 +1,25 @@
-"""JSON of the package's own files: finite numbers, few levels, no surprise later.
+"""JSON of the package's own files, and the types of its values.
 
+Files hold finite numbers and few levels.
 Python's parser takes NaN, numbers of any length and a thousand levels, which fail only
 where they are used, with another kind of error each.
 """
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from fcn_jax.runtime.shown import shown
+from fcn_jax.runtime.messages import shown
 
 DEEPEST = 32
 """Levels of objects and lists."""
 
-LARGEST = 2**63 - 1
-"""Magnitude of a whole number."""
+LARGEST_STORED = 2**63 - 1
+"""Magnitude of a whole number in a file."""
+
+LARGEST = 2**31 - 1
+"""Of whole numbers: steps and seeds are 32-bit numbers on the device."""
 
 LONGEST_NAME = 200
 """Characters of a key."""
@@ -77,8 +81,42 @@ def _inside(key: str, value: Any, where: str) -> list[tuple[str, Any]]:
         return [(f"{key}.{name}".lstrip("."), own) for name, own in value.items()]
     if isinstance(value, list):
         return [(key, own) for own in value]
-    whole = isinstance(value, int) and abs(value) > LARGEST
+    whole = isinstance(value, int) and abs(value) > LARGEST_STORED
     if whole or (isinstance(value, float) and not math.isfinite(value)):
         kind = "beyond 64 bits" if whole else "not finite"
         raise ValueError(f"{where}: {shown(key)} is a number that is {kind}")
     return []
+
+
+def is_text(value: Any) -> bool:
+    """Whether it is a text."""
+    return isinstance(value, str)
+
+
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number that a device can hold; True is none."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return whole and abs(value) <= LARGEST
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number."""
+    return is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def sequence_of(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Whether a value is a tuple or list whose elements are such."""
+    return lambda value: isinstance(value, tuple | list) and all(map(holds, value))
+
+
+def is_preprocessing(value: Any) -> bool:
+    """Whether it has what `Preprocessing.from_dict` reads, each of its type."""
+    return (
+        isinstance(value, Mapping)
+        and {"mean", "scale", "logarithm", "origin"} <= set(value.keys())
+        and sequence_of(is_number)(value["mean"])
+        and len(value["mean"]) > 0
+        and is_number(value["scale"])
+        and isinstance(value["logarithm"], bool)
+        and is_text(value["origin"])
+    )

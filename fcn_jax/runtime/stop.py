@@ -39,10 +39,10 @@ class StopRequest:
     Outside the main thread, where Python hears no signals, it does nothing.
 
     Attributes:
-      signal: the one that asked first; None before that.
-      nothing_to_lose: whether the process may end where it is, as before the first
-        update and when all is saved. Within `now` it then ends a second after the
-        request, if `Stopped` could not be raised by then.
+        signal: the one that asked first; None before that.
+        nothing_to_lose: whether the process may end where it is, as before the first
+            update and when all is saved. Within `now` it then ends a second after the
+            request, if `Stopped` could not be raised by then.
     """
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class StopRequest:
         self._listener.join()
 
     def check(self) -> None:
-        """Raises Stopped if a signal has come."""
+        """Raise Stopped if a signal has come."""
         if self.signal is not None:
             raise Stopped(self.signal)
 
@@ -87,7 +87,7 @@ class StopRequest:
         """Within it a signal raises Stopped where the program is.
 
         Args:
-          allowed: False for code that is to be finished first.
+            allowed: False for code that is to be finished first.
         """
         if not allowed:
             yield
@@ -107,7 +107,7 @@ class StopRequest:
             raise Stopped(self.signal)
 
     def _listen(self, reader: int) -> None:
-        """Reads the numbers of signals as the operating system delivers them."""
+        """Read the numbers of signals as the operating system delivers them."""
         heard, insisted = 0.0, False
         while received := os.read(reader, 1):
             number = received[0]
@@ -127,7 +127,7 @@ class StopRequest:
         os.close(reader)
 
     def _begin(self, number: int) -> None:
-        """Says what will happen; ends the process where that costs nothing."""
+        """Say what will happen; ends the process where that costs nothing."""
         name = signal.Signals(number).name
         if not self.nothing_to_lose:
             logging.warning(

@@ -8,7 +8,7 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-class StartClock:
+class StartupTimer:
     """Measures the time to the first result, and what it went into.
 
     Attributes:
@@ -18,10 +18,10 @@ class StartClock:
     """
 
     def __init__(self, began: float | None = None):
-        """Starts the clock.
+        """Start the timer.
 
         Args:
-            began: when the program did, as `time.perf_counter` counts; now if None.
+            began: when the program started, as `time.perf_counter` counts; now if None.
         """
         self.seconds: dict[str, float] = {}
         self._began = time.perf_counter() if began is None else began

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 from absl import logging
 
-from fcn_jax.checkpoints import store
+from fcn_jax.checkpoints import stored
 from fcn_jax.checkpoints.record import Record
-from fcn_jax.checkpoints.store import Checkpoint
+from fcn_jax.checkpoints.stored import Checkpoint
 from fcn_jax.experiment.experiment import Experiment
-from fcn_jax.models.shapes import channels
+from fcn_jax.models.fcn import channels
 from fcn_jax.params.paths import Rules, flatten, pretrained_sources
 from fcn_jax.params.surgery import classes_of, new_names
 from fcn_jax.params.trees import restore_tree
@@ -127,7 +127,7 @@ def _warm(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     start, given = run.start, []
     for path, rules in start.checkpoints:
-        found = store.load(path)
+        found = stored.load(path)
         record = Record.from_dict(found.record, str(found.directory))
         check_preprocessing(
             record.preprocessing,

@@ -15,10 +15,10 @@ from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.params.trees import flat_arrays
 from fcn_jax.report.panels import panel
 from fcn_jax.runs import runlog
-from fcn_jax.runtime import cli
+from fcn_jax.runtime import cli, messages
 from fcn_jax.runtime.cli import Stopped
 from fcn_jax.training import initialize
-from fcn_jax.training.follower import Follower, NotFinite
+from fcn_jax.training.async_metrics import AsyncMetrics, NotFinite
 from fcn_jax.training.state import TrainState
 
 
@@ -92,12 +92,12 @@ class Keeper:
         except (OSError, UnicodeError) as error:  # a script's own stream may be strict
             logging.warning(
                 "the scores could not be printed (%s); they are in %s",
-                cli.error_sentence(error),
+                messages.error_sentence(error),
                 self.log.directory / scores_file.OWN,
             )
 
     def rescue(
-        self, state: TrainState, step: int, follower: Follower, reason: BaseException
+        self, state: TrainState, step: int, metrics: AsyncMetrics, reason: BaseException
     ) -> bool:
         """Save the state of a run that ends early, if it is sound.
 
@@ -106,7 +106,7 @@ class Keeper:
         Args:
             state: the newest state.
             step: its number of completed updates.
-            follower: its pending rows are written first.
+            metrics: its pending rows are written first.
             reason: why the run ends.
 
         Returns:
@@ -121,13 +121,13 @@ class Keeper:
         if step == self.saved:
             return True
         with contextlib.suppress(OSError):  # a full disk may still take the state
-            follower.catch_up()
+            metrics.catch_up()
         try:
             self.save(state, step)
         except Exception as error:
             if isinstance(reason, Stopped):
                 raise
-            sentence = cli.error_sentence(error)
+            sentence = messages.error_sentence(error)
             logging.error("the state after update %d is lost: %s", step, sentence)
             return False
         logging.info("the state after update %d is saved", step)

@@ -14,24 +14,24 @@ from collections.abc import Callable
 from absl import logging
 
 from fcn_jax.checkpoints.store import CheckpointStore
+from fcn_jax.data.examples import spread
 from fcn_jax.evaluation.evaluate import (
     Evaluation,
     evaluate_split,
     make_evaluation_step,
-    spread,
 )
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.runs import runlog
 from fcn_jax.runs.workdir import CONFIG, WorkDirectory, read_config, store_config
-from fcn_jax.runtime import cli, sharding
+from fcn_jax.runtime import messages, sharding
 from fcn_jax.runtime.cli import Stopped
 from fcn_jax.runtime.stop import StopRequest
-from fcn_jax.runtime.timing import StartClock
+from fcn_jax.runtime.timing import StartupTimer
 from fcn_jax.training import initialize
+from fcn_jax.training.async_metrics import AsyncMetrics
 from fcn_jax.training.checks import first_updates
 from fcn_jax.training.checks.labels import LabelWatch
 from fcn_jax.training.checks.padding import warn_of_padding
-from fcn_jax.training.follower import Follower
 from fcn_jax.training.keeping import Keeper
 from fcn_jax.training.parameter_table import write_parameter_table
 from fcn_jax.training.state import TrainState
@@ -47,14 +47,14 @@ _LESS_MEMORY = (
 def train(
     experiment: Experiment,
     workdir: str | os.PathLike,
-    clock: StartClock | None = None,
+    timer: StartupTimer | None = None,
 ) -> Evaluation | None:
     """Run an experiment, or continue it, to its last update.
 
     Args:
         experiment: the run.
         workdir: the directory that is the run.
-        clock: of the program; started here if None.
+        timer: of the program; started here if None.
 
     Returns:
         The last evaluation; None where the run had had its last update before.
@@ -65,16 +65,16 @@ def train(
         RunError: if the directory is in use, or an update is not finite.
         Stopped: after a signal that asks to end; the state is saved.
     """
-    clock = clock or StartClock()
+    timer = timer or StartupTimer()
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
-        stack.enter_context(cli.remedy(_LESS_MEMORY, cli.NO_MEMORY))
+        stack.enter_context(messages.remedy(_LESS_MEMORY, messages.NO_MEMORY))
         with stop.now():
             begun = _begin(experiment, workdir, stack)
         if begun is None:
             return None
         keeper, state, unscored = begun
-        result = _loop(keeper, state, stop, clock, unscored)
+        result = _loop(keeper, state, stop, timer, unscored)
     if result is not None:
         keeper.show(result)
     return result
@@ -87,7 +87,7 @@ def _begin(
 
     The third is whether the evaluation of that state is still to be done.
     """
-    warn_of_padding(run.train_source, run.canvases, run.augmentation.crop)
+    warn_of_padding(run.train_source, run.canvases, run.crop)
     directory = stack.enter_context(WorkDirectory.acquire(workdir))
     store = CheckpointStore(directory.checkpoints, keep=run.keep)
     found = store.newest()
@@ -116,12 +116,12 @@ def _loop(
     keeper: Keeper,
     state: TrainState,
     stop: StopRequest,
-    clock: StartClock,
+    timer: StartupTimer,
     unscored: bool,
 ) -> Evaluation | None:
     """Update, log, save and evaluate until the last step; return the last evaluation."""
     run, log, begin = keeper.experiment, keeper.log, keeper.saved
-    train_step = clock.first_call(
+    train_step = timer.first_call(
         make_train_step(
             model=run.model,
             records=run.preprocessing,
@@ -140,13 +140,13 @@ def _loop(
     placement = sharding.split_images(run.mesh, axis=1)
     equal_scores_loss = sum(math.log(len(c)) for c in run.outputs.values())
     probe, watch = None, LabelWatch()
-    follower = Follower(
+    metrics = AsyncMetrics(
         log,
         every=run.log_every,
         images=run.batch_size * run.accumulation,
         schedule=run.schedule,
         equal_scores_loss=equal_scores_loss,
-        clock=clock,
+        timer=timer,
     )
     done, result = begin, None
     try:
@@ -154,37 +154,37 @@ def _loop(
             result = score(begin, state)
         for step in range(begin + 1, run.steps + 1):
             with stop.now():
-                given = follower.next(batches)
+                given = metrics.next(batches)
                 watch.see(given["labels"])
                 batch = sharding.put_batch(given, placement)
             with stop.now(done == begin):  # it compiles, and there is nothing to lose
                 if step == 1:
                     probe = first_updates.check_first_batch(run, state.variables, batch)
-                    follower.restart_clock()
+                    metrics.restart_timer()
                 state, report = train_step(state, batch)
             done, stop.nothing_to_lose = step, False
-            follower.queued(step, report)
+            metrics.queued(step, report)
             if first_updates.progress_is_due(run, step):
-                follower.catch_up()
+                metrics.catch_up()
                 first_updates.check_progress(
                     run,
                     probe or first_updates.Probe(run, batch),
                     variables=state.variables,
                     step=step,
-                    loss=follower.losses.recent,
+                    loss=metrics.losses.recent,
                     equal=equal_scores_loss,
                 )
                 probe = None
             if run.is_saved(step):
-                follower.catch_up()
+                metrics.catch_up()
                 log.flush()
                 keeper.save(state, step)
                 stop.nothing_to_lose = True
                 if run.is_scored(step):
                     result = score(step, state)
-                follower.restart_clock()
+                metrics.restart_timer()
     except BaseException as reason:
-        sound = keeper.rescue(state, done, follower, reason)
+        sound = keeper.rescue(state, done, metrics, reason)
         if sound and stop.signal is not None:
             raise Stopped(stop.signal, _standing(keeper)) from reason
         raise
@@ -212,7 +212,7 @@ def _scorer(
                 scoring.batches(),
                 run.outputs,
                 mesh=run.mesh,
-                keep=spread(run.pictures, len(scoring.source)),
+                keep=spread(len(scoring.source), run.pictures),
             )
             keeper.score(step, result)
         return result

@@ -10,8 +10,7 @@ from flax import struct
 from jax import Array
 from jax.sharding import Sharding
 
-from fcn_jax.models.fcn import FCN
-from fcn_jax.models.shapes import blank_inputs
+from fcn_jax.models.fcn import FCN, blank_inputs
 
 
 @struct.dataclass

@@ -10,13 +10,14 @@ from jax import Array
 from jax.sharding import Mesh
 
 from fcn_jax.layers.preprocess import preprocess
-from fcn_jax.layers.rematerialize import by_stages
-from fcn_jax.losses.terms import Loss, Reduction
+from fcn_jax.losses import Reduction
+from fcn_jax.losses.terms import Loss
 from fcn_jax.models.fcn import FCN
 from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.params.trees import flat_arrays
 from fcn_jax.runtime import sharding
-from fcn_jax.runtime.compilation import compiler_options
+from fcn_jax.runtime.compiled_programs import compiler_options
+from fcn_jax.training.rematerialize import by_stages
 from fcn_jax.training.state import TrainState
 
 Batch = Mapping[str, Any]

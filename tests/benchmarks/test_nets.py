@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.nets import NETS, convolutions, operations
 from fcn_jax.models.build import build_fcn
-from fcn_jax.models.shapes import parameter_shapes, score_maps
+from fcn_jax.models.fcn import parameter_shapes, score_maps
 from fcn_jax.params.trees import flat_arrays
 
 CHANNELS = {"color": 3}

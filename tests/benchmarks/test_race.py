@@ -6,7 +6,7 @@ import pytest
 from benchmarks import agreement, memory
 from benchmarks.processes import Process, Unavailable, alone
 from benchmarks.race import Pace, grouped, rounds
-from fcn_jax.runtime.cli import RunError
+from fcn_jax.runtime.messages import RunError
 
 
 class Recorder:

@@ -11,7 +11,8 @@ import pytest
 
 from benchmarks import agreement, speed, systems
 from benchmarks.cases import Case, Setting, create_weights, draw
-from fcn_jax.runtime.cli import RunError, run
+from fcn_jax.runtime.cli import run
+from fcn_jax.runtime.messages import RunError
 from tests.quick import QUICK
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from fcn_jax import config as configuration
 from fcn_jax.checkpoints.record import Record
 from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.models.build import build
-from fcn_jax.models.shapes import parameter_shapes
+from fcn_jax.models.fcn import parameter_shapes
 from fcn_jax.params.trees import flat_arrays
 from tests.tiny import get_config
 

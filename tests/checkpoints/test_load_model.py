@@ -209,9 +209,9 @@ def test_another_head_is_refused(version, params, tmp_path):
     save(tmp_path / "fcn", tiny_record(version), params)
     save(tmp_path / "classifier", classifier_record(version), {"a": np.zeros(1)})
     with pytest.raises(ValueError, match="is an FCN, which .*without --classify"):
-        load_model(tmp_path / "fcn", head="classifier")
+        load_model(tmp_path / "fcn", classifier=True)
     with pytest.raises(ValueError, match="is an ImageNet classifier.*config.init_from"):
-        load_model(tmp_path / "classifier", head="skips")
+        load_model(tmp_path / "classifier", classifier=False)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -267,7 +267,7 @@ CLASSIFIERS: dict[str, Callable[[CaffeNet, Images], Tensor]] = {
     "alexnet": alexnet_classifier,
     "googlenet": googlenet_classifier,
 }
-OWN_SIZE = {"vgg16": 224, "caffenet": 227, "alexnet": 227, "googlenet": 224}
+NATIVE_SIZE = {"vgg16": 224, "caffenet": 227, "alexnet": 227, "googlenet": 224}
 TITLES = {
     "vgg16": "VGG_ILSVRC_16_layers",
     "caffenet": "CaffeNet",

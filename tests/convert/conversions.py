@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fcn_jax.convert.conversion import Conversion, convert
-from fcn_jax.convert.layouts.origins import ORIGINS
-from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
+from fcn_jax.convert.layouts.weight_layouts import WEIGHT_LAYOUTS
+from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 from fcn_jax.models.published import NETS
 
 SHAPES = {
@@ -52,13 +52,13 @@ def convert_arrays(
     *,
     allow: Sequence[str] = (),
     origin: str = "caffe",
-    **origin_changes: Any,
+    **layout_changes: Any,
 ) -> Conversion:
-    foreign = Foreign(
+    weight_file = WeightFile(
         Path("x.caffemodel"), "caffemodel", arrays, {"fc6": "InnerProduct"}
     )
-    own = replace(ORIGINS[origin], **origin_changes)
-    return convert(foreign, NETS["voc-fcn32s"], own, SHAPES, allow=allow)
+    own = replace(WEIGHT_LAYOUTS[origin], **layout_changes)
+    return convert(weight_file, NETS["voc-fcn32s"], own, SHAPES, allow=allow)
 
 
 def refusal(arrays: Mapping[str, np.ndarray], **settings: Any) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fcn_jax.convert.readers.caffe import parse_caffemodel
-from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
+from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 from tests.convert import caffemodel_writer as writer
 
 PATH = Path("fuzz.caffemodel")
@@ -146,7 +146,7 @@ def case(rng: random.Random, valid: list[bytes]) -> bytes:
     return random_bytes(rng)
 
 
-def check(data: bytes) -> Foreign | None:
+def check(data: bytes) -> WeightFile | None:
     """What is read, or None for what is refused as it should be.
 
     Raises:

@@ -12,7 +12,7 @@ from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.data.labels import VOC, Classes
 from fcn_jax.experiment.reading import read_preprocessing
 from fcn_jax.models.build import build, spec_of_settings
-from fcn_jax.models.shapes import channels, parameter_shapes
+from fcn_jax.models.fcn import channels, parameter_shapes
 from fcn_jax.params.paths import flatten
 
 safetensors = pytest.importorskip("safetensors.torch", reason="it reads the files")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from fcn_jax.convert.conversion import Conversion, convert
-from fcn_jax.convert.layouts.origins import ORIGINS
-from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
+from fcn_jax.convert.layouts.weight_layouts import WEIGHT_LAYOUTS
+from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 from fcn_jax.models.published import NETS
 from tests.convert.conversions import (
     BLOBS,
@@ -239,9 +239,9 @@ def _convert_at_once(
     kinds: Mapping[str, str] | None = None,
 ) -> Conversion:
     kinds = {"scale_pool4": "Scale"} if kinds is None else kinds
-    foreign = Foreign(Path("x.caffemodel"), "caffemodel", arrays, kinds)
+    weight_file = WeightFile(Path("x.caffemodel"), "caffemodel", arrays, kinds)
     net = NETS["voc-fcn8s-atonce"]
-    return convert(foreign, net, ORIGINS["caffe"], AT_ONCE, allow=allow)
+    return convert(weight_file, net, WEIGHT_LAYOUTS["caffe"], AT_ONCE, allow=allow)
 
 
 def test_factors_other_than_the_nets_are_folded():

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from fcn_jax.convert.inspect import print_description, statistics
-from fcn_jax.convert.readers.weight_file import Foreign
+from fcn_jax.convert.readers.weight_file import WeightFile
 
 
 def values(*shape, dtype=np.float32):
@@ -68,9 +68,9 @@ def test_statistics_take_no_memory_of_the_arrays_size():
     assert peak < 2**24
 
 
-def printed(foreign):
+def printed(weight_file):
     stream = io.StringIO()
-    print_description(foreign, Console(file=stream, width=200))
+    print_description(weight_file, Console(file=stream, width=200))
     return stream.getvalue()
 
 
@@ -80,10 +80,10 @@ def test_description():
         "conv1/7x7[0]": np.array([[1, 2], [4, np.nan]], np.float32),
         "conv1/7x7[1]": np.array(0.5),
     }
-    foreign = Foreign(
+    weight_file = WeightFile(
         Path("n.caffemodel"), "caffemodel", arrays, {"conv1/7x7": "LRN"}, "N"
     )
-    lines = printed(foreign).splitlines()
+    lines = printed(weight_file).splitlines()
     assert lines[0] == "n.caffemodel: caffemodel, net N, 2 arrays, 5 values"
     rows = [line.split() for line in lines]
     assert [
@@ -113,7 +113,7 @@ def test_names_do_not_drive_the_terminal():
     """Oracle: markup stays text, and control characters are escaped."""
     name = "[red]x\x1b[2J\nnext"
     text = printed(
-        Foreign(Path("n"), "npz", {name: np.ones(2)}, {}, "\x1b]0;title\x07")
+        WeightFile(Path("n"), "npz", {name: np.ones(2)}, {}, "\x1b]0;title\x07")
     )
     assert "\x1b" not in text
     assert "\x07" not in text

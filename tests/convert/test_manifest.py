@@ -301,7 +301,7 @@ def test_what_is_known_of_the_classifiers_of_caffe():
 
 def test_the_manifest_and_the_converter_agree_on_the_mean():
     """Oracle: the converter's own records of a net and of an origin."""
-    from fcn_jax.convert.layouts.origins import ORIGINS
+    from fcn_jax.convert.layouts.weight_layouts import WEIGHT_LAYOUTS
     from fcn_jax.models.published import NETS as CONVERTED
 
     assert set(CONVERTED) == NETS
@@ -318,7 +318,7 @@ def test_the_manifest_and_the_converter_agree_on_the_mean():
         mean = mean[::-1] if found[1] == "BGR" else mean
         mean = mean * 255 if found[2] == "1" else mean
         (record,) = CONVERTED[e.net].preprocessing.values()
-        own = ORIGINS[e.origin].mean or record.mean
+        own = WEIGHT_LAYOUTS[e.origin].mean or record.mean
         np.testing.assert_allclose(own, mean, atol=5e-4, err_msg=e.file)
         compared += 1
     refused = sum(e.refused is not None for e in ENTRIES)

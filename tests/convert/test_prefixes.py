@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fcn_jax.convert.layouts.rename import renamed
-from fcn_jax.convert.readers.weight_file import Foreign
+from fcn_jax.convert.readers.weight_file import WeightFile
 from tests.convert.conversions import drawn_arrays, refusal
 
 # What an unknown prefix is told -----------------------------------------------------
@@ -27,8 +27,8 @@ def test_a_prefix_that_is_not_known_is_told_with_its_rule(prefix):
     arrays = _named_as_in_torch(prefix)
     sentence = refusal(arrays, origin="wkentaro")
     (rule,) = re.findall("--rename='([^']*)'", sentence)
-    foreign = Foreign(Path("x.pth"), "pytorch", arrays)
-    found = renamed(foreign, [tuple(rule.split("="))]).arrays
+    weight_file = WeightFile(Path("x.pth"), "pytorch", arrays)
+    found = renamed(weight_file, [tuple(rule.split("="))]).arrays
     assert list(found) == list(_named_as_in_torch(""))
 
 

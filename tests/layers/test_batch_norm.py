@@ -9,7 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fcn_jax.layers.batch_norm import batch_statistics
 from fcn_jax.layers.feature_map import FeatureMap
-from fcn_jax.models.blocks import BatchNorm
+from fcn_jax.models.batch_norm import BatchNorm
 
 LAYER = BatchNorm(momentum=0.9, epsilon=1e-3)
 SIZES = ((5, 7), (6, 2), (1, 1), (4, 7), (6, 7), (3, 3), (2, 6), (1, 5))

@@ -14,16 +14,21 @@ from fcn_jax.layers.geometry import (
     Window,
     align,
     bilinear_kernel_size,
-    crop_offset,
     crop_to_image,
+    same_grid,
     smaller,
     upsampling_window,
     whole_factor,
 )
-
-CONV3 = Window("convolution", 3, pad=1)
-POOL2 = Window("pooling", 2, stride=2)
-POOL3 = Window("pooling", 3, stride=2)
+from tests.layers.chains import (
+    CONV3,
+    POOL2,
+    POOL3,
+    alexnet,
+    googlenet,
+    vgg16,
+    with_upsampling,
+)
 
 
 def starts_of_convolution(size, kernel, stride, pad, dilation):
@@ -179,70 +184,6 @@ def test_composition_and_receptive_field_by_brute_force(windows):
     assert geometry.scale == scale
 
 
-# Chains of the three trunks, from the papers' tables.
-def vgg16(input_pad=100, fc6_pad=0):
-    """pool3, pool4, pool5 and fc7."""
-    pool1 = (Window("convolution", 3, 1, input_pad), CONV3, POOL2)
-    pool3 = (*pool1, CONV3, CONV3, POOL2, CONV3, CONV3, CONV3, POOL2)
-    pool4 = (*pool3, CONV3, CONV3, CONV3, POOL2)
-    pool5 = (*pool4, CONV3, CONV3, CONV3, POOL2)
-    fc7 = (*pool5, Window("convolution", 7, 1, fc6_pad), Window("convolution", 1))
-    return {
-        "pool3": Geometry(pool3),
-        "pool4": Geometry(pool4),
-        "pool5": Geometry(pool5),
-        "fc7": Geometry(fc7),
-    }
-
-
-def alexnet(input_pad=100):
-    """fc7 of FCN-AlexNet."""
-    conv1 = Window("convolution", 11, 4, input_pad)
-    conv2 = Window("convolution", 5, 1, 2)
-    fc6, fc7 = Window("convolution", 6), Window("convolution", 1)
-    return Geometry((conv1, POOL3, conv2, POOL3, CONV3, CONV3, CONV3, POOL3, fc6, fc7))
-
-
-def googlenet(extra_pad):
-    """inception_5b of GoogLeNet, along the widest branches."""
-    block = (Window("convolution", 1), Window("convolution", 5, 1, 2))
-    stem = (Window("convolution", 7, 2, 3 + extra_pad), POOL3, CONV3, POOL3)
-    return Geometry((*stem, *block * 2, POOL3, *block * 5, POOL3, *block * 2))
-
-
-def _up(geometry, kernel, stride):
-    return geometry.after(Window("transposed", kernel, stride))
-
-
-@pytest.mark.parametrize("input_pad", [100, 1, 35])
-@pytest.mark.parametrize("fc6_pad", [0, 3])
-def test_vgg16_crop_offsets_for_any_padding(input_pad, fc6_pad):
-    """Oracle: closed forms, which give 19; 5, 27; 9, 31 for the reference's padding."""
-    trunk = vgg16(input_pad, fc6_pad)
-    shift = input_pad + 32 * fc6_pad
-    assert crop_offset(IMAGE, _up(trunk["fc7"], 64, 32)) == shift - 81
-    upscore2 = _up(trunk["fc7"], 4, 2)
-    assert crop_offset(upscore2, trunk["pool4"]) == 5 - 2 * fc6_pad
-    assert crop_offset(IMAGE, _up(upscore2, 32, 16)) == shift - 73
-    upscore_pool4 = _up(upscore2, 4, 2)
-    assert crop_offset(upscore_pool4, trunk["pool3"]) == 9 - 4 * fc6_pad
-    assert crop_offset(IMAGE, _up(upscore_pool4, 16, 8)) == shift - 69
-
-
-def test_crop_offsets_of_the_other_nets():
-    """Oracle: 18 (AlexNet), 1 + P (GoogLeNet), 115, 107, 103 (truncated VGG16)."""
-    assert crop_offset(IMAGE, _up(alexnet(), 63, 32)) == 18
-    for pad in (0, 15, 100):
-        assert crop_offset(IMAGE, _up(googlenet(pad), 63, 32)) == 1 + pad
-    trunk = vgg16()
-    for name, factor, expected in (
-        ("pool5", 32, 115),
-        ("pool4", 16, 107),
-        ("pool3", 8, 103),
-    ):
-        assert crop_to_image(_up(trunk[name], 2 * factor, factor))[1] == expected
-
-
 def test_receptive_fields_of_the_trunks():
     """Oracle: the papers' 404 and 355; 715 for GoogLeNet without its last pooling."""
     assert vgg16()["fc7"].receptive_field == 404
@@ -250,57 +191,71 @@ def test_receptive_fields_of_the_trunks():
     assert googlenet(15).receptive_field == 715
     pooled = googlenet(0).after(Window("pooling", 7))
     assert pooled.receptive_field == 907
+    assert type(pooled.receptive_field) is int
 
 
 def test_upsampling_does_not_enlarge_the_receptive_field():
     """Oracle: the definition; what was scored has seen 404 pixels."""
-    upsampled = _up(vgg16()["fc7"], 64, 32)
+    upsampled = with_upsampling(vgg16()["fc7"], 64, 32)
     assert upsampled.receptive_field == 404
     assert crop_to_image(upsampled)[0].receptive_field == 404
+    shared, _, _ = align(Geometry((CONV3,)), IMAGE)
+    assert shared.receptive_field == 3
 
 
-def test_scores_half_a_pixel_apart_are_refused():
-    """Oracle: kernel 64 puts GoogLeNet and AlexNet half a pixel off, 63 VGG16."""
-    for upsampled in (
-        _up(googlenet(0), 64, 32),
-        _up(alexnet(), 64, 32),
-        _up(vgg16()["fc7"], 63, 32),
-    ):
-        with pytest.raises(ValueError, match=r"\.5 pixels apart.*kernel parity"):
-            crop_to_image(upsampled)
-
-
-def test_maps_of_other_scales_are_refused():
-    """Oracle: stride 32 and stride 16 have no crop in common."""
+def test_period_by_hand():
+    """Oracle: products of strides; then every extent grows by period / scale."""
     trunk = vgg16()
-    with pytest.raises(ValueError, match="scale 32 and 16 cannot be aligned"):
-        align(trunk["fc7"], trunk["pool4"])
+    thirds = with_upsampling(Geometry((Window("convolution", 3, 3),)), 3, 3)
+    halves = with_upsampling(Geometry((POOL2,)), 2, 2)
+    shared, _, _ = align(thirds, halves)
+    for geometry, period in (
+        (IMAGE, 1),
+        (trunk["fc7"], 32),
+        (alexnet(), 32),
+        (with_upsampling(trunk["fc7"], 64, 32), 32),
+        (align(with_upsampling(trunk["fc7"], 4, 2), trunk["pool4"])[0], 32),
+        (thirds, 3),
+        (shared, 6),
+        (shared.after(Window("convolution", 2, 2)), 12),
+    ):
+        assert geometry.period == period
+        growth = period / geometry.scale
+        for size in range(40, 40 + 2 * period):
+            assert geometry.size(size + period) - geometry.size(size) == growth
 
 
-def test_scores_that_begin_inside_the_image_are_refused():
-    """Oracle: a 7 x 7 window without padding is centred on pixel 3."""
-    bare = Geometry((Window("convolution", 7),))
-    with pytest.raises(ValueError, match="3 pixels inside the image"):
-        crop_to_image(bare)
+def _conv(*window):
+    return Geometry((Window("convolution", *window),))
 
 
-def test_align_cuts_whichever_map_begins_earlier():
-    """Oracle: the reference's 5 on the skip; -1 of the same-size variant."""
-    for fc6_pad, starts in ((0, (0, 5)), (3, (1, 0))):
-        trunk = vgg16(1 if fc6_pad else 100, fc6_pad)
-        upsampled = _up(trunk["fc7"], 4, 2)
-        shared, start, skip_start = align(upsampled, trunk["pool4"])
-        assert (start, skip_start) == starts
-        assert shared.crops == (skip_start - start,)
-        assert shared.scale == 16
-        for size in (64, 333, 500):
-            expected = min(
-                upsampled.size(size) - start, trunk["pool4"].size(size) - skip_start
-            )
-            assert shared.size(size) == expected
-        # Both maps, cut, put their first pixel over the same image pixel.
-        skip_scale, skip_offset = trunk["pool4"].map
-        assert shared.map[1] == skip_offset + skip_scale * skip_start
+def _pool(*window):
+    return Geometry((Window("pooling", *window),))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        (_conv(3, 2, 1), _conv(3, 2, 1), True),
+        # The same extents, rows / 2 rounded down, and centres at 2 o + 1 / 2.
+        (_conv(2, 2), _conv(4, 2, 1), True),
+        (_conv(3, 1, 1), IMAGE, True),
+        # The same extents, rows / 2 rounded up, with centres at 2 o and 2 o + 1 / 2.
+        (_conv(3, 2, 1), _pool(2, 2), False),
+        # The same centres; extents differ for odd rows, for even rows.
+        (_conv(2, 2), _pool(2, 2), False),
+        (_conv(3, 2), _pool(3, 2), False),
+        # The same centres; 2 (rows / 2) and 3 (rows / 3), both 0 for one row.
+        (with_upsampling(_conv(2, 2), 2, 2), with_upsampling(_conv(3, 3), 3, 3), False),
+        (_conv(3), IMAGE, False),
+    ],
+)
+def test_maps_on_the_same_grid(first, second, same):
+    """Oracle: by hand, as said beside each; and the extents of a hundred images."""
+    assert same_grid(first, second) is same
+    assert same_grid(second, first) is same
+    extents = [[one.size(rows) for rows in range(1, 101)] for one in (first, second)]
+    assert (extents[0] == extents[1] and first.map == second.map) is same
 
 
 def test_smallest_image_is_the_first_without_an_empty_map():
@@ -324,16 +279,31 @@ def test_smallest_image_looks_into_the_skips_too():
     """Oracle: the skip needs 81 - 40 = 41 pixels, the upsampled branch one."""
     skip = Geometry((Window("convolution", 81, 2, 20),))
     coarse = Geometry((Window("convolution", 81, 4, 60),))
-    shared, _, _ = align(_up(coarse, 3, 2), skip)
+    shared, _, _ = align(with_upsampling(coarse, 3, 2), skip)
     assert coarse.smallest_image() == 1
     assert skip.smallest_image() == 41
     assert shared.smallest_image() == 41
+
+
+def test_smallest_image_looks_at_every_map_of_a_skip():
+    """Oracle: by hand; a padding after a window of 5 hides that it had no place."""
+    skip = Geometry((Window("convolution", 5), Window("convolution", 3, pad=4)))
+    shared, start, skip_start = align(IMAGE, skip)
+    assert (start, skip_start) == (0, 1)
+    assert [shared.size(size) for size in (1, 4, 5)] == [1, 4, 5]
+    assert shared.smallest_image() == 5
+    nine = Geometry((Window("convolution", 9),))
+    assert align(nine, nine)[0].smallest_image() == 9
 
 
 def test_chain_that_no_image_fits_is_refused():
     """Oracle: a window of 2,000 pixels."""
     with pytest.raises(ValueError, match="no image of up to 1024 pixels"):
         Geometry((Window("convolution", 2000),)).smallest_image()
+    nine = Geometry((Window("convolution", 9),))
+    assert nine.smallest_image(limit=9) == 9
+    with pytest.raises(ValueError, match="no image of up to 8 pixels"):
+        nine.smallest_image(limit=8)
 
 
 def test_kernel_sizes_and_factors():
@@ -352,10 +322,12 @@ def test_upsampling_windows():
     assert upsampling_window(trunk["fc7"], IMAGE) == Window("transposed", 64, 32)
     assert upsampling_window(trunk["fc7"], trunk["pool4"]).kernel == 4
     assert upsampling_window(alexnet(), IMAGE).kernel == 63
+    pool2 = Geometry(alexnet().steps[:4])
+    assert upsampling_window(alexnet(), pool2) == Window("transposed", 3, 2)
     assert upsampling_window(IMAGE, IMAGE) == Window("transposed", 1, 1)
     for coarse, kernel in ((trunk["fc7"], 63), (alexnet(), 64)):
         with pytest.raises(ValueError, match="no crop aligns"):
-            crop_to_image(_up(coarse, kernel, 32))
+            crop_to_image(with_upsampling(coarse, kernel, 32))
 
 
 def test_maps_that_no_kernel_aligns_are_refused():
@@ -371,4 +343,4 @@ def test_maps_of_endpoints_by_hand():
     trunk = vgg16()
     assert trunk["pool3"].map == (8, Fraction(-191, 2))
     assert trunk["fc7"].map == (32, Fraction(25, 2))
-    assert _up(trunk["fc7"], 64, 32).map == (1, -19)
+    assert with_upsampling(trunk["fc7"], 64, 32).map == (1, -19)

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from fcn_jax.layers.transposed import transposed_convolution
-from fcn_jax.layers.upsample import bilinear_kernel, bilinear_taps, bilinear_upsample
+from fcn_jax.layers.upsample import (
+    bilinear_kernel,
+    bilinear_taps,
+    bilinear_upsample,
+    transposed_convolution,
+)
 
 SIZES = [(2, 4), (3, 5), (8, 16), (4, 7)]
 """(stride, kernel): even and odd kernels."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from fcn_jax.losses import cross_entropy
 from fcn_jax.losses.class_weights import class_factors
 from fcn_jax.losses.cross_entropy import softmax_cross_entropy
 from fcn_jax.losses.terms import LossTerms
@@ -115,6 +116,80 @@ def test_ignored_pixels_have_no_gradient():
     assert np.isfinite(gradient).all()
     assert not gradient[labels == IGNORE].any()
     assert np.abs(gradient[labels != IGNORE]).sum(axis=-1).min() > 0
+
+
+def test_every_value_that_is_no_class_is_ignored():
+    """Oracle: by hand; of six labels only 0 and 3 are classes of four."""
+    labels = jnp.asarray([-1, 0, 3, 4, 5, IGNORE], jnp.int32).reshape(1, 6, 1)
+    scores = jnp.zeros((1, 6, 1, 4))
+    terms = softmax_cross_entropy(scores, labels)
+    assert int(terms.valid) == float(terms.weight) == 2
+    assert float(terms.total) == pytest.approx(2 * np.log(4), rel=1e-6)
+
+
+def test_more_classes_than_the_type_of_the_labels_can_count():
+    """Oracle: by hand; equal scores of 300 classes, and labels of one byte."""
+    labels = jnp.asarray([[[0, 254]]], jnp.uint8)
+    terms = softmax_cross_entropy(jnp.zeros((1, 1, 2, 300)), labels)
+    assert float(terms.reduce("mean")) == pytest.approx(np.log(300), rel=1e-6)
+
+
+def test_scores_of_an_ignored_pixel_may_be_anything():
+    """Oracle: NumPy, which skips the pixel."""
+    scores, labels = _draw()
+    total = loss_by_numpy(scores, labels)[0]
+    scores[labels == IGNORE] = np.nan
+    terms = softmax_cross_entropy(jnp.asarray(scores, jnp.float32), jnp.asarray(labels))
+    assert float(terms.total) == pytest.approx(total, rel=1e-6)
+
+
+def test_gradient_of_the_class_weights():
+    """Oracle: NumPy; the summed loss of each class, 0 for a class that is ignored."""
+    scores, labels = _draw()
+    weights = (0.2, 1.0, 3.0, 0.0)
+    alone = [loss_by_numpy(scores, labels, np.eye(4)[index])[0] for index in range(3)]
+
+    def total(table):
+        terms = softmax_cross_entropy(
+            jnp.asarray(scores), jnp.asarray(labels), class_weights=table
+        )
+        return 2 * terms.total
+
+    with jax.enable_x64(True):
+        ours = jax.grad(total)(jnp.asarray(weights))
+    np.testing.assert_allclose(ours, [*(2 * np.array(alone)), 0.0], rtol=1e-12)
+
+
+def test_class_weights_take_the_type_of_the_scores():
+    """Oracle: NumPy in float64, with weights that float32 rounded."""
+    scores, labels = _draw()
+    weights = class_factors((0.2, 1.0, 3.0, 0.0), 4)
+    expected, *_ = loss_by_numpy(scores, labels, weights.astype(np.float64))
+    with jax.enable_x64(True):
+        terms = softmax_cross_entropy(
+            jnp.asarray(scores), jnp.asarray(labels), class_weights=jnp.asarray(weights)
+        )
+        assert terms.total.dtype == terms.weight.dtype == jnp.float64
+    assert float(terms.total) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_form_of_accelerators_equals_numpy(monkeypatch):
+    """Oracle: NumPy, pixel by pixel; the form without a gather, run on the processor."""
+    monkeypatch.setattr(
+        cross_entropy.lax,
+        "platform_dependent",
+        lambda *arguments, cpu, default: default(*arguments),
+    )
+    scores, labels = _draw()
+    total, _, _, gradient = loss_by_numpy(scores, labels)
+
+    def objective(scores):
+        return softmax_cross_entropy(scores, jnp.asarray(labels)).total
+
+    with jax.enable_x64(True):
+        loss, ours = jax.value_and_grad(objective)(jnp.asarray(scores))
+    assert float(loss) == pytest.approx(total, rel=1e-12)
+    np.testing.assert_allclose(ours, gradient, rtol=1e-10, atol=1e-14)
 
 
 @pytest.mark.slow
@@ -279,6 +354,16 @@ def test_class_weights_that_cannot_be_are_refused(weights, words):
     """Oracle: what a factor on a loss may be."""
     with pytest.raises(ValueError, match=words):
         class_factors(weights, 3)
+
+
+def test_class_weights_are_refused_alike_where_numpy_raises():
+    """Oracle: the same sentences, in a program that turned NumPy's warnings to errors."""
+    for weights, words in (
+        ((1e39, 1.0), "class 0 is 1e"),
+        ((1.0, 1e-60), "class 1 is"),
+    ):
+        with np.errstate(all="raise"), pytest.raises(ValueError, match=words):
+            class_factors(weights, 2)
 
 
 def test_class_weights_are_float32():

@@ -8,7 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fcn_jax.metrics.confusion import ConfusionMatrix, confusion_counts
+from fcn_jax.metrics.confusion import (
+    DEFINITIONS,
+    ConfusionMatrix,
+    confusion_counts,
+)
 
 HAND = np.array([[6, 1, 1], [0, 2, 2], [3, 0, 5]])
 """Rows true, columns predicted: 8, 4 and 8 labelled pixels, 9, 3 and 8 predicted."""
@@ -170,7 +174,11 @@ def test_record_names_the_classes_and_the_rule():
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["per_class_iu"]["y"] == pytest.approx(2 / 5, rel=1e-15)
     assert record["support"] == {"x": 8, "y": 4, "z": 8}
-    assert record["definition"]["absent_classes"] == "paper"
+    assert all(type(count) is int for count in record["support"].values())
+    assert record["definition"] == {
+        "absent_classes": "paper",
+        "means": DEFINITIONS["paper"],
+    }
     with pytest.raises(ValueError, match="zip"):
         ConfusionMatrix(HAND).record(("x", "y"), "paper")
 
@@ -185,6 +193,48 @@ def test_counts_of_another_number_of_classes_are_refused():
     """Oracle: the docstring, counts are [K, K]."""
     with pytest.raises(ValueError, match="3"):
         ConfusionMatrix.empty(3).merge(np.ones((1, 3), np.int64))
+
+
+def test_counts_that_are_no_integers_are_refused():
+    """Oracle: the message names the type and what is allowed."""
+    with pytest.raises(ValueError, match="float64.*must be integers"):
+        ConfusionMatrix.empty(3).merge(np.ones((3, 3)))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64, np.uint64])
+def test_counts_of_any_integer_type_stay_exact(dtype):
+    """Oracle: Python integers; beyond 2^53 float64 would be one off."""
+    matrix = ConfusionMatrix(np.array([[2**53, 0], [0, 0]])).merge(
+        np.eye(2, dtype=dtype)
+    )
+    assert matrix.counts.dtype == np.int64
+    assert matrix.counts.tolist() == [[2**53 + 1, 0], [0, 1]]
+
+
+def test_counts_of_a_batch_are_int32_in_double_precision_too():
+    """Oracle: the counts in single precision."""
+    scores, labels = _draw()
+    with jax.enable_x64(True):
+        counts = confusion_counts(jnp.asarray(scores), jnp.asarray(labels))
+    assert counts.dtype == jnp.int32
+    np.testing.assert_array_equal(
+        counts, hist_by_reference(labels, scores.argmax(-1), 5)
+    )
+
+
+def test_a_class_of_one_pixel_counts():
+    """Oracle: by hand; three of four pixels are right; IU 2/3, 0 and 1."""
+    matrix = ConfusionMatrix(np.array([[2, 0, 0], [1, 0, 0], [0, 0, 1]]))
+    for absent in ("script", "paper"):
+        np.testing.assert_allclose(
+            matrix.per_class_iu(absent), [2 / 3, 0, 1], rtol=1e-15
+        )
+        scores = matrix.scores(absent)
+        assert scores["mean_iu"] == pytest.approx(5 / 9, rel=1e-15)
+        assert scores["frequency_weighted_iu"] == pytest.approx(
+            (2 * 2 / 3 + 1) / 4, rel=1e-15
+        )
+        assert matrix.means_over(absent) == {"mean_accuracy": 3, "mean_iu": 3}
 
 
 NAMES = ("wall", "floor", "bed")
@@ -220,6 +270,17 @@ def test_over_how_many_classes_a_mean_is(hist, script, paper, absent):
             assert record["mean_iu"] == pytest.approx(own["mean_iu"], rel=1e-14)
 
 
+def test_sentence_and_numbers_of_classes_by_hand():
+    """Oracle: the fractions of HAND, rounded by hand; whole numbers for JSON."""
+    matrix = ConfusionMatrix(HAND)
+    assert matrix.sentence("script") == (
+        "pixel_accuracy 0.6500, mean_accuracy 0.6250 over 3 of 3 classes, "
+        "mean_iu 0.4667 over 3 of 3 classes, frequency_weighted_iu 0.4800"
+    )
+    means = matrix.record(NAMES, "script")["means_over"]
+    assert [type(number) for number in means.values()] == [int, int, int]
+
+
 def test_what_to_know_about_scores_of_few_classes():
     """Oracle: by hand; nothing where every class is labelled, loud for a single one."""
     assert ConfusionMatrix(HAND).caution(NAMES) == ""
@@ -230,3 +291,9 @@ def test_what_to_know_about_scores_of_few_classes():
     assert "(none are wall, bed)" in one.caution(NAMES)
     assert "ONLY 'a'" in ConfusionMatrix(np.array([[5]])).caution(("a",))
     assert "no pixel is labelled" in ConfusionMatrix.empty(3).caution(NAMES)
+    both = ConfusionMatrix(np.array([[1, 0], [0, 1]]))
+    assert both.caution(("a", "b")) == ""
+    only = ConfusionMatrix(np.array([[5]])).caution(("a",))
+    assert only.endswith("so these scores say nothing; check the labels")
+    with pytest.raises(ValueError, match="zip"):
+        ConfusionMatrix(HAND).caution(("x", "y"))

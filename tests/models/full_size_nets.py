@@ -9,8 +9,7 @@ import numpy as np
 
 from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.models.build import build_fcn
-from fcn_jax.models.fcn import FCN
-from fcn_jax.models.shapes import parameter_shapes
+from fcn_jax.models.fcn import FCN, parameter_shapes
 from fcn_jax.training.checks.trunk import sown
 
 HEIGHTS = np.arange(1, 1025)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from fcn_jax.models.build import BACKBONES, build_classifier
-from fcn_jax.models.classifier import OUTPUT
-from fcn_jax.models.shapes import parameter_shapes
+from fcn_jax.models.fcn import parameter_shapes
+from fcn_jax.models.heads import CLASSIFIER_OUTPUT
 from fcn_jax.params.paths import flatten
 
 
@@ -28,7 +28,7 @@ def _shape(model: Any, height: int, width: int, images: int = 1) -> tuple[int, .
         image,
     )
     assert set(maps) == {"imagenet"}
-    return maps[OUTPUT].values.shape
+    return maps[CLASSIFIER_OUTPUT].values.shape
 
 
 def _pooled(length: int, size: int, stride: int) -> int:
@@ -111,7 +111,7 @@ def test_scores_are_not_rectified():
     params["head"]["fc8"]["bias"] = np.full(3, -1, np.float32)
     image = jnp.ones((1, 227, 227, 3), jnp.float32)
     maps: Any = model.apply({"params": params}, {"color": image}, train=False)
-    assert np.asarray(maps[OUTPUT].values).tolist() == [[[[-1, -1, -1]]]]
+    assert np.asarray(maps[CLASSIFIER_OUTPUT].values).tolist() == [[[[-1, -1, -1]]]]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ import pytest
 from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.layers.geometry import Geometry, Window
 from fcn_jax.models.build import build_fcn
+from fcn_jax.models.fcn import parameter_shapes
 from fcn_jax.models.heads import SkipHead
-from fcn_jax.models.shapes import parameter_shapes
 from fcn_jax.models.spec import ScoreLayer
 from fcn_jax.params.paths import flatten
 from tests.models.torch_fcns import (

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fcn_jax.models.build import build_fcn
-from fcn_jax.models.shapes import parameter_shapes
+from fcn_jax.models.fcn import parameter_shapes
 from fcn_jax.params import paths
 from tests.models.full_size_nets import EARLY, LATE, full_size_net
 

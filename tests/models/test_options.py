@@ -16,8 +16,8 @@ from fcn_jax.layers import conv, pool
 from fcn_jax.layers.cpu import convolution as cpu
 from fcn_jax.losses.cross_entropy import softmax_cross_entropy
 from fcn_jax.models.build import build_fcn
+from fcn_jax.models.fcn import parameter_shapes
 from fcn_jax.models.preprocessing import Preprocessing
-from fcn_jax.models.shapes import parameter_shapes
 from fcn_jax.optim.optimizers import make_optimizer
 from fcn_jax.params.paths import flatten
 from fcn_jax.runtime import sharding

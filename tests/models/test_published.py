@@ -17,7 +17,7 @@ from fcn_jax.convert.report import Report
 from fcn_jax.convert.target import convert_file
 from fcn_jax.models.published import NETS
 from tests.convert import caffe_nets
-from tests.convert.caffe_nets import CLASSIFIERS, FCNS, OWN_SIZE, CaffeNet, torch
+from tests.convert.caffe_nets import CLASSIFIERS, FCNS, NATIVE_SIZE, CaffeNet, torch
 from tests.convert.caffemodel_writer import caffemodel
 
 WIDTH = 1 / 16
@@ -136,7 +136,7 @@ def test_a_classifier_scores_like_caffe(name, tmp_path):
 
     V1 files have the same arrays, with four axes each.
     """
-    net, images = CaffeNet(seed=0), _images((OWN_SIZE[name],) * 2)
+    net, images = CaffeNet(seed=0), _images((NATIVE_SIZE[name],) * 2)
     expected = _expected(net, name, images)
     assert expected["imagenet"].shape == (1, 1, 1000)
     target, _ = _converted(net, name, tmp_path)
@@ -295,7 +295,7 @@ def _turned(blob: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("name", EVERY_LAYER)
 def test_every_blob_counts(name):
     """Oracle: the torch net with one blob turned, grouped deconvolutions for speed."""
-    size = (OWN_SIZE[name],) * 2 if name in CLASSIFIERS else SIZE
+    size = (NATIVE_SIZE[name],) * 2 if name in CLASSIFIERS else SIZE
     net, images = CaffeNet(seed=0), _images(size)
     expected = _expected(net, name, images)
     _replace_deconvolutions(net, _diagonal)

@@ -14,10 +14,10 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fcn_jax.layers.geometry import Window
-from fcn_jax.layers.rematerialize import by_stages
 from fcn_jax.models.build import build_fcn
 from fcn_jax.params.paths import flatten
 from fcn_jax.training.checks.trunk import sown
+from fcn_jax.training.rematerialize import by_stages
 from tests.seams.residual import RESNET, STAGES
 
 torch = pytest.importorskip("torch", reason="the oracle is a torch network")

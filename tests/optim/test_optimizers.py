@@ -225,7 +225,7 @@ def test_unknown_names_and_missing_parameters_are_refused():
     params = _tree(0, jnp.float32)
     with pytest.raises(ValueError, match="optimizer is 'lion'; it must be one of"):
         _make("lion", _rates, params)
-    with pytest.raises(ValueError, match="schedule is 'step'; it must be 'fixed'"):
+    with pytest.raises(ValueError, match="schedule is 'step'; it must be one of fixed"):
         make_schedule("step", learning_rate=1.0, total_steps=1)
     optimizer = _make("caffe_sgd", _rates, params)
     with pytest.raises(ValueError, match="pass them to update"):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from fcn_jax.models.build import build_fcn
-from fcn_jax.models.shapes import parameter_shapes
-from fcn_jax.params import surgery
+from fcn_jax.models.fcn import parameter_shapes
+from fcn_jax.params import head_names, surgery
 from fcn_jax.params.paths import flatten, unflatten
 from fcn_jax.training.checks.trunk import sown
 
@@ -42,32 +42,31 @@ def _scores(net, params, images):
     return coarse, np.asarray(maps["semantic"].values)
 
 
-def test_rename_by_ordered_rules():
+def test_new_names_by_ordered_rules():
     """Oracle: names written by hand; the first rule wins, the others keep theirs."""
-    params = {
-        "trunk.conv1_1.kernel": np.arange(2),
-        "trunk.fc6.bias": np.arange(3),
-        "head.score_fr.kernel": np.arange(4),
-        "head.score_fr.bias": np.arange(5),
-        "head.upscore": np.arange(6),
-    }
-    renamed, phrase = surgery.rename(
-        params,
+    names = [
+        "trunk.conv1_1.kernel",
+        "trunk.fc6.bias",
+        "head.score_fr.kernel",
+        "head.score_fr.bias",
+        "head.upscore",
+    ]
+    renamed = surgery.new_names(
+        names,
         [
             ("trunk.fc6.*", "color.fc6_own.*"),
             ("trunk.*", "color.*"),
             ("head.*_fr.*", "head.*_fr_color.*"),
         ],
     )
-    assert {path: value.size for path, value in renamed.items()} == {
-        "color.conv1_1.kernel": 2,
-        "color.fc6_own.bias": 3,
-        "head.score_fr_color.kernel": 4,
-        "head.score_fr_color.bias": 5,
-        "head.upscore": 6,
-    }
-    assert phrase == "4 of 5 parameters renamed"
-    assert renamed["color.conv1_1.kernel"] is params["trunk.conv1_1.kernel"]
+    assert list(renamed) == names
+    assert list(renamed.values()) == [
+        "color.conv1_1.kernel",
+        "color.fc6_own.bias",
+        "head.score_fr_color.kernel",
+        "head.score_fr_color.bias",
+        "head.upscore",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -83,9 +82,8 @@ def test_rename_by_ordered_rules():
 )
 def test_rules_that_cannot_be_meant_are_refused(rules, words):
     """Oracle: idle, shadowed, malformed and colliding rules."""
-    params = {"trunk.a": np.ones(1), "trunk.b": np.ones(1)}
     with pytest.raises(ValueError, match=words):
-        surgery.rename(params, rules)
+        surgery.new_names(["trunk.a", "trunk.b"], rules)
 
 
 def test_a_dot_of_a_rule_is_a_dot():
@@ -100,7 +98,14 @@ def test_late_fusion_averages_the_scores_of_two_nets():
     """Oracle: the mean of what the two nets score alone, on two different images."""
     alone = _net()
     first, second = (_random(_shapes(alone), seed) for seed in (1, 2))
-    fused, phrase = surgery.two_streams(first, second, ("color", "hha"))
+    fused = {}
+    for name, params in (("color", first), ("hha", second)):
+        rules = [
+            ("trunk.*", f"{name}.*"),
+            ("head.score_fr.*", f"head.score_fr_{name}.*"),
+        ]
+        names = surgery.new_names(params, rules)
+        fused |= {names[path]: value for path, value in params.items()}
     streams = {"color": ("color",), "hha": ("hha",)}
     net = _net(streams=streams)
     shapes = _shapes(net, ("color", "hha"))
@@ -116,52 +121,6 @@ def test_late_fusion_averages_the_scores_of_two_nets():
     expected = (one["score_fr"] + two["score_fr"]) / 2
     np.testing.assert_allclose(coarse["score_fr"], expected, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(pixels, (ones + twos) / 2, rtol=1e-5, atol=1e-5)
-    assert phrase == "streams color and hha, scores averaged"
-
-
-def test_late_fusion_of_several_outputs_and_learned_upsampling():
-    """Oracle: the paths of the net that the model builds."""
-    settings = {"outputs": {"semantic": 3, "geometric": 2}, "upsampling": "learned"}
-    first, second = (_random(_shapes(_net(**settings)), seed) for seed in (1, 2))
-    outputs = ("semantic", "geometric")
-    with pytest.raises(ValueError, match="upscore_geometric is learned and differs"):
-        surgery.two_streams(
-            first,
-            {**second, "head.upscore_semantic": first["head.upscore_semantic"]},
-            ("a", "b"),
-            outputs=outputs,
-        )
-    for path in ("head.upscore_semantic", "head.upscore_geometric"):
-        second[path] = first[path]
-    fused, _ = surgery.two_streams(first, second, ("a", "b"), outputs=outputs)
-    net = _net(streams={"a": ("color",), "b": ("color",)}, **settings)
-    assert {path: value.shape for path, value in fused.items()} == _shapes(net)
-    path = "head.score_fr_b_geometric.bias"
-    assert fused[path] is second["head.score_fr_geometric.bias"]
-
-
-@pytest.mark.parametrize(
-    ("change", "names", "outputs", "words"),
-    [
-        ({}, ("a", "a"), (), "two different names"),
-        ({}, ("a", "head"), (), "neither of them 'head'"),
-        ({"trunk.b.bias": np.ones(2)}, ("a", "b"), (), "trunk.b.bias is in one"),
-        ({"head.score_fr.bias": np.ones(3)}, ("a", "b"), (), r"\[2\] in one net"),
-        ({}, ("a", "b"), ("x", "y"), "none of the outputs x, y"),
-    ],
-)
-def test_nets_that_cannot_be_fused_are_refused(change, names, outputs, words):
-    """Oracle: equal stream names, another layer, other classes, other outputs."""
-    net = {"trunk.a.bias": np.ones(2), "head.score_fr.bias": np.ones(2)}
-    with pytest.raises(ValueError, match=words):
-        surgery.two_streams(net, {**net, **change}, names, outputs=outputs)
-
-
-def test_a_classifier_is_no_stream():
-    """Oracle: its head has no score layer, so the sentence names fc8."""
-    net = {"trunk.a.bias": np.ones(2), "head.fc8.bias": np.ones(2)}
-    with pytest.raises(ValueError, match="head.fc8.bias is neither"):
-        surgery.two_streams(net, net, ("a", "b"))
 
 
 def test_classes_of_every_parameter_of_a_head():
@@ -176,6 +135,32 @@ def test_classes_of_every_parameter_of_a_head():
         "head.upscore_c": ("w",),
     }
     assert surgery.classes_of(["head.fc8.bias"], {}) == {}
+
+
+def test_names_of_a_head_are_taken_apart_as_they_are_put_together():
+    """Oracle: names of reference nets, taken apart by hand."""
+    both = {"streams": ("color", "hha"), "outputs": ("semantic", "geometric")}
+    for path, parts in (
+        ("head.score_fr.kernel", ("score_fr", "", "", "kernel")),
+        ("head.score_fr_hha.bias", ("score_fr", "hha", "", "bias")),
+        ("head.score_pool4_geometric.bias", ("score_pool4", "", "geometric", "bias")),
+        (
+            "head.score_fr_hha_semantic.kernel",
+            ("score_fr", "hha", "semantic", "kernel"),
+        ),
+        ("head.upscore2_semantic", ("upscore2", "", "semantic", "")),
+    ):
+        found = head_names.parse(path, **both)
+        assert found == parts
+        name = head_names.layer_name(parts[0], stream=parts[1], output=parts[2])
+        assert path == ".".join(part for part in ("head", name, parts[3]) if part)
+    assert head_names.parse("trunk.score_fr.kernel", **both) is None
+    # Of one stream and one output the names tell nothing.
+    one = head_names.parse("head.score_fr_hha.bias", streams=["hha"], outputs=["fr"])
+    assert one == ("score_fr_hha", "", "", "bias")
+    assert head_names.is_upsampling("head.upscore")
+    assert not head_names.is_upsampling("trunk.upscore")
+    assert head_names.score_kernel("pool4") == "head.score_pool4.kernel"
 
 
 def test_match_classes_of_a_score_layer():
@@ -317,9 +302,11 @@ def test_a_stage_starts_from_the_scores_of_the_stage_before():
     assert np.ptp(before["score_fr"]) > 0.1
     for stride, new in ((16, "score_pool4"), (8, "score_pool3")):
         net = _net(stride=stride)
-        finer, phrase = surgery.add_skips(params, _shapes(net))
-        assert phrase == f"head.{new} new, zero"
-        assert all(finer[path] is value for path, value in params.items())
+        zeros = {
+            path: np.zeros(size, np.float32) for path, size in _shapes(net).items()
+        }
+        finer = zeros | params
+        assert {path.split(".")[1] for path in finer.keys() - params.keys()} == {new}
         coarse, staged = _scores(net, finer, {"color": image})
         for layer, values in before.items():
             np.testing.assert_array_equal(coarse[layer], values)
@@ -330,44 +317,3 @@ def test_a_stage_starts_from_the_scores_of_the_stage_before():
         np.testing.assert_allclose(staged, _bilinear(fused, stride), atol=1e-5)
         assert np.abs(staged - pixels).max() > 1e-3
         params, before = finer, coarse
-
-
-def test_learned_upsampling_of_a_finer_stage():
-    """Oracle: a bilinear kernel of 4 pixels by hand; upscore has no place."""
-    params = _random(_shapes(_net(upsampling="learned")), 1)
-    shapes = _shapes(_net(stride=16, upsampling="learned"))
-    finer, phrase = surgery.add_skips(params, shapes)
-    assert {path: value.shape for path, value in finer.items()} == shapes
-    assert phrase == "head.score_pool4 new, zero; head.upscore dropped"
-    taps = np.array([0.25, 0.75, 0.75, 0.25])
-    for row in range(3):
-        for column in range(3):
-            expected = np.outer(taps, taps) * (row == column)
-            np.testing.assert_array_equal(
-                finer["head.upscore2"][:, :, row, column], expected
-            )
-    again, phrase = surgery.add_skips(
-        finer, _shapes(_net(stride=8, upsampling="learned"))
-    )
-    assert again["head.upscore2"] is finer["head.upscore2"]
-    assert phrase == "head.score_pool3 new, zero; head.upscore16 dropped"
-
-
-@pytest.mark.parametrize(
-    ("stored", "shapes", "words"),
-    [
-        ({"head.score_fr.bias": 3}, {"head.score_fr.bias": 3}, "no score layer is new"),
-        ({"trunk.a": 1}, {"head.score_x.bias": 3}, "trunk.a is left over"),
-        ({}, {"head.score_x.bias": 3, "trunk.a": 1}, "trunk.a is missing"),
-        (
-            {"head.score_fr.bias": 3},
-            {"head.score_fr.bias": 4, "head.score_x.bias": 4},
-            r"head.score_fr.bias is \[3\] instead of \[4\]",
-        ),
-    ],
-)
-def test_nets_that_are_no_next_stage_are_refused(stored, shapes, words):
-    """Oracle: nothing new, a left-over layer, a new trunk layer, other classes."""
-    params = {path: np.ones(size) for path, size in stored.items()}
-    with pytest.raises(ValueError, match=words):
-        surgery.add_skips(params, {path: (size,) for path, size in shapes.items()})

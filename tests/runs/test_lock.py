@@ -12,7 +12,7 @@ import time
 import pytest
 
 from fcn_jax.runs import lock, workdir
-from fcn_jax.runtime import cli
+from fcn_jax.runtime import messages
 
 WITHOUT = (
     "import errno, fcntl, os, pathlib, sys, time\n"
@@ -69,7 +69,9 @@ def test_a_run_begins_where_there_are_no_locks(tmp_path, monkeypatch, caplog, nu
         name = f"process {os.getpid()} on {socket.gethostname()}"
         assert (tmp_path / "lock.held").read_text().splitlines()[0] == name
         assert (tmp_path / "lock").read_text() == f"{name}\n"
-        with pytest.raises(cli.RunError, match=f"in use by {name}, which marks it"):
+        with pytest.raises(
+            messages.RunError, match=f"in use by {name}, which marks it"
+        ):
             workdir.WorkDirectory.acquire(tmp_path)
     assert os.listdir(tmp_path) == ["lock"]
     assert "no file locks: lock.held marks that it is in use" in caplog.text
@@ -180,7 +182,7 @@ def test_a_lock_file_of_any_bytes_is_named_or_replaced(tmp_path, content):
     path.write_bytes(content)
     holder = os.open(path, os.O_RDWR)
     fcntl.flock(holder, fcntl.LOCK_EX)
-    with pytest.raises(cli.RunError, match="is in use by") as caught:
+    with pytest.raises(messages.RunError, match="is in use by") as caught:
         workdir.WorkDirectory.acquire(tmp_path)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 400

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from fcn_jax.runs import workdir
-from fcn_jax.runtime import cli
+from fcn_jax.runtime import messages
 
 HOLDER = (
     "import sys, time\n"
@@ -74,7 +74,7 @@ def test_a_directory_in_use_is_refused_at_once(tmp_path, holder):
     """Oracle: the other process's number and a clock; 20 of 20 attempts."""
     began = time.perf_counter()
     for _ in range(20):
-        with pytest.raises(cli.RunError) as caught:
+        with pytest.raises(messages.RunError) as caught:
             workdir.WorkDirectory.acquire(tmp_path / "run")
         name = f"process {holder.pid} on {socket.gethostname()}"
         assert str(caught.value) == (
@@ -96,7 +96,7 @@ def test_a_killed_run_does_not_block_the_next(tmp_path, holder):
 def test_a_closed_directory_can_be_acquired_again(tmp_path):
     """Oracle: the contract; within one process too."""
     first = workdir.WorkDirectory.acquire(tmp_path)
-    with pytest.raises(cli.RunError, match=f"in use by process {os.getpid()} on"):
+    with pytest.raises(messages.RunError, match=f"in use by process {os.getpid()} on"):
         workdir.WorkDirectory.acquire(tmp_path)
     first.close()
     first.close()

@@ -14,7 +14,7 @@ import safetensors.numpy
 from absl import flags
 from array_record.python import array_record_module
 
-from fcn_jax.runtime import cli
+from fcn_jax.runtime import cli, messages
 
 
 def _outcome(main, argv, capsys):
@@ -39,7 +39,7 @@ def _raiser(error):
         ),
         (ValueError("two\n  lines"), "two lines"),
         (
-            cli.RunError("the work directory is in use"),
+            messages.RunError("the work directory is in use"),
             "the work directory is in use",
         ),
         (FileNotFoundError(2, "No such file", "a.png"), "a.png: No such file"),
@@ -111,7 +111,7 @@ def test_a_failure_of_the_machine_is_one_line(error, line, capsys):
     """Oracle: the sentence by hand, with the remedy where it is one for it."""
 
     def main(argv):
-        with cli.remedy("crop", cli.NO_MEMORY):
+        with messages.remedy("crop", messages.NO_MEMORY):
             raise error
 
     assert _outcome(main, [], capsys) == (2, f"error: {line}\n")
@@ -137,7 +137,7 @@ def _array_record(path):
 
 
 def _plain_file(path):
-    with cli.remedy("never said"), open(path, "wb", buffering=0) as file:
+    with messages.remedy("never said"), open(path, "wb", buffering=0) as file:
         file.write(b"a" * 10**6)
         file.write(b"a")
 
@@ -163,7 +163,7 @@ def test_a_real_limit_on_files(write, tmp_path, capsys):
     path = str(tmp_path / "file")
 
     def main(argv):
-        with cli.remedy(f"writing {path}"):
+        with messages.remedy(f"writing {path}"):
             write(path)
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -12,14 +12,14 @@ import jax.numpy as jnp
 import pytest
 from jax._src.dispatch import BACKEND_COMPILE_EVENT
 
-from fcn_jax.runtime import compilation
+from fcn_jax.runtime import compilation, compiled_programs
 from fcn_jax.runtime.sharding import choose_devices
 
 PROGRAM = """
 from fcn_jax.runtime.cli import set_up_logging
-from fcn_jax.runtime.compilation import keep_compiled_programs
+from fcn_jax.runtime.compilation import enable_compilation_cache
 set_up_logging()
-keep_compiled_programs()
+enable_compilation_cache()
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -174,7 +174,7 @@ def test_a_directory_of_others_is_not_used(share, words, tmp_path, monkeypatch, 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     updates = _recorded_updates(monkeypatch)
     share(root)
-    assert compilation.keep_compiled_programs() is None
+    assert compilation.enable_compilation_cache() is None
     assert updates == []
     assert stored.exists()
     assert len(caplog.records) == 1
@@ -206,12 +206,12 @@ def test_who_owns_the_directory_counts(user, tmp_path, monkeypatch, caplog):
     if user == "another":
         other = os.geteuid() + 1
         monkeypatch.setattr(compilation.os, "geteuid", lambda: other)
-        assert compilation.keep_compiled_programs() is None
+        assert compilation.enable_compilation_cache() is None
         assert "belongs to another user" in caplog.text
         assert updates == []
         return
     directory = own_link / compilation.processor_key()
-    assert compilation.keep_compiled_programs() == directory
+    assert compilation.enable_compilation_cache() == directory
     assert updates == [("jax_compilation_cache_dir", str(directory))]
     assert caplog.records == []
 
@@ -229,7 +229,7 @@ def test_a_named_directory_of_others_is_not_used(
         named.chmod(mode)
     updates = _recorded_updates(monkeypatch)
     jax.config.jax_compilation_cache_dir = str(named)
-    assert compilation.keep_compiled_programs() is None
+    assert compilation.enable_compilation_cache() is None
     assert updates == ([] if used else [("jax_enable_compilation_cache", False)])
     assert [str(named) in record.message for record in caplog.records] == [True] * (
         not used
@@ -279,10 +279,10 @@ def test_the_programs_used_longest_ago_are_dropped(tmp_path):
         file.write_bytes(bytes(10))
         os.utime(file, (1e9 - age, 1e9 - 100))  # read, written
     (tmp_path / "empty").touch()
-    compilation.drop_oldest(tmp_path, 100)
+    compilation.evict_lru(tmp_path, 100)
     names = {file.name for file in tmp_path.rglob("*") if file.is_file()}
     assert names == {"10", "20", "30", "40", "50"}
-    compilation.drop_oldest(tmp_path, 30)
+    compilation.evict_lru(tmp_path, 30)
     names = {file.name for file in tmp_path.rglob("*") if file.is_file()}
     assert names == {"10", "20", "30"}
 
@@ -329,17 +329,19 @@ def test_a_gpu_that_started_without_the_flag_is_refused(monkeypatch):
 
 def test_unknown_options_are_left_out(monkeypatch):
     """Oracle: a name that no XLA has, beside none; a GPU is told nothing."""
-    compilation.compiler_options.cache_clear()
-    monkeypatch.setitem(compilation.OPTIONS, "cpu", {"xla_cpu_no_such_option": True})
-    assert compilation.compiler_options("cpu") == {}
-    compilation.compiler_options.cache_clear()
+    compiled_programs.compiler_options.cache_clear()
+    monkeypatch.setitem(
+        compiled_programs.OPTIONS, "cpu", {"xla_cpu_no_such_option": True}
+    )
+    assert compiled_programs.compiler_options("cpu") == {}
+    compiled_programs.compiler_options.cache_clear()
     monkeypatch.undo()
-    assert compilation.compiler_options("cuda") == {}
+    assert compiled_programs.compiler_options("cuda") == {}
 
 
 def test_parameters_are_not_transformed_ahead_of_their_turn():
     """Oracle: bytes by hand; eight products of an outer sum, one after the other."""
-    options = compilation.compiler_options("cpu")
+    options = compiled_programs.compiler_options("cpu")
     if "xla_cpu_scheduler_type" not in options:
         pytest.skip("this XLA has no such option")
     one = jnp.ones((256, 256)).nbytes
@@ -363,7 +365,7 @@ def test_the_compilers_memory_is_given_back(monkeypatch):
     monkeypatch.setattr(compilation.ctypes, "CDLL", lambda _: library)
     register = "register_event_duration_secs_listener"
     monkeypatch.setattr(jax.monitoring, register, listeners.append)
-    compilation.give_memory_back()
+    compilation.trim_compiler_memory()
     (listener,) = listeners
     listener(BACKEND_COMPILE_EVENT, 30.0)
     listener(BACKEND_COMPILE_EVENT, 0.1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fcn_jax.runtime import devices
-from fcn_jax.runtime.cli import RunError
+from fcn_jax.runtime.messages import RunError
 
 ROOT = Path(__file__).parents[2]
 BROKEN = """

@@ -104,7 +104,7 @@ def test_doors_write_to_the_home_directory(home, monkeypatch):
     from fcn_jax.data import __main__ as data
     from fcn_jax.training import loop
 
-    def make(run, workdir, clock):
+    def make(run, workdir, timer):
         workdir.mkdir(parents=True)
         store_config(workdir, run.config)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from fcn_jax.runtime.messages import LONGEST, shortened, shown
 from fcn_jax.runtime.plain_json import DEEPEST, parse
-from fcn_jax.runtime.shown import LONGEST, shortened, shown
 
 
 def test_plain_values_are_read():

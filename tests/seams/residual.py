@@ -11,8 +11,8 @@ import jax
 
 from fcn_jax.layers.feature_map import FeatureMap, Features, add
 from fcn_jax.models.backbone import Backbone
+from fcn_jax.models.batch_norm import BatchNorm
 from fcn_jax.models.blocks import (
-    BatchNorm,
     Convolution,
     Step,
     Steps,

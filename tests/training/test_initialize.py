@@ -12,8 +12,8 @@ from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.experiment import reading
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.models.build import build, spec_of_settings
+from fcn_jax.models.fcn import channels, parameter_shapes
 from fcn_jax.models.preprocessing import Preprocessing
-from fcn_jax.models.shapes import channels, parameter_shapes
 from fcn_jax.params.paths import flatten
 from fcn_jax.training import initialize
 from fcn_jax.training.checks.preprocessing import check_preprocessing

@@ -25,10 +25,10 @@ from fcn_jax.evaluation import evaluate
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.metrics.confusion import ConfusionMatrix
 from fcn_jax.runs import runlog
-from fcn_jax.runtime import cli
+from fcn_jax.runtime import messages
 from fcn_jax.runtime.cli import Stopped
 from fcn_jax.training import initialize, keeping, loop
-from fcn_jax.training.follower import NotFinite
+from fcn_jax.training.async_metrics import NotFinite
 from fcn_jax.training.state import TrainState
 from tests import tiny
 
@@ -233,7 +233,7 @@ def _unsaved(happening):
 OTHER_ENDS = (
     # what happens when, the error, and the newest checkpoint then
     ("wait", 2, DataError("split train, a.png: it is damaged"), 1),
-    ("wait", 3, cli.RunError("a process was ended"), 2),
+    ("wait", 3, messages.RunError("a process was ended"), 2),
     ("update", 5, jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no room"), 4),
     ("evaluate", None, DataError("split val, b.png: it is damaged"), 6),
     ("evaluate", None, MemoryError(), 6),
@@ -254,8 +254,8 @@ def test_other_ends_save_what_is_sound(run, whole, caplog):
             run.start(_error_at(what, step, error))
         assert caught.value is error
         assert max(run.saved()) == newest
-        if cli.machine_failure(error):
-            assert "a lower config.batch_size" in cli.error_sentence(error)
+        if messages.machine_failure(error):
+            assert "a lower config.batch_size" in messages.error_sentence(error)
     with pytest.raises(TypeError, match="a defect"):
         run.start(_unsaved(_error_at("update", 9, TypeError("a defect"))))
     assert "the state after update 8 is lost: cannot save: the disk" in caplog.text

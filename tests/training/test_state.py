@@ -8,7 +8,7 @@ import pytest
 from jax.sharding import SingleDeviceSharding
 
 from fcn_jax.models.build import build_fcn
-from fcn_jax.models.shapes import parameter_shapes
+from fcn_jax.models.fcn import parameter_shapes
 from fcn_jax.optim.optimizers import make_optimizer, make_schedule
 from fcn_jax.params.paths import flatten
 from fcn_jax.params.trees import flat_arrays, restore_tree

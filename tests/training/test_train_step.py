@@ -11,8 +11,8 @@ from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.optim.optimizers import make_optimizer, make_schedule
 from fcn_jax.params.paths import flatten
 from fcn_jax.runtime import sharding
-from fcn_jax.runtime.cli import RunError
-from fcn_jax.training.follower import check_finite
+from fcn_jax.runtime.messages import RunError
+from fcn_jax.training.async_metrics import check_finite
 from fcn_jax.training.state import create_state, init_variables
 from fcn_jax.training.train_step import make_train_step
 

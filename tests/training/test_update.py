@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from fcn_jax.optim.optimizers import make_optimizer, make_schedule
-from fcn_jax.runtime.compilation import compiler_options
+from fcn_jax.runtime.compiled_programs import compiler_options
 from fcn_jax.training.train_step import finite_by_module
 
 MULTIPLIERS = (("head.frozen.*", 0.0, 0.0), ("*.bias", 2.0, 0.0), ("*", 1.0, 1.0))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fcn_jax.models.build import BACKBONES
+from fcn_jax.params.head_names import HeadParameter, layer_name, parse
 
 Role = Literal["weight", "bias", "upsampling"]
 
@@ -56,10 +57,10 @@ def blob_of(
         ValueError: if the path is no parameter of such a net.
     """
     part, _, rest = path.partition(".")
-    if part == "head":
-        layer, _, kind = rest.partition(".")
-        name = _head_layer(layer, tuple(streams), tuple(outputs))
-        return Blob(name, _role(kind) if kind else "upsampling")
+    parameter = parse(path, streams=streams, outputs=outputs)
+    if parameter is not None:
+        leaf = parameter.leaf
+        return Blob(_head_layer(parameter), _role(leaf) if leaf else "upsampling")
     if part not in streams:
         raise ValueError(f"{path} belongs neither to the head nor to {list(streams)}")
     layer, _, kind = rest.rpartition(".")
@@ -76,14 +77,7 @@ def _role(kind: str) -> Role:
     return "weight" if kind == "kernel" else "bias"
 
 
-def _head_layer(layer: str, streams: tuple[str, ...], outputs: tuple[str, ...]) -> str:
+def _head_layer(parameter: HeadParameter) -> str:
     """score_fr_color -> score_frcolor; score_fr_semantic -> score_fr_sem."""
-    end = ""
-    if len(outputs) > 1:
-        output = next(name for name in outputs if layer.endswith(f"_{name}"))
-        layer = layer.removesuffix(f"_{output}")
-        end = f"_{OUTPUTS.get(output, output)}"
-    if len(streams) > 1:
-        stream = next((name for name in streams if layer.endswith(f"_{name}")), "")
-        layer = layer.removesuffix(f"_{stream}") + stream
-    return NAMES.get(layer, layer) + end
+    layer = NAMES.get(parameter.layer, parameter.layer) + parameter.stream
+    return layer_name(layer, output=OUTPUTS.get(parameter.output, parameter.output))

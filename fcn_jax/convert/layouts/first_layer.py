@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fcn_jax.convert.layouts.origins import Origin
+from fcn_jax.convert.layouts.weight_layouts import WeightLayout
 
 ALIKE = 0.95
 """Least cosine; of 2 million random kernels of 3 x 3 about 60 reach it by chance."""
@@ -66,22 +66,22 @@ FILTERS = (
 )
 
 
-def contradiction(kernel: np.ndarray, origin: Origin) -> str:
-    """Why a first kernel is not what its origin says; "" where nothing speaks against it.
+def contradiction(kernel: np.ndarray, layout: WeightLayout) -> str:
+    """Why a first kernel is not what its layout says; "" where nothing speaks against it.
 
     Args:
         kernel: `[O, 3 or more, 3, 3]`, channels as the file has them.
-        origin: whose it is said to be.
+        layout: the layout that the file is said to have.
     """
     for known in FILTERS:
         scale = max(_scale(kernel[0, place], known.values) for place in (0, 2))
         if not scale:
             continue
-        expected = float(np.mean(origin.deviation)) / known.deviation
+        expected = float(np.mean(layout.deviation)) / known.deviation
         if not 1 / UNITS < scale / expected < UNITS:
             times = "" if 0.5 < scale < 2 else f" times {scale:.3g}"
             return f"has {known.net} first filter{times}, which reads {known.reads}"
-        place = origin.colors.index(known.color)
+        place = layout.colors.index(known.color)
         values = known.values * expected
         if (
             _difference(kernel[0, place], values) > _OTHER
@@ -91,15 +91,15 @@ def contradiction(kernel: np.ndarray, origin: Origin) -> str:
     return ""
 
 
-def unusual_size(kernel: np.ndarray, origin: Origin) -> str:
-    """What is odd about the size of a first kernel for its origin's input, or "".
+def unusual_size(kernel: np.ndarray, layout: WeightLayout) -> str:
+    """What is odd about the size of a first kernel for its layout's input, or "".
 
     Args:
         kernel: of the first layer, any layout.
-        origin: whose it is said to be.
+        layout: the layout that the file is said to have.
     """
     size = float(np.sqrt(np.mean(np.square(kernel, dtype=np.float64))))
-    divided = origin.deviation != (1.0, 1.0, 1.0)
+    divided = layout.deviation != (1.0, 1.0, 1.0)
     if divided and 0 < size < TYPICAL / UNITS:
         reads = "pixels in 0..255, not over a standard deviation"
     elif not divided and size > TYPICAL * UNITS:

@@ -2,15 +2,15 @@
 
 from dataclasses import replace
 
-from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
+from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 from fcn_jax.params.surgery import Rules, new_names
 
 
-def renamed(foreign: Foreign, rules: Rules) -> Foreign:
+def renamed(weight_file: WeightFile, rules: Rules) -> WeightFile:
     """The file with its arrays under other names.
 
     Args:
-        foreign: the file.
+        weight_file: the file.
         rules: as `surgery.new_names` takes them.
 
     Raises:
@@ -18,12 +18,12 @@ def renamed(foreign: Foreign, rules: Rules) -> Foreign:
             arrays of one name.
     """
     if not rules:
-        return foreign
+        return weight_file
     try:
-        names = new_names(foreign.arrays, rules)
+        names = new_names(weight_file.arrays, rules)
     except ValueError as error:
-        raise WeightFileError(f"{foreign.path}: {error}") from None
+        raise WeightFileError(f"{weight_file.path}: {error}") from None
     return replace(
-        foreign,
-        arrays={names[name]: array for name, array in foreign.arrays.items()},
+        weight_file,
+        arrays={names[name]: array for name, array in weight_file.arrays.items()},
     )

@@ -14,7 +14,7 @@ ALWAYS_ALLOWED = 2**24  # bytes
 
 
 def check_expansion(path: Path, declared: int, size: int) -> None:
-    """Refuses a file that would take far more memory than disk.
+    """Refuse a file that would take far more memory than disk.
 
     Args:
         path: the file, for the message.

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fcn_jax.convert.readers.kinds import message_kind
-from fcn_jax.convert.readers.weight_file import MOST_AXES, Foreign, WeightFileError
+from fcn_jax.convert.readers.weight_file import MOST_AXES, WeightFile, WeightFileError
 from fcn_jax.convert.readers.wire import BYTES, FIXED32, FIXED64, VARINT, Field, Wire
 
 # What a net may have before it is an attack on memory; each several times the largest
@@ -99,7 +99,7 @@ class _Layer(NamedTuple):
     blobs: list[Field]
 
 
-def read_caffemodel(path: Path) -> Foreign:
+def read_caffemodel(path: Path) -> WeightFile:
     """The blobs of a .caffemodel of either generation.
 
     The arrays map the file, which must stay as it is while they are in use. Layers
@@ -119,7 +119,7 @@ def read_caffemodel(path: Path) -> Foreign:
     return parse_caffemodel(path, data)
 
 
-def parse_caffemodel(path: Path, data: bytes | mmap.mmap) -> Foreign:
+def parse_caffemodel(path: Path, data: bytes | mmap.mmap) -> WeightFile:
     """As `read_caffemodel`, of bytes in memory.
 
     Args:
@@ -141,7 +141,7 @@ def parse_caffemodel(path: Path, data: bytes | mmap.mmap) -> Foreign:
         raise
 
 
-def _parsed(path: Path, data: bytes | mmap.mmap) -> Foreign:
+def _parsed(path: Path, data: bytes | mmap.mmap) -> WeightFile:
     wire, title, generation = Wire(path, data), "", None
     arrays: dict[str, np.ndarray] = {}
     kinds: dict[str, str] = {}
@@ -160,7 +160,7 @@ def _parsed(path: Path, data: bytes | mmap.mmap) -> Foreign:
             "it holds no weights (no layer has blobs); give the .caffemodel of a "
             "trained net, not its definition, solver state or mean image",
         )
-    return Foreign(path, generation.format, arrays, kinds, title)
+    return WeightFile(path, generation.format, arrays, kinds, title)
 
 
 def _same_generation(

@@ -62,7 +62,7 @@ def describe(file: IO[bytes], unpacked: IO[bytes], most: int = MOST_ARRAYS) -> d
 
 
 def limit(memory: int, seconds: float) -> None:
-    """Ends this process once it takes more memory from now on, or computes longer."""
+    """End this process once it takes more memory from now on, or computes longer."""
     with open("/proc/self/statm") as file:
         taken = int(file.read().split()[0]) * resource.getpagesize()
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -119,7 +119,7 @@ def _datasets(root: Any, most: int) -> Iterator[tuple[str, Any]]:
 
 
 def _check_sizes(datasets: dict[str, Any], size: int) -> int:
-    """Refuses, before a value is read, what is not wholly in the file.
+    """Refuse, before a value is read, what is not wholly in the file.
 
     Returns:
         Bytes of all values that have to be unpacked.
@@ -211,7 +211,7 @@ def _title(dataset: Any) -> str:
 
 
 def main() -> None:
-    """Describes the file of the first descriptor; the second takes unpacked values."""
+    """Describe the file of the first descriptor; the second takes unpacked values."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     source, target = (int(argument) for argument in sys.argv[1:])
     limit(MEMORY, SECONDS)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fcn_jax.convert.readers.archive import damaged
 from fcn_jax.convert.readers.hdf5 import Dataset, read_hdf5
-from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
+from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 
 MEMBER = "model.weights.h5"
 """The file of a .keras archive that has the weights."""
@@ -19,7 +19,7 @@ _VARIABLE = re.compile(r"(?:.*/)?([^/]+)/vars/(\d+)")
 _BLOB = re.compile(r"(.+)/(\d+)")
 
 
-def read_hdf5_weights(path: Path) -> Foreign:
+def read_hdf5_weights(path: Path) -> WeightFile:
     """The arrays of an .h5 file of Keras or Caffe.
 
     Keras 2 has "block1_conv1/block1_conv1_W_1:0"; in the file of a whole model only
@@ -30,10 +30,10 @@ def read_hdf5_weights(path: Path) -> Foreign:
         WeightFileError: as `read_hdf5`, and for a file without arrays.
     """
     with path.open("rb") as file:
-        return _foreign(path, *read_hdf5(path, file))
+        return _weight_file(path, *read_hdf5(path, file))
 
 
-def read_keras_archive(path: Path) -> Foreign:
+def read_keras_archive(path: Path) -> WeightFile:
     """The arrays of a .keras archive; see `read_hdf5_weights`.
 
     Args:
@@ -50,10 +50,10 @@ def read_keras_archive(path: Path) -> Foreign:
         except Exception as error:
             raise damaged(path, error, MEMBER) from None
         file.flush()
-        return _foreign(path, *read_hdf5(path, file))
+        return _weight_file(path, *read_hdf5(path, file))
 
 
-def _foreign(path: Path, kind: str, datasets: Sequence[Dataset]) -> Foreign:
+def _weight_file(path: Path, kind: str, datasets: Sequence[Dataset]) -> WeightFile:
     if not datasets:
         raise WeightFileError(f"{path}: holds no weights; it has no datasets")
     if kind != "caffe":
@@ -61,7 +61,7 @@ def _foreign(path: Path, kind: str, datasets: Sequence[Dataset]) -> Foreign:
             _variables(datasets) if kind == "keras 3" else [d.name for d in datasets]
         )
         arrays = {n: d.array for n, d in zip(names, datasets, strict=True)}
-        return Foreign(path, "keras", arrays)
+        return WeightFile(path, "keras", arrays)
     blobs, kinds = {}, {}
     for dataset in datasets:
         found = _BLOB.fullmatch(dataset.name)
@@ -72,7 +72,7 @@ def _foreign(path: Path, kind: str, datasets: Sequence[Dataset]) -> Foreign:
             )
         blobs[f"{found[1]}[{int(found[2])}]"] = dataset.array
         kinds[found[1]] = ""
-    return Foreign(path, "caffemodel (HDF5)", blobs, kinds)
+    return WeightFile(path, "caffemodel (HDF5)", blobs, kinds)
 
 
 def _variables(datasets: Sequence[Dataset]) -> list[str]:

@@ -57,7 +57,7 @@ _TENSORFLOW = (
 
 
 def refuse_other_kinds(path: Path, head: bytes) -> None:
-    """Refuses a file that can be told to be of another kind.
+    """Refuse a file that can be told to be of another kind.
 
     Args:
         path: the file.

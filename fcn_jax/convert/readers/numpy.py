@@ -15,7 +15,7 @@ from fcn_jax.convert.readers.weight_file import (
     MOST_ARRAYS,
     MOST_AXES,
     MOST_NAME_CHARACTERS,
-    Foreign,
+    WeightFile,
     WeightFileError,
 )
 
@@ -57,7 +57,7 @@ class _Header:
             )
 
 
-def read_npz(path: Path) -> Foreign:
+def read_npz(path: Path) -> WeightFile:
     """The arrays of an .npz archive, by their names in it.
 
     Raises:
@@ -74,10 +74,10 @@ def read_npz(path: Path) -> Foreign:
         arrays[name.removesuffix(".npy")] = _array(
             where, header.type, header.shape, header.order, data, header.start
         )
-    return Foreign(path, "npz", arrays)
+    return WeightFile(path, "npz", arrays)
 
 
-def read_npy(path: Path) -> Foreign:
+def read_npy(path: Path) -> WeightFile:
     """The arrays of an .npy file that holds a pickled dictionary, such as vgg16.npy.
 
     {"conv1_1": [weight, bias]} gives "conv1_1[0]" and "conv1_1[1]", {"conv1_1":
@@ -123,7 +123,7 @@ def read_npy(path: Path) -> Foreign:
         arrays[name] = made[id(item)]
     if not arrays:
         raise WeightFileError(f"{path}: holds no weights; its dictionary is empty")
-    return Foreign(path, "npy", arrays)
+    return WeightFile(path, "npy", arrays)
 
 
 def _leaves(

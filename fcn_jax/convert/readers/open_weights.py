@@ -7,13 +7,13 @@ from fcn_jax.convert.readers import hdf5, keras, numpy, torch
 from fcn_jax.convert.readers.archive import list_members
 from fcn_jax.convert.readers.caffe import read_caffemodel
 from fcn_jax.convert.readers.kinds import HEAD, refuse_other_kinds
-from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
+from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 from fcn_jax.runtime.locations import located
 
 _LONGEST_HEADER = 2**40  # of safetensors; eight bytes of text are above
 
 
-def open_weights(path: str | Path) -> Foreign:
+def open_weights(path: str | Path) -> WeightFile:
     """The arrays of a .caffemodel, .pth, .safetensors, .h5, .npz or .npy file.
 
     Args:
@@ -48,7 +48,7 @@ def _read_head(path: Path) -> bytes:
     return head
 
 
-def _reader(path: Path, head: bytes) -> Callable[[Path], Foreign]:
+def _reader(path: Path, head: bytes) -> Callable[[Path], WeightFile]:
     """The reader for a file with these first bytes."""
     if head.startswith(hdf5.MAGIC):
         return keras.read_hdf5_weights
@@ -64,7 +64,7 @@ def _reader(path: Path, head: bytes) -> Callable[[Path], Foreign]:
     return read_caffemodel
 
 
-def _archive_reader(path: Path) -> Callable[[Path], Foreign]:
+def _archive_reader(path: Path) -> Callable[[Path], WeightFile]:
     """The reader for a zip archive with these files."""
     names = list(list_members(path))
     if any(name.split("/")[-1] == "data.pkl" for name in names):

@@ -42,7 +42,7 @@ class Stateful:
     """What a maker gives if a pickle completes it afterwards."""
 
     def set_state(self, state: Any) -> None:
-        """Takes what the pickle gives to `__setstate__`."""
+        """Take what the pickle gives to `__setstate__`."""
         raise NotImplementedError
 
 
@@ -111,7 +111,7 @@ class _Machine:
         self._left = MOST_OPERATIONS
 
     def spend(self, count: int) -> None:
-        """Takes operations, or items that one of them copies, from what is allowed."""
+        """Take operations, or items that one of them copies, from what is allowed."""
         self._left -= count
         if self._left < 0:
             raise self.refusal(f"has over {MOST_OPERATIONS} operations")

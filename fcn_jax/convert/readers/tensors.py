@@ -128,7 +128,7 @@ class Dictionary(dict, Stateful):
         super().__init__(pairs)
 
     def set_state(self, state: Any) -> None:
-        """Keeps the attributes; they may be of any type."""
+        """Keep the attributes; they may be of any type."""
         if isinstance(state, dict):
             self.attributes = state
 

@@ -26,9 +26,9 @@ from fcn_jax.convert.readers.tensors import (
     Tensor,
     reference,
 )
-from fcn_jax.convert.readers.weight_file import MOST_ARRAYS, Foreign, WeightFileError
+from fcn_jax.convert.readers.weight_file import MOST_ARRAYS, WeightFile, WeightFileError
 from fcn_jax.convert.readers.wrappers import has_first_layer, unwrapped
-from fcn_jax.runtime.shown import shown
+from fcn_jax.runtime.messages import shown
 
 LEGACY_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 """The pickle of torch.serialization.MAGIC_NUMBER, with which the old layout begins."""
@@ -41,7 +41,7 @@ _DEEPEST = 3  # dictionaries in dictionaries
 _MOST_SHARING = 4  # times the file that its arrays may take; tied weights take two
 
 
-def read_torch(path: Path) -> Foreign:
+def read_torch(path: Path) -> WeightFile:
     """The tensors of a .pth or .pt file that holds a state dictionary.
 
     The dictionary may stand under "state_dict", "model_state_dict", "model" or, where
@@ -75,10 +75,10 @@ def read_torch(path: Path) -> Foreign:
         names[name]: tensor.of(values.get(tensor.storage, nothing))
         for name, tensor in tensors.items()
     }
-    return Foreign(path, "pytorch", arrays, metadata=_own_metadata(tensors))
+    return WeightFile(path, "pytorch", arrays, metadata=_own_metadata(tensors))
 
 
-def read_safetensors(path: Path) -> Foreign:
+def read_safetensors(path: Path) -> WeightFile:
     """The tensors of a .safetensors file.
 
     Raises:
@@ -110,7 +110,7 @@ def read_safetensors(path: Path) -> Foreign:
         raise WeightFileError(f"{path}: holds no weights; it has no tensors")
     names = unwrapped(arrays)
     arrays = {names[name]: array for name, array in arrays.items()}
-    return Foreign(path, "safetensors", arrays, metadata=metadata)
+    return WeightFile(path, "safetensors", arrays, metadata=metadata)
 
 
 def _state_dictionary(path: Path, content: Any) -> dict[str, Tensor]:
@@ -216,7 +216,7 @@ def _read_archive(path: Path) -> tuple[Any, Loader]:
 def _check_archive(
     path: Path, members: Mapping[str, ZipInfo], root: str, archive: Members
 ) -> None:
-    """Refuses what torch.save does not write."""
+    """Refuse what torch.save does not write."""
     for name, info in members.items():
         if info.compress_type:
             raise WeightFileError(

@@ -44,7 +44,7 @@ class WeightFileError(ValueError):
 
 
 @dataclass(frozen=True)
-class Foreign:
+class WeightFile:
     """The arrays of a weight file, as they are stored.
 
     Attributes:

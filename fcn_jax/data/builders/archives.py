@@ -124,7 +124,7 @@ def unpack(
     archives: Sequence[Archive],
     report: Report | None = None,
 ) -> Path:
-    """Extracts those archives of a data set that a directory has.
+    """Extract those archives of a data set that a directory has.
 
     All are verified before the first is extracted. They go into `<target>.partial`,
     which is renamed at the end: a target is there as a whole or not at all. Whatever else
@@ -254,7 +254,7 @@ def _step(report: Report | None, start: int, total: int, done: int) -> None:
 
 
 def verify(path: Path, archive: Archive, step: Callable[[int], None]) -> None:
-    """Compares a file with the published size and checksum, where there are any.
+    """Compare a file with the published size and checksum, where there are any.
 
     Args:
         path: the user's copy.

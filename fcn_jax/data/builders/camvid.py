@@ -24,12 +24,12 @@ def read_tree(root: Path, lists: Path) -> dict[str, list[Item]]:
     components count.
 
     Args:
-      root: the tree, with train.txt, train/, trainannot/ and so on.
-      lists: not needed; the tree has its lists.
+        root: the tree, with train.txt, train/, trainannot/ and so on.
+        lists: not needed; the tree has its lists.
 
     Raises:
-      DataError: naming every missing list and directory and the first missing files; a
-        line that is not two columns of one file name; a name listed twice.
+        DataError: naming every missing list and directory and the first missing files;
+            a line that is not two columns of one file name; a name listed twice.
     """
     del lists
     pieces = [f"{split}.txt" for split in OFFICIAL_COUNTS]

@@ -27,7 +27,7 @@ from fcn_jax.data.sources.prepared import (
     recorded_counts,
 )
 from fcn_jax.runs import lock
-from fcn_jax.runtime.cli import remedy
+from fcn_jax.runtime.messages import remedy
 
 Encoded = Callable[[], bytes]
 """Gives the bytes of an encoded picture when asked, `path.read_bytes` for a file."""
@@ -202,7 +202,7 @@ def prepare(
     data_dir: str,
     report: Callable[[int, int], None] | None = None,
 ) -> str:
-    """Writes a data set as array_record, unless it is there already.
+    """Write a data set as array_record, unless it is there already.
 
     TFDS writes into a directory of its own and renames it at the end, so that a data
     set is there as a whole or not at all; what an interrupted attempt left is removed.
@@ -309,7 +309,7 @@ def _sentence(
 
 @contextlib.contextmanager
 def alone(home: Path) -> Iterator[None]:
-    """Holds a lock on a directory.
+    """Hold a lock on a directory.
 
     Raises:
         DataError: if another process holds it.

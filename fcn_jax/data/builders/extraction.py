@@ -55,7 +55,7 @@ def extract(
     remedy: str,
     step: Callable[[int], None],
 ) -> None:
-    """Writes the files and directories of an archive into a directory.
+    """Write the files and directories of an archive into a directory.
 
     Args:
         path: the archive; .tar, .tgz, .tar.gz or .zip.
@@ -221,7 +221,7 @@ class _Forward:
                 raise EOFError("it ends within a member")
 
     def finish(self) -> None:
-        """Reads the rest, so that the checksum at the end of a gzip file is compared.
+        """Read the rest, so that the checksum at the end of a gzip file is compared.
 
         Raises:
             ValueError: where tarfile stopped at anything but the mark of the end.

@@ -52,7 +52,7 @@ NYUD = Camera((518.85790117450188, 519.46961112127485), (324.58244941, 252.73616
 
 
 def hha_from_depth(depth: np.ndarray, camera: Camera) -> np.ndarray:
-    """Encodes a depth map.
+    """Encode a depth map.
 
     The ground is the lowest point, where that is at least 90 cm below the camera; else
     the camera is taken to be 130 cm above the ground.

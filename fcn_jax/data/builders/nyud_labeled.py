@@ -94,7 +94,7 @@ def read_meta(
 
 
 def verify_published(path: Path, count: int) -> None:
-    """Compares a file of all 1,449 images with the published one.
+    """Compare a file of all 1,449 images with the published one.
 
     Raises:
         DataError: for another size or checksum.

@@ -119,7 +119,7 @@ def _item(voc: Path, labels: Path, name: str) -> Item:
 
 
 def _check_names(places: Iterable[Path]) -> None:
-    """Compares the user's lists of class names with the table.
+    """Compare the user's lists of class names with the table.
 
     Raises:
         DataError: where the names of labels.txt or 59_labels.txt are not those that the

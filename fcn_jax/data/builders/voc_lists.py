@@ -55,7 +55,7 @@ def list_digest(ids: Iterable[str]) -> str:
 
 
 def warn_altered(ids: Sequence[str], where: str, count: int, md5: str | None) -> None:
-    """Says in the log where a list is as long as the published one, but not it.
+    """Say in the log where a list is as long as the published one, but not it.
 
     Args:
         ids: the list.
@@ -72,7 +72,7 @@ def warn_altered(ids: Sequence[str], where: str, count: int, md5: str | None) ->
 
 
 def refuse_shared(first: Iterable[str], second: Iterable[str], where: str) -> None:
-    """Refuses images that are in two splits.
+    """Refuse images that are in two splits.
 
     Raises:
         DataError: with their number and the first three.
@@ -86,7 +86,7 @@ def refuse_shared(first: Iterable[str], second: Iterable[str], where: str) -> No
 
 
 def refuse_missing(root: Path, files: Sequence[str], origin: str, *, of: str) -> None:
-    """Refuses a list that names files which are not there.
+    """Refuse a list that names files which are not there.
 
     Raises:
         DataError: with the number of missing files and the first three.

@@ -54,11 +54,11 @@ class Decoded:
     """An image in memory.
 
     Attributes:
-      image: decoded; its file is closed.
-      depth: bits of a channel, as stored.
-      orientation: of the pixels that are here: 1, or 2 to 8 as the tag tells, see
-        `upright`.
-      transparency: of a PNG, see `png.Header`.
+        image: decoded; its file is closed.
+        depth: bits of a channel, as stored.
+        orientation: of the pixels that are here: 1, or 2 to 8 as the tag tells, see
+            `upright`.
+        transparency: of a PNG, see `png.Header`.
     """
 
     image: Image.Image
@@ -75,18 +75,18 @@ def decode(
     max_pixels: int,
     result_bytes: int,
 ) -> Decoded:
-    """Decodes the one picture of a file.
+    """Decode the one picture of a file.
 
     Args:
-      source: a file or its bytes.
-      formats: names that Pillow has for the formats that are allowed.
-      where: names the picture in messages.
-      max_pixels: height x width above which the file is refused undecoded.
-      result_bytes: a pixel that the caller adds to Pillow's own.
+        source: a file or its bytes.
+        formats: names that Pillow has for the formats that are allowed.
+        where: names the picture in messages.
+        max_pixels: height x width above which the file is refused undecoded.
+        result_bytes: a pixel that the caller adds to Pillow's own.
 
     Raises:
-      DataError: for other formats, damaged or truncated files, animations, and what
-        would take more than `max_pixels` or than a file of its size may.
+        DataError: for other formats, damaged or truncated files, animations, and what
+            would take more than `max_pixels` or than a file of its size may.
     """
     with _damage_named(where, source), _stream(source) as stream:
         kind = _format(stream, formats, where)
@@ -113,7 +113,7 @@ def size_of(
     """(height, width, orientation) from the header alone; see `decode`.
 
     Raises:
-      DataError: for other formats, or more than `max_pixels`.
+        DataError: for other formats, or more than `max_pixels`.
     """
     with _damage_named(where, source), _stream(source) as stream:
         kind = _format(stream, formats, where)
@@ -125,7 +125,7 @@ def png_header(source: Path | bytes, *, where: str) -> png.Header:
     """The header of a PNG.
 
     Raises:
-      DataError: for other formats, or a damaged header.
+        DataError: for other formats, or a damaged header.
     """
     with _damage_named(where, source), _stream(source) as stream:
         _format(stream, ("PNG",), where)
@@ -149,11 +149,11 @@ def _opened(
     """The image of a file before decoding, and its orientation.
 
     Args:
-      stream: the file; it must stay open until the image is loaded.
-      kind: its format.
-      where: names it in messages.
-      max_pixels: above which it is refused.
-      pixels: whether it will be loaded, so that the whole file is looked at.
+        stream: the file; it must stay open until the image is loaded.
+        kind: its format.
+        where: names it in messages.
+        max_pixels: above which it is refused.
+        pixels: whether it will be loaded, so that the whole file is looked at.
     """
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         raise DataError(

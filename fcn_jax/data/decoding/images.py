@@ -48,26 +48,26 @@ def read_color(
     rotate: bool = False,
     formats: tuple[str, ...] = COLOR_FORMATS,
 ) -> np.ndarray:
-    """Reads a JPEG or PNG as RGB.
+    """Read a JPEG or PNG as RGB.
 
     Grey becomes three equal channels, alpha is dropped and CMYK converted; each is said
     once a process in the log. Colour profiles are not applied.
 
     Args:
-      source: a file or its bytes.
-      where: names the picture in messages.
-      max_pixels: height x width above which the file is refused undecoded.
-      rotate: turn the picture upright as its EXIF tag asks, instead of refusing it;
-        only for pictures without labels. A tag without meaning is no rotation.
-      formats: that are allowed, of `PICTURE_FORMATS`.
+        source: a file or its bytes.
+        where: names the picture in messages.
+        max_pixels: height x width above which the file is refused undecoded.
+        rotate: turn the picture upright as its EXIF tag asks, instead of refusing it;
+            only for pictures without labels. A tag without meaning is no rotation.
+        formats: that are allowed, of `PICTURE_FORMATS`.
 
     Returns:
-      `[H, W, 3] uint8`.
+        `[H, W, 3] uint8`.
 
     Raises:
-      DataError: for other formats, damaged or truncated files, animations, more than 8
-        bits a channel, an EXIF rotation, more than `max_pixels`, or far more than a
-        file of its size may hold.
+        DataError: for other formats, damaged or truncated files, animations, more than
+            8 bits a channel, an EXIF rotation, more than `max_pixels`, or far more than
+            a file of its size may hold.
     """
     found = decode(source, formats, where=where, max_pixels=max_pixels, result_bytes=3)
     if found.depth > 8 or found.image.mode.startswith(("I", "F")):
@@ -99,7 +99,7 @@ def read_label(
     colors: tuple[Color, ...] | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> np.ndarray:
-    """Reads a label PNG as class ids.
+    """Read a label PNG as class ids.
 
     Without `colors` palette images give their indices and grey ones (1, 2, 4, 8 or 16
     bits) their values, exactly as stored.
@@ -112,18 +112,18 @@ def read_label(
     An alpha channel has to be opaque: what colour lies below transparency is chance.
 
     Args:
-      source: a file or its bytes.
-      where: names the label in messages.
-      colors: colour of each id, which RGB labels need; None where classes have none.
-      max_pixels: height x width above which the file is refused undecoded.
+        source: a file or its bytes.
+        where: names the label in messages.
+        colors: colour of each id, which RGB labels need; None where classes have none.
+        max_pixels: height x width above which the file is refused undecoded.
 
     Returns:
-      `[H, W] uint8`; ids are not yet checked against the classes.
+        `[H, W] uint8`; ids are not yet checked against the classes.
 
     Raises:
-      DataError: for other formats or modes, damaged files, an EXIF rotation, 16-bit ids
-        above 255, RGB without `colors`, a colour that is not among `colors`, grey that
-        can be read in two ways, or transparent pixels.
+        DataError: for other formats or modes, damaged files, an EXIF rotation, 16-bit
+            ids above 255, RGB without `colors`, a colour that is not among `colors`,
+            grey that can be read in two ways, or transparent pixels.
     """
     found = decode(
         source, LABEL_FORMATS, where=where, max_pixels=max_pixels, result_bytes=1
@@ -160,10 +160,10 @@ class LabelEncoding:
     the grey levels 0 and 255 into 0 and 1 of one bit.
 
     Attributes:
-      kind: "palette" (indices), "grey" (values), "color" (RGB), "grey with alpha" or
-        "color with alpha".
-      depth: bits of an index or a channel: 1, 2, 4, 8 or 16.
-      palette: `(red, green, blue)` of each index as stored; empty for other kinds.
+        kind: "palette" (indices), "grey" (values), "color" (RGB), "grey with alpha" or
+            "color with alpha".
+        depth: bits of an index or a channel: 1, 2, 4, 8 or 16.
+        palette: `(red, green, blue)` of each index as stored; empty for other kinds.
     """
 
     kind: str
@@ -184,29 +184,29 @@ def label_encoding(source: Path | bytes, *, where: str) -> LabelEncoding:
     """How a label PNG stores its values, from its header alone.
 
     Args:
-      source: a file or its bytes.
-      where: names the label in messages.
+        source: a file or its bytes.
+        where: names the label in messages.
 
     Raises:
-      DataError: for other formats, or a damaged header.
+        DataError: for other formats, or a damaged header.
     """
     found = png_header(source, where=where)
     return LabelEncoding(_KINDS[found.color_type], found.depth, found.palette)
 
 
 def read_depth(source: Path | bytes, *, where: str) -> np.ndarray:
-    """Reads a 16-bit PNG of distances.
+    """Read a 16-bit PNG of distances.
 
     Args:
-      source: a file or its bytes.
-      where: names the picture in messages.
+        source: a file or its bytes.
+        where: names the picture in messages.
 
     Returns:
-      `[H, W, 1] uint16`, millimetres, all above 0.
+        `[H, W, 1] uint16`, millimetres, all above 0.
 
     Raises:
-      DataError: for other formats and depths, a damaged file, or pixels without a
-        distance, which have no logarithm; with their number.
+        DataError: for other formats and depths, a damaged file, or pixels without a
+            distance, which have no logarithm; with their number.
     """
     found = decode(
         source, LABEL_FORMATS, where=where, max_pixels=MAX_PIXELS, result_bytes=4
@@ -239,7 +239,7 @@ def image_size(
     The tag of a PNG is found only where it precedes the pixels.
 
     Raises:
-      DataError: for other formats, or more than `max_pixels`.
+        DataError: for other formats, or more than `max_pixels`.
     """
     height, width, orientation = size_of(
         source, formats, where=where, max_pixels=max_pixels
@@ -296,7 +296,7 @@ def _refuse_rotation(found: Decoded, where: str) -> None:
 
 
 def _say_once(found: Decoded, where: str) -> None:
-    """Logs the first image of each kind of conversion."""
+    """Log the first image of each kind of conversion."""
     mode = found.image.mode
     if mode == "CMYK":
         text = "%s is CMYK; converted to RGB without a profile, as all such images"

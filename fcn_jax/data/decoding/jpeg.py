@@ -17,8 +17,8 @@ def strip(stream: BinaryIO, *, pixels: bool) -> Stripped:
     Where segments end in something else the rest is left as it is, for the decoder.
 
     Args:
-      stream: at its beginning; it can seek.
-      pixels: whether they are wanted; without, what comes before them is enough.
+        stream: at its beginning; it can seek.
+        pixels: whether they are wanted; without, what comes before them is enough.
     """
     content, exif, xmp, several = [stream.read(2)], b"", b"", False
     while len(head := stream.read(4)) == 4:

@@ -32,15 +32,15 @@ def ids_of_palette(
     """Ids of indices into a palette: themselves where classes have no colours.
 
     Args:
-      indices: `[H, W] uint8`, written over.
-      palette: `[n, 3] uint8`.
-      transparency: opacity of the first indices; of the others it is 255.
-      colors: of the classes.
-      where: names the label in messages.
+        indices: `[H, W] uint8`, written over.
+        palette: `[n, 3] uint8`.
+        transparency: opacity of the first indices; of the others it is 255.
+        colors: of the classes.
+        where: names the label in messages.
 
     Raises:
-      DataError: with `colors`, for indices in use that are outside the palette, other
-        than 255, of a colour that no class has, or transparent.
+        DataError: with `colors`, for indices in use that are outside the palette, other
+            than 255, of a colour that no class has, or transparent.
     """
     if colors is None:
         return indices
@@ -75,13 +75,13 @@ def ids_of_grey(
     """Ids of grey values: themselves, or those of the classes that have these greys.
 
     Args:
-      values: `[H, W] uint8` as stored, 0..2^depth-1, written over.
-      depth: bits of a value.
-      colors: of the classes.
-      where: names the label in messages.
+        values: `[H, W] uint8` as stored, 0..2^depth-1, written over.
+        depth: bits of a value.
+        colors: of the classes.
+        where: names the label in messages.
 
     Raises:
-      DataError: where both readings are possible and differ.
+        DataError: where both readings are possible and differ.
     """
     if colors is None:
         return values
@@ -109,14 +109,14 @@ def ids_of_colors(
     """Ids of bands of a label, `[h, W, 3] uint8` RGB each; `[h, W] uint8`.
 
     Args:
-      bands: of rows; all of them are looked at before a colour is called unknown.
-      transparency: the colour that is transparent, two bytes a level; empty without.
-      colors: of the classes.
-      where: names the label in messages.
+        bands: of rows; all of them are looked at before a colour is called unknown.
+        transparency: the colour that is transparent, two bytes a level; empty without.
+        colors: of the classes.
+        where: names the label in messages.
 
     Raises:
-      DataError: without colours, for colours that no class has, and where the
-        transparent colour is in use.
+        DataError: without colours, for colours that no class has, and where the
+            transparent colour is in use.
     """
     if colors is None:
         raise DataError(

@@ -20,10 +20,10 @@ class Stripped(NamedTuple):
     """An image file in parts.
 
     Attributes:
-      content: what the pixels depend on, as a file.
-      exif: the block of EXIF tags; empty without.
-      xmp: the XMP document; empty without.
-      several: whether the file holds more pictures.
+        content: what the pixels depend on, as a file.
+        exif: the block of EXIF tags; empty without.
+        xmp: the XMP document; empty without.
+        several: whether the file holds more pictures.
     """
 
     content: BinaryIO

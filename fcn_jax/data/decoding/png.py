@@ -43,13 +43,13 @@ class Header:
     """What a PNG says of itself before its pixels.
 
     Attributes:
-      height: in pixels.
-      width: in pixels.
-      depth: bits of a channel, or of an index into the palette.
-      color_type: `GREY`, `COLOR`, `PALETTE`, `GREY_ALPHA` or `COLOR_ALPHA`.
-      palette: `(red, green, blue)` of each index; empty without a palette.
-      transparency: opacity of each index, or the one value or colour that is
-        transparent, two bytes a channel; empty without.
+        height: in pixels.
+        width: in pixels.
+        depth: bits of a channel, or of an index into the palette.
+        color_type: `GREY`, `COLOR`, `PALETTE`, `GREY_ALPHA` or `COLOR_ALPHA`.
+        palette: `(red, green, blue)` of each index; empty without a palette.
+        transparency: opacity of each index, or the one value or colour that is
+            transparent, two bytes a channel; empty without.
     """
 
     height: int
@@ -64,10 +64,10 @@ def read_header(stream: BinaryIO) -> Header:
     """The chunks before the pixels, whose checksums are compared.
 
     Args:
-      stream: at its beginning; it can seek.
+        stream: at its beginning; it can seek.
 
     Raises:
-      PngError: for other files, and where they are damaged.
+        PngError: for other files, and where they are damaged.
     """
     wanted = (b"IHDR", b"PLTE", b"tRNS")
     found: dict[bytes, bytes] = {}
@@ -98,12 +98,12 @@ def strip(stream: BinaryIO, *, pixels: bool) -> Stripped:
     """The PNG with what its pixels depend on, and what tells its orientation.
 
     Args:
-      stream: at its beginning; it can seek.
-      pixels: whether they are wanted; without, what comes before them is enough.
+        stream: at its beginning; it can seek.
+        pixels: whether they are wanted; without, what comes before them is enough.
 
     Raises:
-      PngError: for other files, a wrong checksum, of any chunk where pixels are
-        wanted, and then for a missing end.
+        PngError: for other files, a wrong checksum, of any chunk where pixels are
+            wanted, and then for a missing end.
     """
     kinds = _PIXELS if pixels else _PIXELS[:3]
     parts, texts, exif, frames = [SIGNATURE], {}, b"", 1
@@ -137,8 +137,8 @@ def _refuse_missing_pixels(header: bytes, data: list[bytes]) -> None:
     """Refuse a stream that ends between two rows, where Pillow leaves the others black.
 
     Args:
-      header: the data of the header chunk.
-      data: of the chunks of pixels.
+        header: the data of the header chunk.
+        data: of the chunks of pixels.
     """
     width, height, depth, color_type = struct.unpack(">IIBB", header[:10])
     bits = depth * _CHANNELS.get(color_type, 1)
@@ -163,14 +163,14 @@ def chunks(
     """The kind of each chunk, and the data of those to keep.
 
     Args:
-      stream: at its beginning; it can seek.
-      keep: kinds whose data are wanted, and checksums compared; of others the data are
-        empty.
-      compare_all: compare the checksums of the others too, instead of skipping them.
+        stream: at its beginning; it can seek.
+        keep: kinds whose data are wanted, and checksums compared; of others the data
+            are empty.
+        compare_all: compare the checksums of the others too, instead of skipping them.
 
     Raises:
-      PngError: for another signature or first chunk, a wrong checksum, a chunk that
-        must be understood and is not known, or an end before the end chunk.
+        PngError: for another signature or first chunk, a wrong checksum, a chunk that
+            must be understood and is not known, or an end before the end chunk.
     """
     end = stream.seek(0, 2)
     stream.seek(0)

@@ -38,12 +38,12 @@ def color_of(line: str, number: int) -> tuple[str, Color | None]:
     """`name [red green blue]` with blanks or commas between, as a name and a colour.
 
     Args:
-      line: without its values.
-      number: of the line, from 1.
+        line: without its values.
+        number: of the line, from 1.
 
     Raises:
-      DataError: for a name that is empty, no text or a list, and for a colour that is
-        not three levels.
+        DataError: for a name that is empty, no text or a list, and for a colour that is
+            not three levels.
     """
     decimal, hexadecimal = _COLOR.fullmatch(line), _HEX_COLOR.fullmatch(line)
     found = decimal or hexadecimal
@@ -108,7 +108,7 @@ def has_heading(lines: Sequence[str]) -> bool:
     """Whether the first line is the heading of a table of names and colours.
 
     Raises:
-      DataError: for a heading of names alone, which could also be a class.
+        DataError: for a heading of names alone, which could also be a class.
     """
     if len(lines) < 2:
         return False
@@ -121,10 +121,10 @@ def has_heading(lines: Sequence[str]) -> bool:
 
 
 def refuse_long(lines: Sequence[str]) -> None:
-    """Refuses a text, before anything is searched for in its lines.
+    """Refuse a text, before anything is searched for in its lines.
 
     Raises:
-      DataError: for a line that is no name.
+        DataError: for a line that is no name.
     """
     longest = max(lines, key=len, default="")
     if len(longest) > LONGEST_LINE:
@@ -135,14 +135,14 @@ def refuse_long(lines: Sequence[str]) -> None:
 
 
 def refuse_foreign(lines: Sequence[str]) -> None:
-    """Refuses what can be told of all lines together only.
+    """Refuse what can be told of all lines together only.
 
     Args:
-      lines: of the file, from its first.
+        lines: of the file, from its first.
 
     Raises:
-      DataError: for a list on one line, ids before or behind names, and colours with
-        four levels.
+        DataError: for a list on one line, ids before or behind names, and colours with
+            four levels.
     """
     colored = any(_COLOR.fullmatch(own) or _HEX_COLOR.fullmatch(own) for own in lines)
     if len(lines) == 1 and not colored and re.search(r"[,;|\t]", lines[0]):

@@ -51,11 +51,11 @@ class ClassList:
     """What labels mean.
 
     Attributes:
-      classes: names and colours of the ids, those of VOC where the file has none.
-      colors: colours that labels may have, of ids 0..K-1 and then of what is ignored;
-        None where the file gives none.
-      values: the id of each stored value 0..255, -1 where it has none; None where
-        values are ids.
+        classes: names and colours of the ids, those of VOC where the file has none.
+        colors: colours that labels may have, of ids 0..K-1 and then of what is ignored;
+            None where the file gives none.
+        values: the id of each stored value 0..255, -1 where it has none; None where
+            values are ids.
     """
 
     classes: Classes
@@ -73,11 +73,11 @@ class _Entry:
 
 
 def read_class_list(path: Path) -> ClassList:
-    """Reads a classes.txt.
+    """Read a classes.txt.
 
     Raises:
-      DataError: for a missing file, a line of another form, a name, colour or value
-        that two classes have, and values or colours that only some have.
+        DataError: for a missing file, a line of another form, a name, colour or value
+            that two classes have, and values or colours that only some have.
     """
     if not path.is_file():
         raise DataError(

@@ -31,11 +31,11 @@ def digests(folder: Path, paths: Sequence[Path]) -> list[str]:
     """The SHA-256 of the contents of files, in hexadecimal.
 
     Args:
-      folder: the directory that they lie in, under which digests are kept.
-      paths: of the files.
+        folder: the directory that they lie in, under which digests are kept.
+        paths: of the files.
 
     Raises:
-      OSError: a file cannot be read.
+        OSError: a file cannot be read.
     """
     store = _store(folder)
     known = _load(store)

@@ -17,18 +17,18 @@ _COLORED = LabelEncoding("palette or color", 8, ())
 
 
 def read_ids(path: Path, *, where: str, classes: ClassList | None) -> np.ndarray:
-    """Reads a label as class ids: by colour where it has some, else by its values.
+    """Read a label as class ids: by colour where it has some, else by its values.
 
     Args:
-      path: a label PNG.
-      where: names the label in messages.
-      classes: what values and colours mean; None reads values as they are.
+        path: a label PNG.
+        where: names the label in messages.
+        classes: what values and colours mean; None reads values as they are.
 
     Returns:
-      `[H, W] uint8`; without a table of values not yet checked against the classes.
+        `[H, W] uint8`; without a table of values not yet checked against the classes.
 
     Raises:
-      DataError: as `read_label`, and for values that the table does not have.
+        DataError: as `read_label`, and for values that the table does not have.
     """
     if classes is None or classes.values is None:
         return read_label(path, where=where, colors=classes and classes.colors)
@@ -57,8 +57,8 @@ def encoding_problems(labels: Sequence[Path], classes: ClassList | None) -> list
     labels that cannot be read at all are left to reading.
 
     Args:
-      labels: those that are used.
-      classes: what values and colours mean.
+        labels: those that are used.
+        classes: what values and colours mean.
     """
     by_color = bool(classes and classes.colors)
     by_value = classes is not None and classes.values is not None

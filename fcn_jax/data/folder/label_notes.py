@@ -32,8 +32,8 @@ def foreground_notes(
     which it lies beside one alone, where others hold several and no 255, may be a mask.
 
     Args:
-      pixels: `[256]` by id, of each label, by its file name.
-      classes: of the labels.
+        pixels: `[256]` by id, of each label, by its file name.
+        classes: of the labels.
     """
     lone: dict[int, list[str]] = {}
     mixed = False
@@ -62,9 +62,9 @@ def palette_notes(labels: Sequence[Path], classes: ClassList | None) -> list[str
     a program that saved the labels anew has numbered them anew, and classes are exchanged.
 
     Args:
-      labels: that are read by their values where they have no colours in `classes`; the
-        palettes of all of them are equal.
-      classes: of the labels.
+        labels: that are read by their values where they have no colours in `classes`;
+            the palettes of all of them are equal.
+        classes: of the labels.
     """
     if classes is None or classes.colors or classes.values or not labels:
         return []

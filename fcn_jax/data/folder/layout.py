@@ -28,13 +28,13 @@ class Layout:
     """The files of a folder data set.
 
     Attributes:
-      root: the directory.
-      classes: from classes.txt; None where that cannot be read.
-      images: files of images/, by stem.
-      labels: files of labels/, by stem.
-      splits: stems of each split; every fifth is val where there are no lists.
-      listed: whether there are lists.
-      problems: one sentence each; empty where the files agree.
+        root: the directory.
+        classes: from classes.txt; None where that cannot be read.
+        images: files of images/, by stem.
+        labels: files of labels/, by stem.
+        splits: stems of each split; every fifth is val where there are no lists.
+        listed: whether there are lists.
+        problems: one sentence each; empty where the files agree.
     """
 
     root: Path
@@ -56,10 +56,10 @@ class Layout:
 
 
 def read_layout(root: Path) -> Layout:
-    """Lists the files of a folder; no pixel is decoded.
+    """List the files of a folder; no pixel is decoded.
 
     Args:
-      root: a directory.
+        root: a directory.
     """
     problems: list[str] = []
     classes = _classes(root, problems)

@@ -47,11 +47,11 @@ class Listing:
     """What a subdirectory holds.
 
     Attributes:
-      name: of the subdirectory, "images" or "labels".
-      files: those that are read, by stem (in Unicode's form NFC) in sorted order.
-      unread: other pictures and annotations, by stem.
-      problems: one sentence each.
-      there: whether there is such a subdirectory.
+        name: of the subdirectory, "images" or "labels".
+        files: those that are read, by stem (in Unicode's form NFC) in sorted order.
+        unread: other pictures and annotations, by stem.
+        problems: one sentence each.
+        there: whether there is such a subdirectory.
     """
 
     name: str
@@ -85,7 +85,7 @@ def list_files(folder: Path, name: str, endings: tuple[str, ...]) -> Listing:
     """The files of a subdirectory, without hidden ones.
 
     Raises:
-      DataError: where the subdirectory is missing.
+        DataError: where the subdirectory is missing.
     """
     directory = folder / name
     if not directory.is_dir():
@@ -124,8 +124,8 @@ def unread_problems(listing: Listing, told: Collection[str]) -> list[str]:
     """Pictures whose endings are not read.
 
     Args:
-      listing: of the subdirectory.
-      told: stems whose problems name these files already.
+        listing: of the subdirectory.
+        told: stems whose problems name these files already.
     """
     return [
         f"{listing.name}/{path.name} is not read, since its ending is not "

@@ -37,11 +37,11 @@ class FolderSource:
     """One split of a folder data set; a `Source`. Made by `open_folder`.
 
     Attributes:
-      folder: the directory.
-      split: name of the split.
-      images: image files, in the order of the split.
-      labels: their labels.
-      class_list: the classes, and what values and colours of labels mean.
+        folder: the directory.
+        split: name of the split.
+        images: image files, in the order of the split.
+        labels: their labels.
+        class_list: the classes, and what values and colours of labels mean.
     """
 
     folder: Path
@@ -107,20 +107,20 @@ class FolderSource:
 
 
 def open_folder(folder: str | Path, split: str) -> FolderSource:
-    """Opens a split of the folder data set in a directory.
+    """Open a split of the folder data set in a directory.
 
     Without split lists, every fifth stem in sorted order (4, 9, 14, ...) is val and the
     others are train, which the log says.
 
     Args:
-      folder: the directory, with images/, labels/ and classes.txt.
-      split: "train", "val" or the name of another list.
+        folder: the directory, with images/, labels/ and classes.txt.
+        split: "train", "val" or the name of another list.
 
     Raises:
-      DataError: for a missing directory or file, an unknown or empty split, ids listed
-        twice, in two splits, or without files, lists that are not read, labels whose
-        values differ in meaning, and, without lists, images without labels or labels
-        without images.
+        DataError: for a missing directory or file, an unknown or empty split, ids
+            listed twice, in two splits, or without files, lists that are not read,
+            labels whose values differ in meaning, and, without lists, images without
+            labels or labels without images.
     """
     if not str(folder):
         raise DataError("the folder data set needs its directory; none is given")

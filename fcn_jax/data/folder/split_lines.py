@@ -36,16 +36,16 @@ def read_stems(
     """The stems that a list names.
 
     Args:
-      path: the list.
-      file: what it is called in messages.
-      known: stems of the images and labels there are.
+        path: the list.
+        file: what it is called in messages.
+        known: stems of the images and labels there are.
 
     Returns:
-      Stems in the order of the lines, those without files too; and a sentence for each
-      line that cannot be read, and for flags that differ.
+        Stems in the order of the lines, those without files too; and a sentence for
+        each line that cannot be read, and for flags that differ.
 
     Raises:
-      DataError: where it is no text.
+        DataError: where it is no text.
     """
     lines = [(n, line) for n, line in enumerate(read_lines(path), 1) if line]
     if lines and _is_header(lines[0][1], known):
@@ -84,7 +84,7 @@ def named_stem(line: str, known: Collection[str]) -> tuple[str, str | None]:
     """The stem of a line, and its flag where it has one.
 
     Raises:
-      DataError: where the line names two, or something else beside one.
+        DataError: where the line names two, or something else beside one.
     """
     exact = unicodedata.normalize("NFC", line)
     if exact in known:

@@ -30,8 +30,8 @@ class SplitList:
     """The list of a split.
 
     Attributes:
-      file: its path in the folder, for messages.
-      stems: what it lists, in its order; those without files too.
+        file: its path in the folder, for messages.
+        stems: what it lists, in its order; those without files too.
     """
 
     file: str
@@ -44,12 +44,12 @@ def read_splits(
     """The lists of the first of `PLACES` that has some, by name.
 
     Args:
-      root: the folder.
-      known: stems of its images and labels.
+        root: the folder.
+        known: stems of its images and labels.
 
     Returns:
-      The lists, none where there are none; and a sentence for each that is not read,
-      each line that names no image, and each two lists of one split.
+        The lists, none where there are none; and a sentence for each that is not read,
+        each line that names no image, and each two lists of one split.
     """
     paths = next((found for own in PLACES if (found := _lists_in(root, own))), [])
     splits: dict[str, SplitList] = {}

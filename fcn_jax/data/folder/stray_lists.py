@@ -49,10 +49,10 @@ def stray_problems(
     """A sentence for each file that looks like a split list and is none of those read.
 
     Args:
-      root: the folder.
-      read: the lists that are read.
-      lists: by their path in the folder, the stems of those lists.
-      known: stems of the images and labels.
+        root: the folder.
+        read: the lists that are read.
+        lists: by their path in the folder, the stems of those lists.
+        known: stems of the images and labels.
     """
     problems = []
     others = f", since {', '.join(list(lists)[:3])} are" if lists else ""

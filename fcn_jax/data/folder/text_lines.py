@@ -31,10 +31,10 @@ def read_lines(path: Path) -> list[str]:
     """Stripped lines of a file in UTF-8, or in UTF-16 or 32 that is marked as such.
 
     Returns:
-      The lines, without empty ones at the end; a byte order mark is no text.
+        The lines, without empty ones at the end; a byte order mark is no text.
 
     Raises:
-      DataError: for a file that cannot be read, is too large or is no text.
+        DataError: for a file that cannot be read, is too large or is no text.
     """
     try:
         with path.open("rb") as file:

@@ -46,12 +46,12 @@ def has_cityscapes(tree: Tree) -> bool:
 
 
 def read_cityscapes(tree: Tree, options: Options, report: Progress | None) -> Export:
-    """Reads the pictures of leftImg8bit/ that have a gtFine_labelIds.png.
+    """Read the pictures of leftImg8bit/ that have a gtFine_labelIds.png.
 
     The split test is left out: its labels are not published.
 
     Raises:
-      DataError: where there is no such picture.
+        DataError: where there is no such picture.
     """
     del options, report  # nothing is decided by what the masks hold
     files = tree.ending(".png")

@@ -32,12 +32,12 @@ class ClassList:
     """A list of classes.
 
     Attributes:
-      names: in the order of the ids.
-      colors: in masks, of the names; None where the list gives none.
-      values: id of each value in masks, 255 for ignored ones; None where the list gives
-        none.
-      void: colours of what is ignored.
-      origin: the file, for messages and the table.
+        names: in the order of the ids.
+        colors: in masks, of the names; None where the list gives none.
+        values: id of each value in masks, 255 for ignored ones; None where the list
+            gives none.
+        void: colours of what is ignored.
+        origin: the file, for messages and the table.
     """
 
     names: tuple[str, ...]
@@ -51,7 +51,7 @@ def find_list(tree: Tree, given: str) -> ClassList | None:
     """The list of classes that is given, or else the one that the tree has.
 
     Raises:
-      DataError: where the tree has lists that differ, or the list cannot be read.
+        DataError: where the tree has lists that differ, or the list cannot be read.
     """
     if given:
         path = Path(located(given))
@@ -70,15 +70,15 @@ def find_list(tree: Tree, given: str) -> ClassList | None:
 
 
 def read_list(path: Path, origin: str) -> ClassList:
-    """Reads a list in the forms of classes.txt, with the colours first, or Roboflow's.
+    """Read a list in the forms of classes.txt, with the colours first, or Roboflow's.
 
     Args:
-      path: the file.
-      origin: what it is called.
+        path: the file.
+        origin: what it is called.
 
     Raises:
-      DataError: for a line of another form, and names, colours or values that two classes
-        have.
+        DataError: for a line of another form, and names, colours or values that two
+            classes have.
     """
     lines = read_lines(path)
     matches = [COLOR_FIRST.fullmatch(line) for line in lines]

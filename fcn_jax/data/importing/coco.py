@@ -55,15 +55,15 @@ def is_coco(record: Any) -> bool:
 
 
 def read_coco(tree: Tree, options: Options, report: Progress | None) -> Export:
-    """Reads every JSON file of instances; its name or folder may tell a split.
+    """Read every JSON file of instances; its name or folder may tell a split.
 
     Regions of `iscrowd` are ignored, below all others, unless --crowd=drawn; of
     overlapping ones the smaller is on top, or with --overlap the later.
 
     Raises:
-      DataError: for a damaged file, a picture that is not there, one that two files name,
-        categories that differ between files or would be ignored whole, or a shape that
-        cannot be drawn.
+        DataError: for a damaged file, a picture that is not there, one that two files
+            name, categories that differ between files or would be ignored whole, or a
+            shape that cannot be drawn.
     """
     del report
     files = _instances(tree)
@@ -145,10 +145,10 @@ def _crowds(objects: Sequence[_Object], crowd: str) -> list[_Object]:
 
 
 def _refuse_vanished(objects: Sequence[_Object], options: Options) -> None:
-    """Asks where a category has crowds alone: some tools mark what a brush drew so.
+    """Ask where a category has crowds alone: some tools mark what a brush drew so.
 
     Raises:
-      DataError: for such a category, unless --crowd or --ignore decides about it.
+        DataError: for such a category, unless --crowd or --ignore decides about it.
     """
     singles = {own.label for own in objects if not own.crowd}
     crowds = Counter(own.label for own in objects if own.crowd)

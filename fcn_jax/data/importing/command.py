@@ -47,7 +47,7 @@ always, else by --exif.
 
 
 def add_import(commands: "argparse._SubParsersAction[Parser]") -> None:
-    """Adds the command `import` to those of a parser."""
+    """Add the command `import` to those of a parser."""
     command = commands.add_parser(
         "import",
         help="write an export of a tool, or a common tree, as a folder",
@@ -122,15 +122,15 @@ def add_import(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 
 def run_import(arguments: argparse.Namespace, bars: Bars) -> bool:
-    """Imports and checks the result; whether the check found no problem.
+    """Import and checks the result; whether the check found no problem.
 
     Args:
-      arguments: as parsed.
-      bars: opens a progress bar.
+        arguments: as parsed.
+        bars: opens a progress bar.
 
     Raises:
-      DataError: where nothing was written, with the reason.
-      OSError: where a file cannot be read or written.
+        DataError: where nothing was written, with the reason.
+        OSError: where a file cannot be read or written.
     """
     source = Path(located(arguments.source))
     target = Path(located(arguments.target))

@@ -63,14 +63,14 @@ class _Picture:
 
 
 def read_cvat(tree: Tree, options: Options, report: Progress | None) -> Export:
-    """Reads the pictures of an annotations.xml.
+    """Read the pictures of an annotations.xml.
 
     Shapes are drawn by z_order, later ones on top. Lines, points and cuboids are no areas
     and left out.
 
     Raises:
-      DataError: for a damaged file, several of them, one of a video, a picture that is not
-        there, a shape that cannot be drawn, or labels without a class.
+        DataError: for a damaged file, several of them, one of a video, a picture that
+            is not there, a shape that cannot be drawn, or labels without a class.
     """
     del report
     files = find_cvat(tree)

@@ -35,7 +35,7 @@ class _Shallow(ElementTree.TreeBuilder):
         self._depth = 0
 
     def start(self, tag: str, attrs: dict[str, str], /) -> ElementTree.Element:
-        """Begins an element."""
+        """Begin an element."""
         self._depth += 1
         if self._depth > _MAX_DEPTH:
             raise DataError(
@@ -44,7 +44,7 @@ class _Shallow(ElementTree.TreeBuilder):
         return super().start(tag, attrs)
 
     def end(self, tag: str, /) -> ElementTree.Element:
-        """Ends an element."""
+        """End an element."""
         self._depth -= 1
         return super().end(tag)
 
@@ -97,7 +97,7 @@ def whole_number(element: ElementTree.Element, key: str, where: str) -> int:
     """A whole number of an element; `12.0` is one.
 
     Raises:
-      DataError: for another text.
+        DataError: for another text.
     """
     text = element.get(key) or ""
     if not re.fullmatch(r"-?[0-9]{1,9}(\.0+)?", text):
@@ -109,7 +109,7 @@ def run_length(text: str, where: str) -> int:
     """A run length of a mask.
 
     Raises:
-      DataError: for another text.
+        DataError: for another text.
     """
     if not re.fullmatch("[0-9]{1,10}", text.strip()):
         raise DataError(f"{where}: the run length {text[:40]!r} is no whole number")
@@ -120,7 +120,7 @@ def real_number(text: str, where: str) -> float:
     """A finite number.
 
     Raises:
-      DataError: for another text.
+        DataError: for another text.
     """
     try:
         value = float(text)

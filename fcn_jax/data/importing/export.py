@@ -20,7 +20,8 @@ def class_name(text: str, where: str) -> str:
     """The name of a class, with single blanks.
 
     Raises:
-      DataError: for one that is empty, too long, or has characters that cannot be shown.
+        DataError: for one that is empty, too long, or has characters that cannot be
+            shown.
     """
     name = " ".join(text.split())
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
@@ -36,12 +37,13 @@ class Entry:
     """One picture with its annotation.
 
     Attributes:
-      name: the picture's path in the export, or what stands for it.
-      picture: reads the bytes of its file, or those that the annotation holds.
-      where: names the annotation in messages.
-      split: "train", "val", ...; empty where nothing says.
-      size: (height, width) of what was annotated; None where the annotation does not say.
-      paint: paints the label.
+        name: the picture's path in the export, or what stands for it.
+        picture: reads the bytes of its file, or those that the annotation holds.
+        where: names the annotation in messages.
+        split: "train", "val", ...; empty where nothing says.
+        size: (height, width) of what was annotated; None where the annotation does not
+            say.
+        paint: paints the label.
     """
 
     name: PurePosixPath
@@ -57,9 +59,9 @@ class Class:
     """A class of the data set to be written.
 
     Attributes:
-      name: as the source gives it.
-      origin: what of the source becomes this class, for the table.
-      color: of the source; None where it gives none.
+        name: as the source gives it.
+        origin: what of the source becomes this class, for the table.
+        color: of the source; None where it gives none.
     """
 
     name: str
@@ -72,14 +74,14 @@ class Export:
     """A source that has been read.
 
     Attributes:
-      format: what it is, for the table.
-      entries: the pictures to be written.
-      classes: in the order of the ids.
-      ignored: what becomes 255, for the table.
-      rules: how it was read, (what, rule).
-      left_out: (what, why).
-      turned: whether the tool shows pictures turned by their EXIF tag; None where that is
-        not known.
+        format: what it is, for the table.
+        entries: the pictures to be written.
+        classes: in the order of the ids.
+        ignored: what becomes 255, for the table.
+        rules: how it was read, (what, rule).
+        left_out: (what, why).
+        turned: whether the tool shows pictures turned by their EXIF tag; None where
+            that is not known.
     """
 
     format: str

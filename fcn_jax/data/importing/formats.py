@@ -45,16 +45,16 @@ _READERS: dict[str, tuple[Reader, tuple[str, ...]]] = {
 
 
 def read_export(tree: Tree, options: Options, report: Progress | None = None) -> Export:
-    """Reads a directory in the format that it has, or that is given.
+    """Read a directory in the format that it has, or that is given.
 
     Args:
-      tree: all files of the directory.
-      options: what the directory does not say.
-      report: called after each annotation.
+        tree: all files of the directory.
+        options: what the directory does not say.
+        report: called after each annotation.
 
     Raises:
-      DataError: where no format or several fit, the format has no use for an option, or
-        the reader refuses.
+        DataError: where no format or several fit, the format has no use for an option,
+            or the reader refuses.
     """
     name = options.format or _format_of(tree)
     reader, taken = _READERS[name]

@@ -34,14 +34,14 @@ def has_parquet(tree: Tree) -> bool:
 
 
 def read_huggingface(tree: Tree, options: Options, report: Progress | None) -> Export:
-    """Reads the rows of each metadata table; the folder of a table may name its split.
+    """Read the rows of each metadata table; the folder of a table may name its split.
 
     Pictures are in the column file_name, and masks in the only other one whose every value
     is the path of a picture, or in --mask_column.
 
     Raises:
-      DataError: for Parquet files, a table without such columns, a file that is not there,
-        or masks whose classes are not decided.
+        DataError: for Parquet files, a table without such columns, a file that is not
+            there, or masks whose classes are not decided.
     """
     tables = find_tables(tree)
     if not tables:

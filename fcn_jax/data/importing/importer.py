@@ -18,18 +18,18 @@ Bars = Callable[[str], contextlib.AbstractContextManager[Progress | None]]
 def import_folder(
     source: Path, target: Path, options: Options, bars: Bars
 ) -> tuple[Export, Written]:
-    """Reads a directory and writes it in the folder layout.
+    """Read a directory and writes it in the folder layout.
 
     Args:
-      source: the directory of an export or a data set.
-      target: not there yet, or empty.
-      options: what the source does not say.
-      bars: opens a progress bar.
+        source: the directory of an export or a data set.
+        target: not there yet, or empty.
+        options: what the source does not say.
+        bars: opens a progress bar.
 
     Raises:
-      DataError: where something is not decided, not readable or contradictory; nothing of
-        the target is left then.
-      OSError: where a file cannot be read or written; likewise.
+        DataError: where something is not decided, not readable or contradictory;
+            nothing of the target is left then.
+        OSError: where a file cannot be read or written; likewise.
     """
     check_target(source, target)
     with bars("reading") as report:

@@ -13,11 +13,11 @@ T = TypeVar("T")
 
 
 def read_json(path: Path, where: str) -> Any:
-    """Reads a JSON file.
+    """Read a JSON file.
 
     Raises:
-      DataError: for more than 1 GiB, another encoding than UTF-8, or what is no JSON or
-        too deeply nested.
+        DataError: for more than 1 GiB, another encoding than UTF-8, or what is no JSON
+            or too deeply nested.
     """
     if path.stat().st_size > MAX_BYTES:
         raise DataError(f"{where}: larger than {MAX_BYTES} bytes; split it")
@@ -25,10 +25,11 @@ def read_json(path: Path, where: str) -> Any:
 
 
 def parse_json(content: bytes | str, where: str) -> Any:
-    """Parses JSON text.
+    """Parse JSON text.
 
     Raises:
-      DataError: for another encoding than UTF-8, or what is no JSON or too deeply nested.
+        DataError: for another encoding than UTF-8, or what is no JSON or too deeply
+            nested.
     """
     try:
         return json.loads(content)
@@ -45,7 +46,8 @@ def field(record: Any, key: str, kind: type[T], where: str) -> T:
     """A value of a JSON object, of the kind that it must have.
 
     Raises:
-      DataError: where the object is none, or lacks the key, or has another kind there.
+        DataError: where the object is none, or lacks the key, or has another kind
+            there.
     """
     value = record.get(key) if isinstance(record, Mapping) else None
     wrong = not isinstance(value, kind) or (

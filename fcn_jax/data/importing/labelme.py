@@ -64,11 +64,11 @@ def is_labelme(record: Any) -> bool:
 
 
 def read_labelme(tree: Tree, options: Options, report: Progress | None) -> Export:
-    """Reads the JSON files of labelme, drawing shapes in their order as it does.
+    """Read the JSON files of labelme, drawing shapes in their order as it does.
 
     Raises:
-      DataError: for a JSON file that is damaged or not labelme's, a picture that is not
-        there, a shape that cannot be drawn, or labels without a class.
+        DataError: for a JSON file that is damaged or not labelme's, a picture that is
+            not there, a shape that cannot be drawn, or labels without a class.
     """
     files = tree.ending(".json")
     notes = list(scan(lambda file: _read(tree, file), files, report))

@@ -17,16 +17,16 @@ from fcn_jax.data.tools.scan import Progress, scan
 
 
 def read_masks(tree: Tree, options: Options, report: Progress | None) -> Export:
-    """Reads a tree of pictures and masks.
+    """Read a tree of pictures and masks.
 
     Args:
-      tree: all files.
-      options: what the tree does not say.
-      report: called after each mask.
+        tree: all files.
+        options: what the tree does not say.
+        report: called after each mask.
 
     Raises:
-      DataError: where pairs, splits or classes are not decided, or a mask is not
-        readable.
+        DataError: where pairs, splits or classes are not decided, or a mask is not
+            readable.
     """
     pairing = find_pairs(tree, options.images, options.masks)
     pairs = pairing.pairs

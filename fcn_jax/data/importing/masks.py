@@ -29,11 +29,11 @@ class Mask:
     """A mask as stored.
 
     Attributes:
-      stored: `[H, W] int32`, values or, of colour masks, colours.
-      kind: "grey", "palette" or "colour".
-      bits: of a grey value; 8 for the other kinds.
-      palette: `[256] int32`, the colour of each index; only of palette masks.
-      lossy: whether the format changes values.
+        stored: `[H, W] int32`, values or, of colour masks, colours.
+        kind: "grey", "palette" or "colour".
+        bits: of a grey value; 8 for the other kinds.
+        palette: `[256] int32`, the colour of each index; only of palette masks.
+        lossy: whether the format changes values.
     """
 
     stored: np.ndarray
@@ -64,12 +64,12 @@ class Survey:
     """What a mask holds.
 
     Attributes:
-      kind: "grey", "palette" or "colour".
-      bits: of a grey value.
-      values: pixels by value; None where its colours are no greys.
-      colors: pixels by colour.
-      color_of: the colour of each value that occurs.
-      lossy: whether its format changes values.
+        kind: "grey", "palette" or "colour".
+        bits: of a grey value.
+        values: pixels by value; None where its colours are no greys.
+        colors: pixels by colour.
+        color_of: the colour of each value that occurs.
+        lossy: whether its format changes values.
     """
 
     kind: str
@@ -96,15 +96,15 @@ def spoken(code: int) -> str:
 
 
 def read_mask(path: Path, where: str) -> Mask:
-    """Reads a mask as stored.
+    """Read a mask as stored.
 
     Args:
-      path: PNG, TIFF, BMP, GIF, WebP or JPEG.
-      where: names it in messages.
+        path: PNG, TIFF, BMP, GIF, WebP or JPEG.
+        where: names it in messages.
 
     Raises:
-      DataError: for a damaged file, wrong checksums, several frames, transparent pixels,
-        fractions, or 16 bits a colour.
+        DataError: for a damaged file, wrong checksums, several frames, transparent
+            pixels, fractions, or 16 bits a colour.
     """
     found = decode(path, FORMATS, where=where, max_pixels=MAX_PIXELS, result_bytes=1)
     if found.orientation != UPRIGHT:
@@ -144,7 +144,7 @@ def survey(path: Path, where: str) -> Survey:
     """Counts what a mask holds.
 
     Raises:
-      DataError: as `read_mask`, and for more than 4,096 values, a photograph.
+        DataError: as `read_mask`, and for more than 4,096 values, a photograph.
     """
     mask = read_mask(path, where)
     ids, first, counts = np.unique(mask.stored, return_index=True, return_counts=True)

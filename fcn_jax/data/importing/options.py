@@ -20,21 +20,22 @@ class Options:
     """Flags of the import; everything empty where the source says it all.
 
     Attributes:
-      format: one of `FORMATS`.
-      images: directory of the pictures, within the source.
-      masks: directory of the masks, within the source.
-      map: (value, class) pairs; a value is a number, a colour or a label of a tool.
-      names: class names in the order of their ids.
-      classes: path of a list of classes.
-      ignore: values, colours, labels or class names that become 255.
-      reduce_zero_label: whether 0 of masks is ignored and 1 is the first class.
-      nearest: whether other values of masks become the nearest one of a class.
-      exif: whether annotations are of pictures "turned" by their EXIF tag or as "stored".
-      mask_column: column of a Hugging Face table that names masks.
-      overlap: which of two overlapping annotations of COCO is on top, the "smaller" or
-        the "later"; the smaller where empty.
-      crowd: whether regions that COCO marks with `iscrowd` are "ignored" or "drawn" as
-        others; ignored where empty.
+        format: one of `FORMATS`.
+        images: directory of the pictures, within the source.
+        masks: directory of the masks, within the source.
+        map: (value, class) pairs; a value is a number, a colour or a label of a tool.
+        names: class names in the order of their ids.
+        classes: path of a list of classes.
+        ignore: values, colours, labels or class names that become 255.
+        reduce_zero_label: whether 0 of masks is ignored and 1 is the first class.
+        nearest: whether other values of masks become the nearest one of a class.
+        exif: whether annotations are of pictures "turned" by their EXIF tag or as
+            "stored".
+        mask_column: column of a Hugging Face table that names masks.
+        overlap: which of two overlapping annotations of COCO is on top, the "smaller"
+            or the "later"; the smaller where empty.
+        crowd: whether regions that COCO marks with `iscrowd` are "ignored" or "drawn"
+            as others; ignored where empty.
     """
 
     format: str = ""
@@ -56,7 +57,7 @@ def parse_map(text: str) -> tuple[tuple[str, str], ...]:
     """`255:object,0:background` as pairs.
 
     Raises:
-      DataError: for a part without a colon or a name, or a value given twice.
+        DataError: for a part without a colon or a name, or a value given twice.
     """
     pairs = []
     for part in _parts(text):

@@ -14,9 +14,9 @@ class Pair:
     """A picture and its mask.
 
     Attributes:
-      image: file of the picture.
-      mask: file of the mask.
-      split: that folders name; empty where none does.
+        image: file of the picture.
+        mask: file of the mask.
+        split: that folders name; empty where none does.
     """
 
     image: PurePosixPath
@@ -29,9 +29,9 @@ class Pairing:
     """The pairs of a tree.
 
     Attributes:
-      pairs: in sorted order of the pictures.
-      rules: (what, rule), for the table.
-      left_out: (what, why).
+        pairs: in sorted order of the pictures.
+        rules: (what, rule), for the table.
+        left_out: (what, why).
     """
 
     pairs: tuple[Pair, ...]
@@ -49,12 +49,12 @@ def find_pairs(tree: Tree, images: str, masks: str) -> Pairing:
     stem without such words at its ends, in folders that do not contradict each other.
 
     Args:
-      tree: all files.
-      images: folder of the pictures; empty to find it by its name.
-      masks: folder of the masks; likewise.
+        tree: all files.
+        images: folder of the pictures; empty to find it by its name.
+        masks: folder of the masks; likewise.
 
     Raises:
-      DataError: where there are no pairs, or two files fit one.
+        DataError: where there are no pairs, or two files fit one.
     """
     for flag, folder in (("images", images), ("masks", masks)):
         if folder and not (tree.root / folder).is_dir():

@@ -29,17 +29,18 @@ def written_picture(
     PNG without one.
 
     Args:
-      entry: has the picture, and the size that was annotated.
-      turned: whether its tool shows pictures turned by the tag; None if not known.
-      exif: "turned" or "stored" where the user says so; empty else.
+        entry: has the picture, and the size that was annotated.
+        turned: whether its tool shows pictures turned by the tag; None if not known.
+        exif: "turned" or "stored" where the user says so; empty else.
 
     Returns:
-      The bytes, the ending of the file, (height, width), and what was done, for the table.
+        The bytes, the ending of the file, (height, width), and what was done, for the
+        table.
 
     Raises:
-      DataError: for a picture that is not readable or has 16 bits a channel, one of
-        another size than was annotated, and a turned one of which nothing says how it was
-        annotated.
+        DataError: for a picture that is not readable or has 16 bits a channel, one of
+            another size than was annotated, and a turned one of which nothing says how
+            it was annotated.
     """
     where = f"{entry.name} ({entry.where})"
     content = entry.picture()

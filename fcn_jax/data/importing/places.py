@@ -57,9 +57,9 @@ def place_of(file: PurePosixPath, images: str, masks: str) -> Place:
     """What the folders of a file say.
 
     Args:
-      file: relative path.
-      images: folder of the pictures, where it is given.
-      masks: folder of the masks, likewise; names of folders say no role then.
+        file: relative path.
+        images: folder of the pictures, where it is given.
+        masks: folder of the masks, likewise; names of folders say no role then.
     """
     role, split, rest = "", "", []
     given = {"image": PurePosixPath(images or "/"), "mask": PurePosixPath(masks or "/")}

@@ -15,7 +15,7 @@ def decode_runs(runs: Sequence[Any], count: int, where: str) -> np.ndarray:
     """`[count] bool` of run lengths.
 
     Raises:
-      DataError: for a run that is no number from 0, or a sum other than `count`.
+        DataError: for a run that is no number from 0, or a sum other than `count`.
     """
     if len(runs) > count + 1 or not all(type(run) is int and run >= 0 for run in runs):
         raise DataError(
@@ -37,8 +37,8 @@ def parse_runs(text: str, where: str) -> list[int]:
     from the fourth run on, numbers are differences to the run before the last.
 
     Raises:
-      DataError: for a character outside of the code, a number that does not end, or one
-        that is too large.
+        DataError: for a character outside of the code, a number that does not end, or
+            one that is too large.
     """
     runs: list[int] = []
     value = chunks = 0

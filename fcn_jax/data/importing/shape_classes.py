@@ -18,11 +18,11 @@ class ShapeClasses:
     """Which class each label of shapes is.
 
     Attributes:
-      classes: in the order of the ids.
-      ids: class id of each label; 255 for ignored ones.
-      empty: id of the pixels that no shape covers.
-      ignored: what becomes 255, for the table.
-      rule: where the order comes from, for the table.
+        classes: in the order of the ids.
+        ids: class id of each label; 255 for ignored ones.
+        empty: id of the pixels that no shape covers.
+        ignored: what becomes 255, for the table.
+        rule: where the order comes from, for the table.
     """
 
     classes: tuple[Class, ...]
@@ -42,22 +42,23 @@ def classes_of(
     colors: Mapping[str, Color] | None = None,
     order: str,
 ) -> ShapeClasses:
-    """Decides the ids of labels.
+    """Decide the ids of labels.
 
     Pixels that no shape covers are `background`, id 0, or what the list calls so; with
     --ignore=background they are ignored, and there is no such class.
 
     Args:
-      found: the labels that the source has, in the order that counts without a list.
-      options: --map, --names and --ignore.
-      used: those of them that shapes have; None for all. Only these need a class.
-      listed: a list of classes; None where there is none.
-      origins: what the source calls each label, for the table; `label 'cat'` where None.
-      colors: of labels, where the source gives them.
-      order: says what the order of `found` is, for the table.
+        found: the labels that the source has, in the order that counts without a list.
+        options: --map, --names and --ignore.
+        used: those of them that shapes have; None for all. Only these need a class.
+        listed: a list of classes; None where there is none.
+        origins: what the source calls each label, for the table; `label 'cat'` where
+            None.
+        colors: of labels, where the source gives them.
+        order: says what the order of `found` is, for the table.
 
     Raises:
-      DataError: for labels without a class.
+        DataError: for labels without a class.
     """
     names = [name for name in found if not is_ignored(name)]
     if options.names:

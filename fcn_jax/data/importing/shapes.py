@@ -27,12 +27,12 @@ def checked_points(points: Sequence[Sequence[float]], where: str) -> list[Point]
     """Points as pairs of finite numbers.
 
     Args:
-      points: (x, y) each.
-      where: names the shape in messages.
+        points: (x, y) each.
+        where: names the shape in messages.
 
     Raises:
-      DataError: for other than two numbers, more than 50,000 points, or one more than a
-        million pixels away.
+        DataError: for other than two numbers, more than 50,000 points, or one more than
+            a million pixels away.
     """
     if len(points) > MAX_POINTS:
         raise DataError(
@@ -68,8 +68,8 @@ def polygon(
     """`[H, W] bool`: the pixels whose centres lie within a polygon, by even-odd rule.
 
     Raises:
-      DataError: for edges that cross more than a million rows together, which no
-        outline of an object does.
+        DataError: for edges that cross more than a million rows together, which no
+            outline of an object does.
     """
     mask = np.zeros((height, width), bool)
     corners = np.array(points, np.float64)
@@ -92,15 +92,15 @@ def polygon(
 
 
 def refuse_tangles(corners: np.ndarray, height: int, where: str) -> None:
-    """Refuses a polygon that would take minutes to draw.
+    """Refuse a polygon that would take minutes to draw.
 
     Args:
-      corners: `[n, 2]`, (x, y).
-      height: of the picture.
-      where: names it in messages.
+        corners: `[n, 2]`, (x, y).
+        height: of the picture.
+        where: names it in messages.
 
     Raises:
-      DataError: for edges that cross more than a million rows together.
+        DataError: for edges that cross more than a million rows together.
     """
     rows = corners[:, 1].clip(0, height)
     if np.abs(np.diff(rows, append=rows[:1])).sum() > MAX_RISE:
@@ -156,15 +156,15 @@ def draw(
     pixels wide and points have a radius of five.
 
     Args:
-      canvas: of mode L; changed.
-      kind: "polygon", "rectangle", "circle", "line", "linestrip" or "point".
-      points: as the kind needs: three or more corners; two opposite ones; the centre and
-        a point of the circle; two or more; one.
-      value: is written.
-      where: names the shape in messages.
+        canvas: of mode L; changed.
+        kind: "polygon", "rectangle", "circle", "line", "linestrip" or "point".
+        points: as the kind needs: three or more corners; two opposite ones; the centre
+            and a point of the circle; two or more; one.
+        value: is written.
+        where: names the shape in messages.
 
     Raises:
-      DataError: for edges that cross more than a million rows together.
+        DataError: for edges that cross more than a million rows together.
     """
     pen = ImageDraw.Draw(canvas)
     if kind == "polygon":

@@ -31,8 +31,8 @@ def with_lists(tree: Tree, export: Export) -> Export:
     lists of other names are no splits.
 
     Raises:
-      DataError: where a list cannot be read, names pictures that have no unique name, or
-        has none of the pictures; and for a picture that two splits have.
+        DataError: where a list cannot be read, names pictures that have no unique name,
+            or has none of the pictures; and for a picture that two splits have.
     """
     if any(entry.split for entry in export.entries):
         return export

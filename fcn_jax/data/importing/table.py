@@ -12,7 +12,7 @@ from fcn_jax.data.labels import IGNORE
 
 
 def print_table(export: Export, written: Written, console: Console) -> None:
-    """Prints what was read, how, and what was left out."""
+    """Print what was read, how, and what was left out."""
     table = Table()
     for title in ("what", "how"):
         table.add_column(title, overflow="fold")

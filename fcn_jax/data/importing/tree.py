@@ -25,11 +25,11 @@ class Tree:
     files, not to directories.
 
     Attributes:
-      root: the directory.
-      files: relative paths.
+        root: the directory.
+        files: relative paths.
 
     Raises:
-      DataError: where it is no directory, or a link in it leads out of it.
+        DataError: where it is no directory, or a link in it leads out of it.
     """
 
     def __init__(self, root: Path):
@@ -68,13 +68,13 @@ class Tree:
         path ends like this; names in both forms of Unicode (NFC, NFD) are one.
 
         Args:
-          name: a path as the annotation has it, with / or backslashes.
-          near: the directory of the annotation.
-          where: names the annotation in messages.
+            name: a path as the annotation has it, with / or backslashes.
+            near: the directory of the annotation.
+            where: names the annotation in messages.
 
         Raises:
-          DataError: for an absolute path, one that leaves the directory, one that no file
-            has, or one that fits several.
+            DataError: for an absolute path, one that leaves the directory, one that no
+                file has, or one that fits several.
         """
         parts = _parts(name, where)
         for base in (near.parts, ()):

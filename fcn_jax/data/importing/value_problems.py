@@ -58,10 +58,10 @@ def _encoding(kind: str, bits: int) -> str:
 def refuse_two_values(
     counts: Counter[int], by: str, entries: Sequence[tuple[int, str]]
 ) -> None:
-    """Refuses 255 as void where it is what two classes are told apart by.
+    """Refuse 255 as void where it is what two classes are told apart by.
 
     Raises:
-      DataError: for masks of 255 and one other value, and two classes or more.
+        DataError: for masks of 255 and one other value, and two classes or more.
     """
     if by == VALUES and len(counts) < 3 and len(entries) > 1:
         value, name = next(iter(entries))
@@ -118,11 +118,11 @@ def unknown_sentence(
     """What to do about values that no class has.
 
     Args:
-      unknown: these values and their pixels.
-      counts: all values and their pixels.
-      surveys: what each mask holds, by its name.
-      by: "values" or "colours".
-      entries: the values of the classes and their names.
+        unknown: these values and their pixels.
+        counts: all values and their pixels.
+        surveys: what each mask holds, by its name.
+        by: "values" or "colours".
+        entries: the values of the classes and their names.
     """
     file = next(
         name

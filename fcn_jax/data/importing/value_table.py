@@ -37,11 +37,11 @@ class ValueTable:
     """What masks are read by.
 
     Attributes:
-      by: "values" or "colours".
-      ids: class id of each value or colour; 255 for ignored ones.
-      classes: in the order of the ids.
-      rules: (what, rule), for the table.
-      nearest: whether other values become the nearest one of `ids`.
+        by: "values" or "colours".
+        ids: class id of each value or colour; 255 for ignored ones.
+        classes: in the order of the ids.
+        rules: (what, rule), for the table.
+        nearest: whether other values become the nearest one of `ids`.
     """
 
     by: str
@@ -60,7 +60,7 @@ class ValueTable:
         """Class ids of a mask, `[H, W] uint8`.
 
         Raises:
-          DataError: for a value that the table does not have.
+            DataError: for a value that the table does not have.
         """
         stored = mask.colors() if self.by == COLORS else mask.values()
         if stored is None:
@@ -82,16 +82,16 @@ class ValueTable:
 def table_of(
     surveys: Mapping[str, Survey], listed: ClassList | None, options: Options
 ) -> ValueTable:
-    """Decides how masks are read.
+    """Decide how masks are read.
 
     Args:
-      surveys: what each mask holds, by its name in messages.
-      listed: the list of classes of the source; `options` go before it.
-      options: --map, --names, --ignore, --reduce_zero_label and --nearest.
+        surveys: what each mask holds, by its name in messages.
+        listed: the list of classes of the source; `options` go before it.
+        options: --map, --names, --ignore, --reduce_zero_label and --nearest.
 
     Raises:
-      DataError: where it is not decided which value is which class, masks hold values
-        without a class, or files contradict each other.
+        DataError: where it is not decided which value is which class, masks hold values
+            without a class, or files contradict each other.
     """
     if options.nearest and not options.map:
         raise DataError("--nearest needs the values of the classes; give --map as well")
@@ -274,7 +274,7 @@ def from_ids(listed: Sequence[tuple[str, Color, int]]) -> ValueTable:
     """The table of a data set whose values are published; all others are ignored.
 
     Args:
-      listed: name, colour and value of the classes, in the order of the ids.
+        listed: name, colour and value of the classes, in the order of the ids.
     """
     by_value = {value: i for i, (_, _, value) in enumerate(listed)}
     ids = {value: by_value.get(value, IGNORE) for value in range(256)}

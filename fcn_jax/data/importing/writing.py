@@ -24,11 +24,11 @@ class Written:
     """What was written.
 
     Attributes:
-      pictures: how many pictures by what was done to them.
-      pixels: pixels by class id, 255 among them.
-      splits: pictures by split; empty where there are no lists.
-      val_every_fifth: pictures by split where the folder has no lists.
-      rules: how files were named and coloured, (what, rule).
+        pictures: how many pictures by what was done to them.
+        pixels: pixels by class id, 255 among them.
+        splits: pictures by split; empty where there are no lists.
+        val_every_fifth: pictures by split where the folder has no lists.
+        rules: how files were named and coloured, (what, rule).
     """
 
     pictures: Mapping[str, int]
@@ -39,10 +39,10 @@ class Written:
 
 
 def check_target(source: Path, target: Path) -> None:
-    """Refuses a target that has something in it, or lies in the source.
+    """Refuse a target that has something in it, or lies in the source.
 
     Raises:
-      DataError: in these cases.
+        DataError: in these cases.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(
@@ -58,18 +58,18 @@ def check_target(source: Path, target: Path) -> None:
 def write_export(
     export: Export, target: Path, exif: str = "", report: Progress | None = None
 ) -> Written:
-    """Writes images/, labels/, classes.txt and splits/.
+    """Write images/, labels/, classes.txt and splits/.
 
     Args:
-      export: what was read.
-      target: the directory; empty or not there.
-      exif: "turned" or "stored", see `Options`.
-      report: called after each picture.
+        export: what was read.
+        target: the directory; empty or not there.
+        exif: "turned" or "stored", see `Options`.
+        report: called after each picture.
 
     Raises:
-      DataError: where a picture or its annotation cannot be written as a pair; nothing is
-        left of the target then.
-      OSError: where the target cannot be written; likewise.
+        DataError: where a picture or its annotation cannot be written as a pair;
+            nothing is left of the target then.
+        OSError: where the target cannot be written; likewise.
     """
     stems, named = _stems(export.entries)
     classes, colored = _classes(export.classes)
@@ -110,7 +110,7 @@ def _write_pair(
     exif: str,
     pair: tuple[Entry, str],
 ) -> tuple[str, dict[int, int]]:
-    """Writes a picture and its label; what was done, and the pixels by id."""
+    """Write a picture and its label; what was done, and the pixels by id."""
     entry, stem = pair
     content, ending, size, done = written_picture(entry, turned, exif)
     ids = entry.paint(*size)
@@ -161,10 +161,10 @@ def _classes(classes: Sequence[Class]) -> tuple[Classes, list[tuple[str, str]]]:
 
 
 def _write_classes(path: Path, classes: Classes) -> None:
-    """Writes names and colours, and reads them back.
+    """Write names and colours, and reads them back.
 
     Raises:
-      DataError: for a name that the file cannot hold.
+        DataError: for a name that the file cannot hold.
     """
     lines = [
         f"{name} {red} {green} {blue}\n"

@@ -16,8 +16,8 @@ from fcn_jax.data.pipeline.buckets import Canvas
 from fcn_jax.data.pipeline.building import Batch as Batch
 from fcn_jax.data.pipeline.building import EvaluationBatch, TrainBatch, too_large
 from fcn_jax.data.pipeline.order import Sampler
-from fcn_jax.data.pipeline.transforms import Augmentation as Augmentation
-from fcn_jax.data.pipeline.workers import run_ahead
+from fcn_jax.data.pipeline.transforms import Augment, Augmentation
+from fcn_jax.data.pipeline.workers import prefetch_batches
 
 
 class Loading(NamedTuple):
@@ -44,7 +44,7 @@ def train_batches(
     batch_size: int,
     accumulation: int,
     canvases: tuple[Canvas, ...],
-    augmentation: Augmentation,
+    augmentation: Augment,
     fill: Mapping[str, tuple[int, ...]],
     process_index: int = 0,
     process_count: int = 1,
@@ -55,30 +55,30 @@ def train_batches(
     """The batches of steps start..stop-1 of a training run.
 
     Args:
-      source: the training split.
-      sampler: which example the sample at a position of the run is.
-      seed: of augmentation, at least 0.
-      start: first step, where a run is continued.
-      stop: the step after the last.
-      batch_size: images of an accumulation step over all processes.
-      accumulation: accumulation steps of an update.
-      canvases: (height, width) to which images are padded, at the bottom and right; a
-        step takes the first that holds all of its images.
-      augmentation: what is varied at random.
-      fill: for each input key, channel values where jitter exposes no image.
-      process_index: this process builds its own contiguous rows of every batch.
-      process_count: processes that train together.
-      workers: processes that read; 0 reads in this one.
-      threads: threads that read in each of these processes; 0 reads when asked.
-      prefetch: batches held ready in each of these processes.
+        source: the training split.
+        sampler: which example the sample at a position of the run is.
+        seed: of augmentation, at least 0.
+        start: first step, where a run is continued.
+        stop: the step after the last.
+        batch_size: images of an accumulation step over all processes.
+        accumulation: accumulation steps of an update.
+        canvases: (height, width) to which images are padded, at the bottom and right; a
+            step takes the first that holds all of its images.
+        augmentation: what is varied at random.
+        fill: for each input key, channel values where jitter exposes no image.
+        process_index: this process builds its own contiguous rows of every batch.
+        process_count: processes that train together.
+        workers: processes that read; 0 reads in this one.
+        threads: threads that read in each of these processes; 0 reads when asked.
+        prefetch: batches held ready in each of these processes.
 
     Yields:
-      Batches `[A, B, ...]`, A = accumulation, B = batch_size / process_count.
+        Batches `[A, B, ...]`, A = accumulation, B = batch_size / process_count.
 
     Raises:
-      ValueError: for a number outside its range.
-      DataError: where an image is larger than the canvas, or the source refuses an
-        example; the latter on the step that needs it.
+        ValueError: for a number outside its range.
+        DataError: where an image is larger than the canvas, or the source refuses an
+            example; the latter on the step that needs it.
     """
     _check_counts(batch_size, process_index, process_count, threads, workers, prefetch)
     if not 0 <= start <= stop:
@@ -88,7 +88,7 @@ def train_batches(
             f"accumulation is {accumulation} and seed {seed}; they must be at least 1 "
             "and 0"
         )
-    if augmentation.jitter:
+    if isinstance(augmentation, Augmentation) and augmentation.jitter:
         _check_fill(fill, source)
     _check_canvas(source, canvases, augmentation)
     build = TrainBatch(
@@ -103,7 +103,7 @@ def train_batches(
         process_index=process_index,
         process_count=process_count,
     )
-    return run_ahead(
+    return prefetch_batches(
         build,
         start,
         stop,
@@ -128,29 +128,29 @@ def evaluation_batches(
     """Every example of a split once, in order; the last batch is filled up.
 
     Args:
-      source: the split.
-      batch_size: images of a batch over all processes.
-      canvases: (height, width) to which images are padded, at the bottom and right; a
-        batch takes the first that holds all of its images.
-      process_index: this process builds its own contiguous rows of every batch.
-      process_count: processes that evaluate together; all get as many batches.
-      workers: processes that read; 0 reads in this one.
-      threads: threads that read in each of these processes; 0 reads when asked.
-      prefetch: batches held ready in each of these processes.
+        source: the split.
+        batch_size: images of a batch over all processes.
+        canvases: (height, width) to which images are padded, at the bottom and right; a
+            batch takes the first that holds all of its images.
+        process_index: this process builds its own contiguous rows of every batch.
+        process_count: processes that evaluate together; all get as many batches.
+        workers: processes that read; 0 reads in this one.
+        threads: threads that read in each of these processes; 0 reads when asked.
+        prefetch: batches held ready in each of these processes.
 
     Yields:
-      Batches `[B, ...]`, B = batch_size / process_count. Rows that fill up have index
-      -1, size (1, 1) and labels 255.
+        Batches `[B, ...]`, B = batch_size / process_count. Rows that fill up have index
+        -1, size (1, 1) and labels 255.
 
     Raises:
-      ValueError: for a number outside its range.
-      DataError: as `train_batches`.
+        ValueError: for a number outside its range.
+        DataError: as `train_batches`.
     """
     _check_counts(batch_size, process_index, process_count, threads, workers, prefetch)
     _check_canvas(source, canvases, Augmentation())
     build = EvaluationBatch(source, batch_size, canvases, process_index, process_count)
     stop = -(-len(source) // batch_size)
-    return run_ahead(
+    return prefetch_batches(
         build,
         0,
         stop,
@@ -217,9 +217,9 @@ def _check_fill(fill: Mapping[str, tuple[int, ...]], source: Source) -> None:
 
 
 def _check_canvas(
-    source: Source, canvases: tuple[Canvas, ...], augmentation: Augmentation
+    source: Source, canvases: tuple[Canvas, ...], augmentation: Augment
 ) -> None:
-    """Refuses canvases too small for some image, before the first step."""
+    """Refuse canvases too small for some image, before the first step."""
     sizes = augmentation.sizes(source.sizes())
     largest = canvases[-1]
     outside = (sizes > largest).any(axis=1)

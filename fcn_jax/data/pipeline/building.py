@@ -10,7 +10,7 @@ from fcn_jax.data.examples import DataError, Example, Source
 from fcn_jax.data.labels import IGNORE
 from fcn_jax.data.pipeline.buckets import Canvas, smallest_canvas
 from fcn_jax.data.pipeline.order import Sampler
-from fcn_jax.data.pipeline.transforms import Augmentation, augment, place
+from fcn_jax.data.pipeline.transforms import Augment, Augmentation, place
 
 _NAMED = 20  # images that a message names
 
@@ -37,7 +37,7 @@ class TrainBatch:
     accumulation: int
     sampler: Sampler
     canvases: tuple[Canvas, ...]
-    augmentation: Augmentation
+    augmentation: Augment
     fill: dict[str, tuple[int, ...]]
     process_index: int
     process_count: int
@@ -96,12 +96,16 @@ class TrainBatch:
     def _sample(self, position: int) -> Example:
         index = self._index(position)
         rng = np.random.default_rng((self.seed, 1, position))
-        return augment(
-            self.source[index],
-            augmentation=self.augmentation,
-            fill=self.fill,
-            rng=rng,
-        )
+        whole = self.source[index]
+        example = self.augmentation(whole, fill=self.fill, rng=rng)
+        stated = self.augmentation.sizes(np.array([_size_of(whole)]))[0].tolist()
+        rows, columns = _size_of(example)
+        if [rows, columns] != stated:
+            raise ValueError(
+                f"the augmentation makes {example.name} {rows} x {columns} pixels, and "
+                f"its `sizes` says {stated[0]} x {stated[1]}; make them equal"
+            )
+        return example
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +142,11 @@ class EvaluationBatch:
         return batch
 
 
+def _size_of(example: Example) -> tuple[int, int]:
+    rows, columns = next(iter(example.inputs.values())).shape[:2]
+    return rows, columns
+
+
 def _described(source: Source, indices: Iterable[int]) -> str:
     names = [source.name(index) for index in indices]
     more = len(names) - _NAMED
@@ -150,7 +159,7 @@ def _canvas_for(
     source: Source,
     indices: Iterable[int],
     canvases: tuple[Canvas, ...],
-    augmentation: Augmentation,
+    augmentation: Augment,
 ) -> Canvas:
     """The smallest canvas for some examples; with one canvas, sizes are not asked."""
     if len(canvases) == 1:
@@ -161,7 +170,7 @@ def _canvas_for(
 def _padded(
     examples: list[Example], canvas: tuple[int, int], count: int | None = None
 ) -> Batch:
-    """Stacks examples on a canvas; rows beyond the examples are empty."""
+    """Stack examples on a canvas; rows beyond the examples are empty."""
     count = len(examples) if count is None else count
     first = examples[0]
     inputs = {

@@ -3,11 +3,11 @@
 import functools
 import random
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, get_args
 
 import numpy as np
 
-ORDERS = ("shuffle", "replacement")
+from fcn_jax.data.pipeline import Order
 
 
 class Sampler(Protocol):
@@ -65,7 +65,7 @@ class Replacement:
         return int(_draws(self.count, self.seed, length)[position])
 
 
-def make_sampler(order: str, count: int, seed: int) -> Sampler:
+def make_sampler(order: Order, count: int, seed: int) -> Sampler:
     """Return the sampler of a name.
 
     Args:
@@ -80,7 +80,7 @@ def make_sampler(order: str, count: int, seed: int) -> Sampler:
         return Shuffle(count, seed)
     if order == "replacement":
         return Replacement(count, seed)
-    raise ValueError(f"order is {order!r}; allowed are {', '.join(ORDERS)}")
+    raise ValueError(f"order is {order!r}; allowed are {', '.join(get_args(Order))}")
 
 
 # Four epochs, since threads and workers run ahead over the end of one.

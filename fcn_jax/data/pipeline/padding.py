@@ -7,10 +7,10 @@ MUCH = 0.3  # of the pixels
 
 
 def padding_notes(sizes: Mapping[str, tuple[int, int]]) -> list[str]:
-    """Says so where one canvas that holds all images would be padding by a third.
+    """Say so where one canvas that holds all images would be padding by a third.
 
     Args:
-      sizes: (height, width) of each image, by its name.
+        sizes: (height, width) of each image, by its name.
     """
     if not sizes:
         return []

@@ -8,6 +8,7 @@ the file did not hold, except 255 where an image was moved away.
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 
@@ -15,18 +16,50 @@ from fcn_jax.data.examples import Example
 from fcn_jax.data.labels import IGNORE
 
 
+class Augment(Protocol):
+    """What is done at random to an example of training.
+
+    Picklable, since worker processes do it as well.
+    """
+
+    def sizes(self, sizes: np.ndarray) -> np.ndarray:
+        """Return the sizes of images after it, which chance does not change.
+
+        Args:
+            sizes: `[N, 2] int`, (height, width) of whole images.
+        """
+        ...
+
+    def __call__(
+        self,
+        example: Example,
+        *,
+        fill: Mapping[str, tuple[int, ...]],
+        rng: np.random.Generator,
+    ) -> Example:
+        """Return the example that training sees.
+
+        Args:
+            example: inputs `[H, W, C]` and labels `[H, W]` of one size.
+            fill: for each input key, the value of each channel where no image is: its
+                mean. Labels are 255 there.
+            rng: every choice is drawn from it; its seed is the position in the run.
+        """
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """What is varied at random in training.
+    """The papers' augmentation, and random windows; an `Augment`.
 
     Attributes:
-      mirror: left and right exchanged in half of the images.
-      jitter: the image is shifted by -jitter..jitter pixels on each axis.
-      crop: (height, width) of a random window; None keeps the whole image. An axis on
-        which the image is smaller is kept whole.
+        mirror: left and right exchanged in half of the images.
+        jitter: the image is shifted by -jitter..jitter pixels on each axis.
+        crop: (height, width) of a random window; None keeps the whole image. An axis on
+            which the image is smaller is kept whole.
 
     Raises:
-      ValueError: for a negative jitter or an empty window.
+        ValueError: for a negative jitter or an empty window.
     """
 
     mirror: bool = False
@@ -50,55 +83,47 @@ class Augmentation:
         """
         return sizes if self.crop is None else np.minimum(sizes, self.crop)
 
-
-def augment(
-    example: Example,
-    *,
-    augmentation: Augmentation,
-    fill: Mapping[str, tuple[int, ...]],
-    rng: np.random.Generator,
-) -> Example:
-    """Mirrors, shifts and crops an example, in this order.
-
-    Args:
-      example: inputs `[H, W, C]` and labels `[H, W]` of one size.
-      augmentation: what to vary.
-      fill: for each input key, the value of each channel where a shift leaves no
-        image; labels are 255 there.
-      rng: every choice is drawn from it, in an order that depends on `augmentation`
-        and the size alone.
-    """
-    inputs, labels = example.inputs, example.labels
-    if augmentation.mirror and rng.integers(2):
-        inputs = {key: array[:, ::-1] for key, array in inputs.items()}
-        labels = {key: array[:, ::-1] for key, array in labels.items()}
-    if augmentation.jitter:
-        reach = augmentation.jitter
-        down, right = (int(n) for n in rng.integers(-reach, reach, 2, endpoint=True))
-        inputs = {k: shift(a, down, right, fill[k]) for k, a in inputs.items()}
-        labels = {k: shift(a, down, right, IGNORE) for k, a in labels.items()}
-    if augmentation.crop is not None:
-        height, width = next(iter(inputs.values())).shape[:2]
-        rows = _random_window(rng, height, augmentation.crop[0])
-        columns = _random_window(rng, width, augmentation.crop[1])
-        inputs = {key: array[rows, columns] for key, array in inputs.items()}
-        labels = {key: array[rows, columns] for key, array in labels.items()}
-    return Example(example.name, inputs, labels)
+    def __call__(
+        self,
+        example: Example,
+        *,
+        fill: Mapping[str, tuple[int, ...]],
+        rng: np.random.Generator,
+    ) -> Example:
+        """Mirror, shift and crop an example, in this order; see `Augment`."""
+        inputs, labels = example.inputs, example.labels
+        if self.mirror and rng.integers(2):
+            inputs = {key: array[:, ::-1] for key, array in inputs.items()}
+            labels = {key: array[:, ::-1] for key, array in labels.items()}
+        if self.jitter:
+            reach = self.jitter
+            down, right = (
+                int(n) for n in rng.integers(-reach, reach, 2, endpoint=True)
+            )
+            inputs = {k: shift(a, down, right, fill[k]) for k, a in inputs.items()}
+            labels = {k: shift(a, down, right, IGNORE) for k, a in labels.items()}
+        if self.crop is not None:
+            height, width = next(iter(inputs.values())).shape[:2]
+            rows = _random_window(rng, height, self.crop[0])
+            columns = _random_window(rng, width, self.crop[1])
+            inputs = {key: array[rows, columns] for key, array in inputs.items()}
+            labels = {key: array[rows, columns] for key, array in labels.items()}
+        return Example(example.name, inputs, labels)
 
 
 def shift(
     array: np.ndarray, down: int, right: int, fill: int | tuple[int, ...]
 ) -> np.ndarray:
-    """Moves the content of an array, its size unchanged.
+    """Move the content of an array, its size unchanged.
 
     Args:
-      array: `[H, W]` or `[H, W, C]`.
-      down: rows the content moves down; negative moves it up.
-      right: columns it moves to the right.
-      fill: value, or value of each channel, of pixels that no content reaches.
+        array: `[H, W]` or `[H, W, C]`.
+        down: rows the content moves down; negative moves it up.
+        right: columns it moves to the right.
+        fill: value, or value of each channel, of pixels that no content reaches.
 
     Raises:
-      ValueError: for another number of channels.
+        ValueError: for another number of channels.
     """
     height, width = array.shape[:2]
     if isinstance(fill, tuple) and array.shape[2:] != (len(fill),):
@@ -117,7 +142,7 @@ def shift(
 
 
 def place(array: np.ndarray, canvas: np.ndarray) -> None:
-    """Copies `[H, W, ...]` into the top left corner of a canvas at least that large."""
+    """Copy `[H, W, ...]` into the top left corner of a canvas at least that large."""
     height, width = array.shape[:2]
     canvas[:height, :width] = array
 

@@ -15,7 +15,8 @@ from typing import Any
 import grain
 from absl import flags, logging
 
-from fcn_jax.runtime.cli import RunError, Stopped
+from fcn_jax.runtime.cli import Stopped
+from fcn_jax.runtime.messages import RunError
 from fcn_jax.runtime.stop import SIGNALS
 
 PATIENCE_SECONDS = 60.0
@@ -23,7 +24,7 @@ _GRAIN_LOST_ONE = "Worker process was terminated unexpectedly"
 _ORPHAN_CHECK_SECONDS = 1.0
 
 
-def run_ahead(
+def prefetch_batches(
     build: Callable[[int], Any],
     start: int,
     stop: int,
@@ -34,23 +35,23 @@ def run_ahead(
     describe: Callable[[int], str] = str,
     patience: float = PATIENCE_SECONDS,
 ) -> Iterator[Any]:
-    """Yields build(start), ..., build(stop - 1), in order, built before they are asked.
+    """Yield build(start), ..., build(stop - 1), in order, built before they are asked.
 
     One that does not come is told of, again and again: a network file system that is gone
     or a stopped process would else look like a slow run.
 
     Args:
-      build: a picklable function of the number alone.
-      start: the first number.
-      stop: the number after the last.
-      workers: processes that build; 0 builds in this one.
-      threads: threads that build in each of these processes; 0 builds when asked.
-      prefetch: results held ready in each of these processes.
-      describe: of a number, what is read for it.
-      patience: seconds after which a result that is waited for is told of.
+        build: a picklable function of the number alone.
+        start: the first number.
+        stop: the number after the last.
+        workers: processes that build; 0 builds in this one.
+        threads: threads that build in each of these processes; 0 builds when asked.
+        prefetch: results held ready in each of these processes.
+        describe: of a number, what is read for it.
+        patience: seconds after which a result that is waited for is told of.
 
     Raises:
-      RunError: a process was ended from outside.
+        RunError: a process was ended from outside.
     """
     steps: Any = grain.MapDataset.range(start, stop)
     batches = steps.map(build).to_iter_dataset(
@@ -134,7 +135,7 @@ def _telling(describe: Callable[[], str], patience: float) -> Iterator[None]:
 
 
 def _begin_worker(worker_index: int, worker_count: int) -> None:
-    """Leaves signals to the trainer, and ends with it whatever becomes of it."""
+    """Leave signals to the trainer, and ends with it whatever becomes of it."""
     del worker_index, worker_count
     # A scheduler's signal or Ctrl-C goes to the whole group; it is the trainer's to obey.
     for number in SIGNALS:

@@ -3,27 +3,11 @@
 import importlib
 from typing import Any
 
-from fcn_jax.data.examples import DataError as DataError
-from fcn_jax.data.examples import Example as Example
-from fcn_jax.data.examples import Source as Source
+from fcn_jax.data.examples import DataError, Source
 from fcn_jax.data.folder.source import open_folder
+from fcn_jax.data.sources import DATA_SETS, PREPARED
 from fcn_jax.data.sources.prepared import open_prepared
 from fcn_jax.data.sources.synthetic import SyntheticSource, SyntheticSpec
-
-PREPARED = {
-    "camvid": ("camvid", "DATASET"),
-    "voc2011": ("voc", "VOC2011"),
-    "voc2012": ("voc", "VOC2012"),
-    "sbd": ("sbd", "DATASET"),
-    "voc_aug": ("voc_unions", "VOC_AUG"),
-    "voc_reference": ("voc_unions", "VOC_REFERENCE"),
-    "nyud_v2": ("nyud", "DATASET"),
-    "sift_flow": ("sift_flow", "DATASET"),
-    "pascal_context": ("pascal_context", "DATASET"),
-}
-"""Module of `builders` and its record, for each data set that is prepared once."""
-
-NAMES = ("synthetic", "folder", *PREPARED)
 
 
 def published(name: str) -> Any:
@@ -44,22 +28,22 @@ def open_source(
     synthetic: SyntheticSpec | None = None,
     inputs: tuple[str, ...] = (),
 ) -> Source:
-    """Opens one split of a data set.
+    """Open one split of a data set.
 
     Args:
-      name: "synthetic" (drawn in memory), "folder" (images and labels in a directory),
-        or a data set prepared by `python -m fcn_jax.data prepare`.
-      split: its splits are "train" and "val" or those the data set has.
-      folder: directory of the folder data set; used by "folder" alone.
-      data_dir: directory of prepared data sets; "" is `$TFDS_DATA_DIR`, else
-        `~/tensorflow_datasets`.
-      synthetic: what the procedural data set consists of; needed by "synthetic".
-      inputs: keys of the inputs wanted, for a data set that has more; () is all.
+        name: "synthetic" (drawn in memory), "folder" (images and labels in a
+            directory), or a data set prepared by `python -m fcn_jax.data prepare`.
+        split: its splits are "train" and "val" or those the data set has.
+        folder: directory of the folder data set; used by "folder" alone.
+        data_dir: directory of prepared data sets; "" is `$TFDS_DATA_DIR`, else
+            `~/tensorflow_datasets`.
+        synthetic: what the procedural data set consists of; needed by "synthetic".
+        inputs: keys of the inputs wanted, for a data set that has more; () is all.
 
     Raises:
-      ValueError: for an unknown name, or "synthetic" without its specification.
-      DataError: where the data set is not there, its files contradict one another, or
-        the split is empty or unknown.
+        ValueError: for an unknown name, or "synthetic" without its specification.
+        DataError: where the data set is not there, its files contradict one another, or
+            the split is empty or unknown.
     """
     if name == "synthetic":
         if synthetic is None:
@@ -86,4 +70,6 @@ def open_source(
             void=dataset.void,
             data_dir=data_dir,
         )
-    raise ValueError(f"data set {name!r} is unknown; allowed are {', '.join(NAMES)}")
+    raise ValueError(
+        f"data set {name!r} is unknown; allowed are {', '.join(DATA_SETS)}"
+    )

@@ -30,15 +30,15 @@ class PreparedSource:
     """One split of a prepared data set; a `Source`. Made by `open_prepared`.
 
     Attributes:
-      directory: the version directory that holds the array_record files.
-      dataset: name of the data set, for messages.
-      split: name of the split.
-      outputs: classes of each label map.
-      inputs: keys of the inputs.
-      void: id in the label files that is read as 255, besides 255 itself; or None.
-      names: names of the examples.
-      shapes: (height, width) of each.
-      content: digest of the encoded files of the split.
+        directory: the version directory that holds the array_record files.
+        dataset: name of the data set, for messages.
+        split: name of the split.
+        outputs: classes of each label map.
+        inputs: keys of the inputs.
+        void: id in the label files that is read as 255, besides 255 itself; or None.
+        names: names of the examples.
+        shapes: (height, width) of each.
+        content: digest of the encoded files of the split.
     """
 
     directory: str
@@ -114,10 +114,10 @@ def decode_input(key: str, data: bytes, *, where: str) -> np.ndarray:
     """An input from its encoded file.
 
     Returns:
-      `[H, W, 3] uint8`; of "depth" `[H, W, 1] uint16`, millimetres.
+        `[H, W, 3] uint8`; of "depth" `[H, W, 1] uint16`, millimetres.
 
     Raises:
-      DataError: see `read_color` and `read_depth`.
+        DataError: see `read_color` and `read_depth`.
     """
     if key == "depth":
         return read_depth(data, where=where)
@@ -156,20 +156,20 @@ def open_prepared(
     void: int | None,
     data_dir: str,
 ) -> PreparedSource:
-    """Opens a split of a data set that `python -m fcn_jax.data prepare` has made.
+    """Open a split of a data set that `python -m fcn_jax.data prepare` has made.
 
     Args:
-      dataset: its name.
-      split: one of its splits.
-      version: of the builder, as "1.0.0".
-      outputs: classes of each label map.
-      inputs: keys of the inputs wanted, of those that it has.
-      void: id in the label files that is read as 255, besides 255 itself; or None.
-      data_dir: directory of prepared data sets; "" for TFDS's convention.
+        dataset: its name.
+        split: one of its splits.
+        version: of the builder, as "1.0.0".
+        outputs: classes of each label map.
+        inputs: keys of the inputs wanted, of those that it has.
+        void: id in the label files that is read as 255, besides 255 itself; or None.
+        data_dir: directory of prepared data sets; "" for TFDS's convention.
 
     Raises:
-      DataError: where the data set is not prepared there, has no such split, or the
-        split holds no examples.
+        DataError: where the data set is not prepared there, has no such split, or the
+            split holds no examples.
     """
     directory = prepared_root(data_dir) / dataset / version
     if not (directory / "dataset_info.json").is_file():

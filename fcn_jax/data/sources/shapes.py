@@ -12,14 +12,14 @@ def signed_distance(
     """Distance in pixels to the edge of a shape, negative inside.
 
     Args:
-      rng: draws the rotation and the proportions.
-      shape: index into SHAPES.
-      u: `[1, W] float32`, columns from the centre.
-      v: `[H, 1] float32`, rows from the centre.
-      radius: of the disk with about the shape's extent, in pixels.
+        rng: draws the rotation and the proportions.
+        shape: index into SHAPES.
+        u: `[1, W] float32`, columns from the centre.
+        v: `[H, 1] float32`, rows from the centre.
+        radius: of the disk with about the shape's extent, in pixels.
 
     Returns:
-      `[H, W] float32`; exact near straight edges, to first order near an ellipse's.
+        `[H, W] float32`; exact near straight edges, to first order near an ellipse's.
     """
     x, y = rotated(u, v, rng.uniform(0, 2 * np.pi))
     stretch = rng.uniform(1.15, 1.4)
@@ -47,14 +47,14 @@ def pattern(
     """How much of an object's second colour each pixel has.
 
     Args:
-      rng: draws period, phase and direction.
-      texture: index into TEXTURES.
-      u: `[1, W] float32`, columns from the centre.
-      v: `[H, 1] float32`, rows from the centre.
-      radius: of the object, in pixels.
+        rng: draws period, phase and direction.
+        texture: index into TEXTURES.
+        u: `[1, W] float32`, columns from the centre.
+        v: `[H, 1] float32`, rows from the centre.
+        radius: of the object, in pixels.
 
     Returns:
-      `[H, W] float32`, 0..1.
+        `[H, W] float32`, 0..1.
     """
     x, y = rotated(u, v, rng.uniform(0, 2 * np.pi))
     period = rng.uniform(5.0, 9.0)
@@ -75,11 +75,11 @@ def ground(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     """A background of pale or dark colours, cloudy, sometimes with a faint weave.
 
     Args:
-      rng: every choice is drawn from it.
-      size: (height, width).
+        rng: every choice is drawn from it.
+        size: (height, width).
 
     Returns:
-      `[H, W, 3] float32`, about 0..255.
+        `[H, W, 3] float32`, about 0..255.
     """
     height, width = size
     base = rng.uniform(50, 200) + rng.uniform(-35, 35, 3)
@@ -103,12 +103,12 @@ def smooth_noise(
     """Bilinear interpolation of a grid of random numbers.
 
     Args:
-      rng: draws the `cells + 1` numbers a side.
-      size: (height, width).
-      cells: grid cells along each side.
+        rng: draws the `cells + 1` numbers a side.
+        size: (height, width).
+        cells: grid cells along each side.
 
     Returns:
-      `[H, W] float32`, -1..1.
+        `[H, W] float32`, -1..1.
     """
     grid = rng.uniform(-1, 1, (cells + 1, cells + 1)).astype(np.float32)
     rows, columns = (_interpolation(length, cells) for length in size)

@@ -3,12 +3,13 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 
 from fcn_jax.data.examples import Example, Source, digest
 from fcn_jax.data.labels import IGNORE, Classes
+from fcn_jax.data.sources import Rest
 
 BACKGROUND = "background"
 
@@ -56,9 +57,7 @@ class ClassSubset:
         return self.source.sizes()
 
 
-def subset(
-    source: Source, names: Sequence[str], rest: Literal["background", "ignore"]
-) -> ClassSubset:
+def subset(source: Source, names: Sequence[str], rest: Rest) -> ClassSubset:
     """Reduce the first output of a split to some of its classes.
 
     Args:
@@ -71,8 +70,9 @@ def subset(
         ValueError: for a name that is no class, one given twice, another `rest`, or
             fewer than two classes in all.
     """
-    if rest not in ("background", "ignore"):
-        raise ValueError(f"data.rest is {rest!r}; it must be background or ignore")
+    if rest not in get_args(Rest):
+        allowed = " or ".join(get_args(Rest))
+        raise ValueError(f"data.rest is {rest!r}; it must be {allowed}")
     output, whole = next(iter(source.outputs.items()))
     _check_names(names, whole)
     kept = list(names)

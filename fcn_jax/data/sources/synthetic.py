@@ -28,15 +28,15 @@ class SyntheticSpec:
     """What the procedural data set consists of.
 
     Attributes:
-      num_classes: 2..21, the background included.
-      num_train: images of the split train.
-      num_val: images of the split val.
-      min_size: least (height, width), at least 16 each.
-      max_size: greatest (height, width); each image draws its own in between.
-      seed: at least 0; another seed is another data set.
+        num_classes: 2..21, the background included.
+        num_train: images of the split train.
+        num_val: images of the split val.
+        min_size: least (height, width), at least 16 each.
+        max_size: greatest (height, width); each image draws its own in between.
+        seed: at least 0; another seed is another data set.
 
     Raises:
-      ValueError: for a value outside its range.
+        ValueError: for a value outside its range.
     """
 
     num_classes: int
@@ -69,7 +69,7 @@ def synthetic_classes(num_classes: int) -> Classes:
     """The first classes: background, then each shape once with each texture in turn.
 
     Args:
-      num_classes: 2..21, background included.
+        num_classes: 2..21, background included.
     """
     kinds = [_kind(c) for c in range(1, num_classes)]
     names = tuple(
@@ -83,11 +83,11 @@ class SyntheticSource:
     """One split of the procedural data set; a `Source`.
 
     Attributes:
-      spec: the data set.
-      split: "train" or "val", drawn from different random numbers.
+        spec: the data set.
+        split: "train" or "val", drawn from different random numbers.
 
     Raises:
-      ValueError: for another split.
+        ValueError: for another split.
     """
 
     spec: SyntheticSpec
@@ -149,12 +149,12 @@ def draw_scene(
     """Draws one image and its labels, far objects first.
 
     Args:
-      rng: every choice is drawn from it.
-      size: (height, width).
-      num_classes: 2..21.
+        rng: every choice is drawn from it.
+        size: (height, width).
+        num_classes: 2..21.
 
     Returns:
-      `[H, W, 3] uint8` RGB and `[H, W] uint8` labels with void borders.
+        `[H, W, 3] uint8` RGB and `[H, W] uint8` labels with void borders.
     """
     height, width = size
     image = shapes.ground(rng, size)
@@ -182,7 +182,7 @@ def _draw_object(
     class_id: int,
     num_classes: int,
 ) -> None:
-    """Paints an object of a class over the image and its labels, in place."""
+    """Paint an object of a class over the image and its labels, in place."""
     height, width = labels.shape
     shape, texture = _kind(class_id)
     radius = 0.5 * min(height, width) * rng.uniform(0.28, 0.6)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fcn_jax.data.examples import Source
+from fcn_jax.data.examples import Source, spread
 from fcn_jax.data.labels import IGNORE, Classes
-from fcn_jax.data.tools.scan import Progress, scan, spread
+from fcn_jax.data.tools.scan import Progress, scan
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class Census:
     """Pixels by id of the examples of a split that were read.
 
     Attributes:
-      outputs: the classes of each label map.
-      read: number of examples that were read.
-      total: number of examples of the split.
-      pixels: by output, `[K] int64`, pixels of each class.
-      ignored: by output, pixels of id 255.
+        outputs: the classes of each label map.
+        read: number of examples that were read.
+        total: number of examples of the split.
+        pixels: by output, `[K] int64`, pixels of each class.
+        ignored: by output, pixels of id 255.
     """
 
     outputs: Mapping[str, Classes]
@@ -45,12 +45,12 @@ def census(source: Source, limit: int, report: Progress | None = None) -> Census
     so that what is said of such a split is certain.
 
     Args:
-      source: the split.
-      limit: how many examples to read, at least 1.
-      report: called after each example.
+        source: the split.
+        limit: how many examples to read, at least 1.
+        report: called after each example.
 
     Raises:
-      DataError: for an example that cannot be read.
+        DataError: for an example that cannot be read.
     """
     chosen = spread(len(source), limit)
     counts = _ids(source, chosen, report)
@@ -72,9 +72,9 @@ def tally(
     """The census of examples whose pixels are counted already.
 
     Args:
-      counts: of each example that was read, by output `[256]` pixels by id.
-      outputs: the classes of each label map.
-      total: number of examples of the split, read or not.
+        counts: of each example that was read, by output `[256]` pixels by id.
+        outputs: the classes of each label map.
+        total: number of examples of the split, read or not.
     """
     pixels, ignored = {}, {}
     for key, classes in outputs.items():
@@ -92,7 +92,7 @@ def useless_problems(splits: Mapping[str, Census]) -> list[str]:
     or where 255 could be one: all of the data set, or its split train.
 
     Args:
-      splits: the census of each split, by name; of one data set.
+        splits: the census of each split, by name; of one data set.
     """
     problems = []
     for key, classes in _outputs(splits).items():

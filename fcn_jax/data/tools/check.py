@@ -41,14 +41,14 @@ class Report:
     """What a folder data set holds.
 
     Attributes:
-      problems: one sentence each; empty for a clean data set.
-      notes: what is no fault and may surprise, one sentence each.
-      classes: from classes.txt; None where that cannot be read.
-      pairs: images with a label that some split has, read or not.
-      splits: number of ids by split.
-      sizes: pairs by (height, width) of the image.
-      pixels: pixels by id, over all labels that could be read.
-      images: labels that hold an id, by id.
+        problems: one sentence each; empty for a clean data set.
+        notes: what is no fault and may surprise, one sentence each.
+        classes: from classes.txt; None where that cannot be read.
+        pairs: images with a label that some split has, read or not.
+        splits: number of ids by split.
+        sizes: pairs by (height, width) of the image.
+        pixels: pixels by id, over all labels that could be read.
+        images: labels that hold an id, by id.
     """
 
     problems: tuple[str, ...]
@@ -66,10 +66,10 @@ class _Pair:
     """What was read of one pair.
 
     Attributes:
-      problems: one sentence each.
-      digest: of the image's pixels, which a copy in another file has too.
-      size: of the image; None where it was not readable.
-      pixels: `[256]` by id; None where the label was not readable or not in order.
+        problems: one sentence each.
+        digest: of the image's pixels, which a copy in another file has too.
+        size: of the image; None where it was not readable.
+        pixels: `[256]` by id; None where the label was not readable or not in order.
     """
 
     problems: list[str]
@@ -79,14 +79,14 @@ class _Pair:
 
 
 def check_folder(folder: str | Path, report: Progress | None = None) -> Report:
-    """Reads every image and label of a folder data set that some split has.
+    """Read every image and label of a folder data set that some split has.
 
     Args:
-      folder: the directory, see `open_folder`.
-      report: called after each pair.
+        folder: the directory, see `open_folder`.
+        report: called after each pair.
 
     Raises:
-      DataError: where it is no directory; everything else is in the report.
+        DataError: where it is no directory; everything else is in the report.
     """
     root = Path(located(folder))
     if not root.is_dir():
@@ -132,7 +132,7 @@ def check_folder(folder: str | Path, report: Progress | None = None) -> Report:
 
 
 def print_report(report: Report, console: Console) -> None:
-    """Prints the tables of a report, then its problems, one a line."""
+    """Print the tables of a report, then its problems, one a line."""
     splits = ", ".join(f"{name} {count}" for name, count in report.splits.items())
     # Sentences are printed plainly: rich would wrap them and read [..] as markup.
     print(f"{report.pairs} pairs; ids in {splits or 'no split'}", file=console.file)

@@ -76,7 +76,7 @@ def check_splits(
     published: Mapping[str, int],
     report: Progress | None = None,
 ) -> SplitsReport:
-    """Decodes every example of a data set.
+    """Decode every example of a data set.
 
     Args:
         sources: its splits by name, at least one.
@@ -111,7 +111,7 @@ def check_splits(
 
 
 def print_splits(report: SplitsReport, console: Console) -> None:
-    """Prints the tables of a report, then its problems, one a line."""
+    """Print the tables of a report, then its problems, one a line."""
     table = Table("split", "examples", "published", "heights", "widths", "sizes")
     for split, own in report.splits.items():
         ranges = ("", "")

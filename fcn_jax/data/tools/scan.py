@@ -1,11 +1,15 @@
 """Going once through many examples, in threads, with the results in order."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from fcn_jax.runtime.concurrency import in_threads
 
 Key = TypeVar("Key")
 Result = TypeVar("Result")
+
+MOST_THREADS = 32
 
 Progress = Callable[[int, int], None]
 """Called with the number of examples done and to do."""
@@ -24,14 +28,9 @@ def scan(
         keys: one for each example.
         report: called after each example.
     """
-    with ThreadPoolExecutor() as pool:
-        for done, result in enumerate(pool.map(read, keys), 1):
-            if report is not None:
-                report(done, len(keys))
-            yield result
-
-
-def spread(count: int, wanted: int) -> list[int]:
-    """`wanted` of the indices 0..count-1 at equal distances; all if there are fewer."""
-    number = min(count, wanted)
-    return [(2 * i + 1) * count // (2 * number) for i in range(number)]
+    threads = min(MOST_THREADS, (os.cpu_count() or 1) + 4)
+    results = in_threads(read, keys, threads=threads, ahead=2 * threads)
+    for done, result in enumerate(results, 1):
+        if report is not None:
+            report(done, len(keys))
+        yield result

@@ -128,7 +128,7 @@ class Statistics:
 def measure(
     source: Source, indices: Sequence[int], report: Progress | None = None
 ) -> Statistics:
-    """Reads examples of a split and counts what is in them.
+    """Read examples of a split and counts what is in them.
 
     Args:
         source: the split.

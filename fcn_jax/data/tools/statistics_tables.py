@@ -20,7 +20,7 @@ from fcn_jax.data.tools.statistics import (
 def print_statistics(
     statistics: Statistics, split: str, title: str, console: Console
 ) -> None:
-    """Prints sizes, canvases, channels and classes, and what is striking about them.
+    """Print sizes, canvases, channels and classes, and what is striking about them.
 
     Args:
         statistics: of a split.

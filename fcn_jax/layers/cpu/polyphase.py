@@ -26,7 +26,7 @@ from jax import Array, lax
 def transposed_convolution(
     x: Array, kernel: Array, *, stride: int, start: int, size: tuple[int, int]
 ) -> Array:
-    """Compute what `transposed.reference_transposed_convolution` defines.
+    """Compute what `upsample.reference_transposed_convolution` defines.
 
     Args:
         x: `[N, H, W, C]`.

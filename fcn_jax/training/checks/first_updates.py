@@ -39,7 +39,7 @@ class Probe:
 
         def forward(variables: Any, part: Mapping[str, Any]) -> Any:
             inputs = preprocess(part["inputs"], records, dtype)
-            _, sown = model.apply(
+            maps, sown = model.apply(
                 variables,
                 inputs,
                 train=False,
@@ -49,7 +49,8 @@ class Probe:
             # Of the endpoints only the deepest: all of them would be gigabytes.
             features = trunk.sown(sown, "endpoints")
             deepest = {name: trunk.deepest(maps) for name, maps in features.items()}
-            return deepest, trunk.sown(sown, "scores")
+            # A head of the user's own may sow none.
+            return deepest, trunk.sown(sown, "scores") or maps
 
         self._forward = jax.jit(forward)
 

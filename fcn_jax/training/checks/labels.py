@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from absl import logging
 
+from fcn_jax.data.examples import Source
 from fcn_jax.data.labels import IGNORE
-from fcn_jax.data.sources.catalog import Source
 from fcn_jax.data.tools.census import (
     Census,
     absence_notes,

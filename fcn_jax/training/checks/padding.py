@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from absl import logging
 
+from fcn_jax.data.examples import Source
 from fcn_jax.data.pipeline.buckets import Canvas, choose_canvases, waste
-from fcn_jax.data.sources.catalog import Source
 
 MUCH = 1 / 3
 """Share of padding that is worth a warning."""

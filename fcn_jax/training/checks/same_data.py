@@ -9,9 +9,8 @@ from typing import Any
 
 from absl import logging
 
-from fcn_jax.data.examples import digest
+from fcn_jax.data.examples import Source, digest
 from fcn_jax.data.folder.source import FolderSource
-from fcn_jax.data.sources.catalog import Source
 from fcn_jax.data.sources.subset import ClassSubset
 
 

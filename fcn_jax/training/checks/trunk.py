@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fcn_jax.layers.feature_map import FeatureMap
+from fcn_jax.params.head_names import in_head
 
 CONSTANT = 1e-6
 
@@ -26,7 +27,7 @@ def check_trunk(recipe: str, origins: Mapping[str, str]) -> None:
     untrained = [
         path
         for path, origin in origins.items()
-        if origin == "initialised" and not path.startswith("head.")
+        if origin == "initialised" and not in_head(path)
     ]
     if recipe == "fine-tune" and untrained:
         raise ValueError(
@@ -111,5 +112,5 @@ def sown(variables: Mapping[str, Any], collection: str) -> dict:
             else:
                 visit(value)
 
-    visit(variables[collection])
+    visit(variables.get(collection, {}))
     return flat

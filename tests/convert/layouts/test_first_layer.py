@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fcn_jax.convert.layouts.first_layer import contradiction, unusual_size
-from fcn_jax.convert.layouts.origins import ORIGINS
+from fcn_jax.convert.layouts.weight_layouts import WEIGHT_LAYOUTS
 
 # Printed in many programs: Caffe's filter for blue, torchvision's for red.
 CAFFE = [0.42947, 0.37347, -0.06136, 0.27477, 0.03868, -0.36722, -0.05747, -0.26225]
@@ -29,10 +29,10 @@ def tuned(known):
 
 
 @pytest.mark.parametrize("change", [lambda x: x, tuned, lambda x: 0.8 * x])
-@pytest.mark.parametrize("origin", ORIGINS)
+@pytest.mark.parametrize("origin", WEIGHT_LAYOUTS)
 def test_whose_filters_they_are(origin, change):
     """Oracle: which origins publish Caffe's numbers in 0..255, and who trained anew."""
-    own = ORIGINS[origin]
+    own = WEIGHT_LAYOUTS[origin]
     caffe = contradiction(kernel(first=change(CAFFE)), own)
     trained = contradiction(kernel(first=change(TORCHVISION)), own)
     if origin == "torchvision":
@@ -49,21 +49,26 @@ def test_whose_filters_they_are(origin, change):
 def test_filters_in_other_units():
     """Oracle: the units of the input, by which the kernel has been multiplied."""
     scaled, divided = kernel(first=CAFFE * DEVIATION), kernel(first=TORCHVISION / 57.4)
-    assert "Caffe's first filter times 57.4" in contradiction(scaled, ORIGINS["caffe"])
+    assert "Caffe's first filter times 57.4" in contradiction(
+        scaled, WEIGHT_LAYOUTS["caffe"]
+    )
     for_rgb = kernel(last=CAFFE * DEVIATION)
-    assert contradiction(for_rgb, ORIGINS["torchvision"]) == ""
+    assert contradiction(for_rgb, WEIGHT_LAYOUTS["torchvision"]) == ""
     assert "torchvision's first filter times 0.0174" in contradiction(
-        divided, ORIGINS["torchvision"]
+        divided, WEIGHT_LAYOUTS["torchvision"]
     )
 
 
 def test_exchanged_colours():
     """Oracle: the published filter in the place of the other colour."""
     one = kernel(last=TORCHVISION)
-    assert "red and blue exchanged" in contradiction(one, ORIGINS["torchvision"])
+    assert "red and blue exchanged" in contradiction(one, WEIGHT_LAYOUTS["torchvision"])
     two = kernel(first=CAFFE * 1.1, last=CAFFE)
-    assert "red and blue exchanged" in contradiction(two, ORIGINS["wkentaro"])
-    assert contradiction(kernel(first=CAFFE, last=CAFFE * 1.1), ORIGINS["caffe"]) == ""
+    assert "red and blue exchanged" in contradiction(two, WEIGHT_LAYOUTS["wkentaro"])
+    assert (
+        contradiction(kernel(first=CAFFE, last=CAFFE * 1.1), WEIGHT_LAYOUTS["caffe"])
+        == ""
+    )
 
 
 def test_other_nets_are_left_alone():
@@ -71,8 +76,8 @@ def test_other_nets_are_left_alone():
     rng = np.random.default_rng(2)
     for origin in ("torchvision", "caffe"):
         for values in rng.normal(0, 0.3, (2500, 2, 3, 3, 3)):
-            assert contradiction(values, ORIGINS[origin]) == ""
-    assert contradiction(np.zeros((2, 3, 3, 3)), ORIGINS["caffe"]) == ""
+            assert contradiction(values, WEIGHT_LAYOUTS[origin]) == ""
+    assert contradiction(np.zeros((2, 3, 3, 3)), WEIGHT_LAYOUTS["caffe"]) == ""
 
 
 @pytest.mark.parametrize(
@@ -91,4 +96,4 @@ def test_other_nets_are_left_alone():
 def test_sizes_that_no_input_explains(origin, size, odd):
     """Oracle: 0.3 in the net's own units, and the factor between the units."""
     values = np.random.default_rng(3).normal(0, 1, (4, 3, 3, 3)) * size
-    assert bool(unusual_size(values, ORIGINS[origin])) == odd
+    assert bool(unusual_size(values, WEIGHT_LAYOUTS[origin])) == odd

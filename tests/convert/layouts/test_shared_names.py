@@ -32,7 +32,7 @@ def net(first=None, place=0, seed=3, level=1.0):
 
 def named_as_caffe(made) -> dict:
     """The state dictionary under Caffe's names of layers."""
-    from fcn_jax.convert.layouts.origins import VGG_CONVOLUTIONS
+    from fcn_jax.convert.layouts.weight_layouts import VGG_CONVOLUTIONS
 
     names = [n.removesuffix(".weight") for n in made.state_dict() if "weight" in n]
     layers = dict(zip(names, (*VGG_CONVOLUTIONS, "fc6", "fc7", "fc8"), strict=True))

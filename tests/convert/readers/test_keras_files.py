@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from fcn_jax.convert.layouts.origins import ORIGINS
+from fcn_jax.convert.layouts.weight_layouts import WEIGHT_LAYOUTS
 from fcn_jax.convert.readers import hdf5, hdf5_child
 from fcn_jax.convert.readers.open_weights import open_weights
 from fcn_jax.convert.readers.weight_file import WeightFileError
@@ -295,7 +295,7 @@ def test_weights_of_keras_3(path, tmp_path, archive, titles):
     for number, name in enumerate((first, second)):
         np.testing.assert_array_equal(found.arrays[f"{name}/0"], KERNEL + number)
         np.testing.assert_array_equal(found.arrays[f"{name}/1"], BIAS + number)
-        keys = ORIGINS["keras"].keys(f"conv1_{number + 1}", "weight")
+        keys = WEIGHT_LAYOUTS["keras"].keys(f"conv1_{number + 1}", "weight")
         assert f"{name}/0" in keys
 
 

@@ -15,7 +15,6 @@ from fcn_jax.data.pipeline.batches import (
 from fcn_jax.data.pipeline.buckets import choose_canvases
 from fcn_jax.data.pipeline.building import EvaluationBatch, TrainBatch
 from fcn_jax.data.pipeline.order import make_sampler
-from fcn_jax.data.pipeline.transforms import augment
 from fcn_jax.data.sources.synthetic import SyntheticSource, SyntheticSpec
 
 SPEC = SyntheticSpec(
@@ -149,9 +148,8 @@ def test_each_position_is_augmented_by_random_numbers_of_its_own():
     for position, ((height, width), image) in enumerate(
         zip(sizes, images, strict=True)
     ):
-        expected = augment(
+        expected = AUGMENTATION(
             source[0],
-            augmentation=AUGMENTATION,
             fill={"color": (9, 8, 7)},
             rng=np.random.default_rng((5, 1, position)),
         ).inputs["color"]
@@ -345,7 +343,7 @@ def test_a_refused_example_ends_the_batches_with_its_sentence(workers):
         ({"process_index": 1}, "process_index is 1; with 1 processes"),
         ({"accumulation": 0}, "accumulation is 0"),
         ({"seed": -1}, "seed -1"),
-        ({"order": "sorted"}, "'sorted'; allowed are shuffle, replacement"),
+        ({"order": "sorted"}, "'sorted'; allowed are replacement, shuffle"),
         ({"threads": -1}, "threads -1"),
         ({"start": 5}, "start 5 and stop 4"),
         ({"fill": {}}, "fill has no value for the input color"),

@@ -59,7 +59,13 @@ def test_shuffle_differs_by_epoch_and_seed_and_repeats_itself():
         np.testing.assert_array_equal(drawn, expected)
 
 
+@pytest.mark.parametrize("order", ["shuffle", "replacement"])
+def test_an_index_is_a_plain_integer(order):
+    """Oracle: the type in the signature; a list cannot be indexed with a float."""
+    assert type(make_sampler(order, count=5, seed=0)(1500)) is int
+
+
 def test_unknown_order_is_refused():
     """Oracle: the two orders."""
-    with pytest.raises(ValueError, match="'sorted'; allowed are shuffle, replacement"):
+    with pytest.raises(ValueError, match="'sorted'; allowed are replacement, shuffle"):
         make_sampler("sorted", count=5, seed=0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fcn_jax.data.examples import Example
-from fcn_jax.data.pipeline.transforms import Augmentation, augment, place, shift
+from fcn_jax.data.pipeline.transforms import Augmentation, place, shift
 
 FILL = {"color": (201, 202, 203)}
 
@@ -44,9 +44,8 @@ def test_image_and_label_stay_aligned(augmentation):
     example = coordinate_example()
     ids = set(np.unique(example.labels["semantic"])) | {255}
     for seed in range(40):
-        result = augment(
+        result = augmentation(
             example,
-            augmentation=augmentation,
             fill=FILL,
             rng=np.random.default_rng(seed),
         )
@@ -58,9 +57,7 @@ def test_image_and_label_stay_aligned(augmentation):
 def test_nothing_changes_without_augmentation():
     """Oracle: the example itself."""
     example = coordinate_example()
-    result = augment(
-        example, augmentation=Augmentation(), fill={}, rng=np.random.default_rng(0)
-    )
+    result = Augmentation()(example, fill={}, rng=np.random.default_rng(0))
     np.testing.assert_array_equal(result.inputs["color"], example.inputs["color"])
 
 
@@ -70,9 +67,8 @@ def test_mirror_turns_half_of_the_images():
     image = example.inputs["color"]
     turned = 0
     for seed in range(400):
-        result = augment(
+        result = Augmentation(mirror=True)(
             example,
-            augmentation=Augmentation(mirror=True),
             fill=FILL,
             rng=np.random.default_rng(seed),
         ).inputs["color"]
@@ -88,9 +84,8 @@ def test_jitter_reaches_every_offset_and_no_other():
     example = coordinate_example()
     seen = set()
     for seed in range(400):
-        image = augment(
+        image = Augmentation(jitter=2)(
             example,
-            augmentation=Augmentation(jitter=2),
             fill=FILL,
             rng=np.random.default_rng(seed),
         ).inputs["color"]
@@ -103,9 +98,8 @@ def test_crop_reaches_every_window_and_keeps_short_axes_whole():
     example = coordinate_example()
     seen = set()
     for seed in range(100):
-        image = augment(
+        image = Augmentation(crop=(38, 60))(
             example,
-            augmentation=Augmentation(crop=(38, 60)),
             fill=FILL,
             rng=np.random.default_rng(seed),
         ).inputs["color"]

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from fcn_jax.data.pipeline.workers import run_ahead
-from fcn_jax.runtime.cli import RunError
+from fcn_jax.data.pipeline.workers import prefetch_batches
+from fcn_jax.runtime.messages import RunError
 from fcn_jax.runtime.stop import SIGNALS
 
 KILLED = """
@@ -81,11 +81,11 @@ def test_a_killed_trainer_leaves_no_workers(tmp_path):
 
 EARLY = """
 import sys
-from fcn_jax.data.pipeline.workers import run_ahead
+from fcn_jax.data.pipeline.workers import prefetch_batches
 from fcn_jax.runtime.cli import run
 
 def main(argv):
-    for number in run_ahead(abs, 0, 10**6, workers=1, threads=1, prefetch=1):
+    for number in prefetch_batches(abs, 0, 10**6, workers=1, threads=1, prefetch=1):
         if number == 3:
             raise ValueError("no more")
 
@@ -109,7 +109,7 @@ def test_a_program_that_ends_early_ends_in_one_line(tmp_path):
 @pytest.mark.parametrize(("threads", "prefetch"), [(0, 0), (0, 3), (2, 0), (2, 3)])
 def test_results_come_in_order(threads, prefetch):
     """Oracle: Python's map."""
-    results = run_ahead(abs, 2, 9, workers=0, threads=threads, prefetch=prefetch)
+    results = prefetch_batches(abs, 2, 9, workers=0, threads=threads, prefetch=prefetch)
     assert list(results) == list(range(2, 9))
 
 
@@ -136,7 +136,7 @@ def test_workers_leave_signals_alone_stand_still_and_are_lost(caplog):
 
     One after the other, as starting a process takes seconds.
     """
-    batches = run_ahead(
+    batches = prefetch_batches(
         abs,
         0,
         10**6,
@@ -171,7 +171,7 @@ def test_a_file_that_does_not_answer_is_named(tmp_path, caplog, threads):
     files[1].unlink()
     os.mkfifo(files[1])
     threading.Timer(1.5, files[1].write_text, ["late"]).start()
-    texts = run_ahead(
+    texts = prefetch_batches(
         lambda number: files[number].read_text(),
         0,
         3,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fcn_jax.data.sources.catalog import DataError, Example, Source, open_source
+from fcn_jax.data.examples import DataError, Example, Source
+from fcn_jax.data.sources.catalog import open_source
 from fcn_jax.data.sources.synthetic import SyntheticSpec
 
 SPEC = SyntheticSpec(

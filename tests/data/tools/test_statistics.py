@@ -14,10 +14,10 @@ from PIL import Image
 
 from fcn_jax import config
 from fcn_jax.data.__main__ import SYNTHETIC, main
-from fcn_jax.data.examples import DataError, Example
+from fcn_jax.data.examples import DataError, Example, spread
 from fcn_jax.data.labels import Classes
 from fcn_jax.data.pipeline.buckets import choose_canvases, waste
-from fcn_jax.data.tools.scan import scan, spread
+from fcn_jax.data.tools.scan import scan
 from fcn_jax.data.tools.statistics import canvas_choices, measure, size_summary
 
 CLASSES = Classes(("sky", "sea", "cow", "moon"), ((0, 0, 0),) * 4)

@@ -9,7 +9,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fcn_jax.layers.cpu import polyphase
-from fcn_jax.layers.transposed import (
+from fcn_jax.layers.upsample import (
     reference_transposed_convolution,
     transposed_convolution,
 )

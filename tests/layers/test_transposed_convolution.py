@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fcn_jax.layers.conv import convolution
-from fcn_jax.layers.transposed import transposed_convolution
+from fcn_jax.layers.upsample import transposed_convolution
 
 
 def transposed_by_loops(x, kernel, cotangent, stride, pad):

@@ -5,22 +5,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fcn_jax.convert.layouts.origins import (
-    ORIGINS,
+from fcn_jax.convert.layouts.weight_layouts import (
     VGG_CONVOLUTIONS,
+    WEIGHT_LAYOUTS,
     detect,
     refuse_other_nets,
 )
-from fcn_jax.convert.manifest import ORIGINS as KNOWN
-from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
+from fcn_jax.convert.manifest import WEIGHT_LAYOUTS as KNOWN
+from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 
 FEATURES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 """Numbers of VGG16's convolutions in torchvision's `features`."""
 
 
-def _foreign(*names: str, format: str = "pytorch") -> Foreign:
+def _weight_file(*names: str, format: str = "pytorch") -> WeightFile:
     """A file that has these arrays, of no size to speak of."""
-    return Foreign(Path("x.pth"), format, {name: np.zeros(1) for name in names})
+    return WeightFile(Path("x.pth"), format, {name: np.zeros(1) for name in names})
 
 
 def _vgg16(classifier: tuple[int, ...]) -> list[str]:
@@ -30,26 +30,29 @@ def _vgg16(classifier: tuple[int, ...]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("foreign", "expected"),
+    ("weight_file", "expected"),
     [
-        (_foreign("conv1_1[0]", format="caffemodel"), "caffe"),
-        (_foreign("conv1[0]", format="caffemodel (V1)"), "caffe"),
+        (_weight_file("conv1_1[0]", format="caffemodel"), "caffe"),
+        (_weight_file("conv1[0]", format="caffemodel (V1)"), "caffe"),
         (
-            _foreign(
+            _weight_file(
                 "block1_conv1/block1_conv1_W_1:0", "fc1/fc1_W_1:0", format="keras"
             ),
             "keras",
         ),
-        (_foreign("block1_conv1/block1_conv1_W_1:0", format="keras"), "keras-notop"),
-        (_foreign("conv1_1[0]", format="npy"), "tensorflow-vgg"),
-        (_foreign(*_vgg16((1, 4, 6))), "jcjohnson"),
-        (_foreign(*_vgg16(()), "pre_logits.fc1.weight"), "torchvision"),
-        (_foreign("conv1_1/W", "conv1_1/b", format="npz"), "wkentaro"),
+        (
+            _weight_file("block1_conv1/block1_conv1_W_1:0", format="keras"),
+            "keras-notop",
+        ),
+        (_weight_file("conv1_1[0]", format="npy"), "tensorflow-vgg"),
+        (_weight_file(*_vgg16((1, 4, 6))), "jcjohnson"),
+        (_weight_file(*_vgg16(()), "pre_logits.fc1.weight"), "torchvision"),
+        (_weight_file("conv1_1/W", "conv1_1/b", format="npz"), "wkentaro"),
     ],
 )
-def test_an_origin_is_recognised(foreign, expected):
+def test_an_origin_is_recognised(weight_file, expected):
     """Oracle: the names in the published files of each origin."""
-    assert detect(foreign, "vgg16") == expected
+    assert detect(weight_file, "vgg16") == expected
 
 
 @pytest.mark.parametrize("format", ["pytorch", "safetensors", "npz"])
@@ -67,15 +70,17 @@ def test_an_origin_is_recognised(foreign, expected):
 def test_names_that_origins_share_need_one_to_be_named(names, origins, format):
     """Oracle: whose published or ported files have such names, and what each reads."""
     with pytest.raises(WeightFileError, match="origins share") as error:
-        detect(_foreign(*names, format=format), "vgg16")
-    for name in ORIGINS:
+        detect(_weight_file(*names, format=format), "vgg16")
+    for name in WEIGHT_LAYOUTS:
         assert (f"--origin={name}: " in str(error.value)) == (name in origins)
     assert "--origin=wkentaro: blue, green, red in 0..255" in str(error.value)
 
 
 def test_the_names_of_an_fcn_have_one_origin():
     """Oracle: torchvision has published no FCN with Caffe's names of layers."""
-    assert detect(_foreign("conv1_1.weight", "fc6.weight"), "voc-fcn8s") == "wkentaro"
+    assert (
+        detect(_weight_file("conv1_1.weight", "fc6.weight"), "voc-fcn8s") == "wkentaro"
+    )
 
 
 def test_names_of_no_origin_are_refused():
@@ -83,8 +88,8 @@ def test_names_of_no_origin_are_refused():
     with pytest.raises(
         WeightFileError, match="x.pth has the arrays 'layer1.weight'"
     ) as e:
-        detect(_foreign("layer1.weight", "layer2.weight"), "vgg16")
-    for name in ORIGINS:
+        detect(_weight_file("layer1.weight", "layer2.weight"), "vgg16")
+    for name in WEIGHT_LAYOUTS:
         assert name in str(e.value)
 
 
@@ -111,7 +116,7 @@ ALEXNET = [f"features.{n}.weight" for n in (0, 3, 6, 8, 10)]
 def test_nets_that_only_share_a_name_are_refused(names, reason):
     """Oracle: arrays of torchvision's alexnet, googlenet, vgg16_bn and vgg13."""
     with pytest.raises(WeightFileError, match=f"^x.pth is {reason}.*README"):
-        detect(_foreign(*names), "vgg16")
+        detect(_weight_file(*names), "vgg16")
 
 
 VGG19 = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
@@ -132,15 +137,15 @@ VGG19 = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
 )
 def test_other_vgg_nets_are_named(net, names, format):
     """Oracle: torchvision's configurations A, B and E, and Caffe's and Keras's names."""
-    foreign = _foreign(*names, format=format)
+    weight_file = _weight_file(*names, format=format)
     with pytest.raises(WeightFileError, match=f"^x.pth is {net}, .*allowed to be left"):
-        refuse_other_nets(foreign)
+        refuse_other_nets(weight_file)
 
 
 def test_vgg16_is_no_other_vgg():
     """Oracle: all its names are taken, those of a part of it too."""
     for count in (26, 20, 2):
-        refuse_other_nets(_foreign(*_vgg16(())[:count], "features.28.weight"))
+        refuse_other_nets(_weight_file(*_vgg16(())[:count], "features.28.weight"))
 
 
 @pytest.mark.parametrize(
@@ -178,21 +183,21 @@ def test_vgg16_is_no_other_vgg():
 )
 def test_an_array_is_found_under_its_name(origin, layer, role, expected):
     """Oracle: torchvision's and jcjohnson's numbers, Keras's and the ports' names."""
-    assert expected in ORIGINS[origin].keys(layer, role)
+    assert expected in WEIGHT_LAYOUTS[origin].keys(layer, role)
 
 
 def test_every_convolution_has_its_own_array():
     """Oracle: thirteen convolutions, and the numbers above."""
     assert len(VGG_CONVOLUTIONS) == 13
-    found = [ORIGINS["torchvision"].keys(x, "weight") for x in VGG_CONVOLUTIONS]
+    found = [WEIGHT_LAYOUTS["torchvision"].keys(x, "weight") for x in VGG_CONVOLUTIONS]
     assert [keys[0] for keys in found] == [f"features.{n}.weight" for n in FEATURES]
     assert len({key for keys in found for key in keys}) == 2 * 13
-    assert ORIGINS["torchvision"].keys("score_fr", "weight") == ()
+    assert WEIGHT_LAYOUTS["torchvision"].keys("score_fr", "weight") == ()
 
 
 def test_origins_are_those_of_the_manifest():
     """Oracle: the two lists, of which one is checked in the manifest's file."""
-    assert sorted(ORIGINS) == sorted(KNOWN)
+    assert sorted(WEIGHT_LAYOUTS) == sorted(KNOWN)
 
 
 @pytest.mark.parametrize(
@@ -216,8 +221,8 @@ def test_origins_are_those_of_the_manifest():
 )
 def test_layout_and_input_of_an_origin(origin, layout, colors, mean, deviation):
     """Oracle: the publishers' preprocessing, in units of 0..255 and in RGB."""
-    own = ORIGINS[origin]
-    assert (own.layout, own.colors) == (layout, colors)
+    own = WEIGHT_LAYOUTS[origin]
+    assert (own.kernel_layout, own.colors) == (layout, colors)
     assert own.deviation == pytest.approx(deviation)
     if mean is None:
         assert own.mean is None

@@ -5,43 +5,42 @@ section whose keys are the user's) is written here.
 """
 
 import difflib
-import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
-from fcn_jax.runtime.shown import shown
-
-LARGEST = 2**31 - 1
-"""Of whole numbers: steps and seeds are 32-bit numbers on the device."""
-
-
-CHOICES = {
-    "recipe": ("fine-tune", "scratch"),
-    "dtype": ("float32", "bfloat16"),
-    "init_preprocessing": ("checked", "replace"),
-    "model.stride": (32, 16, 8),
-    "model.padding": ("reference", "same"),
-    "model.fusion": ("sum", "max"),
-    "model.upsampling": ("fixed", "learned"),
-    "model.score_init": ("zero", "gaussian"),
-    "model.order": ("pool-norm", "norm-pool"),
-    "data.rest": ("background", "ignore"),
-    "data.order": ("replacement", "shuffle"),
-    "loss.reduction": ("sum", "mean"),
-    "optimizer.name": ("caffe_sgd", "sgd", "adam", "adamw"),
-    "optimizer.schedule": ("fixed", "poly", "cosine"),
-    "evaluation.absent": ("script", "paper"),
-}
-"""Keys that have a few values, and these; said here, so that a mistake answers at once."""
-
-DATA_SETS = (
-    *("synthetic", "folder", "camvid", "voc2011", "voc2012", "sbd", "voc_aug"),
-    *("voc_reference", "nyud_v2", "sift_flow", "pascal_context"),
+from fcn_jax import losses, metrics, optim
+from fcn_jax.data import pipeline, sources
+from fcn_jax.models import spec
+from fcn_jax.models.spec import WIDEST
+from fcn_jax.runtime.messages import shown
+from fcn_jax.runtime.plain_json import (
+    LARGEST,
+    is_number,
+    is_preprocessing,
+    is_text,
+    is_whole,
+    sequence_of,
 )
-"""What data.name and data.eval_name may be."""
 
-WIDEST = 64
-"""Factor on the channels of a trunk; no machine holds a wider net."""
+CHOICES: dict[str, tuple[str | int, ...]] = {
+    "recipe": ("fine-tune", "scratch"),
+    "dtype": spec.DTYPES,
+    "init_preprocessing": ("checked", "replace"),
+    "model.stride": spec.STRIDES,
+    "model.padding": spec.PADDINGS,
+    "model.fusion": get_args(spec.Fusion),
+    "model.upsampling": get_args(spec.Upsampling),
+    "model.score_init": get_args(spec.ScoreInit),
+    "model.order": get_args(spec.LayerOrder),
+    "data.rest": get_args(sources.Rest),
+    "data.order": get_args(pipeline.Order),
+    "loss.reduction": get_args(losses.Reduction),
+    "optimizer.name": get_args(optim.OptimizerName),
+    "optimizer.schedule": get_args(optim.ScheduleName),
+    "evaluation.absent": get_args(metrics.Absent),
+}
+"""Keys that have a few values, and these: looked up here, so that a mistake answers before
+jax is loaded."""
 
 
 def check_values(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
@@ -102,27 +101,6 @@ def _is_section(value: Any) -> bool:
     return isinstance(value, Mapping)
 
 
-def is_text(value: Any) -> bool:
-    """Whether it is a text."""
-    return isinstance(value, str)
-
-
-def is_whole(value: Any) -> bool:
-    """Whether it is a whole number that a device can hold; True is none."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return whole and abs(value) <= LARGEST
-
-
-def is_number(value: Any) -> bool:
-    """Whether it is a finite number."""
-    return is_whole(value) or (isinstance(value, float) and math.isfinite(value))
-
-
-def sequence_of(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Whether a value is a tuple or list whose elements are such."""
-    return lambda value: isinstance(value, tuple | list) and all(map(holds, value))
-
-
 def _is_streams(value: Any) -> bool:
     names = sequence_of(lambda name: isinstance(name, str) and bool(name))
     return _is_section(value) and all(own and names(own) for _, own in value.items())
@@ -136,19 +114,6 @@ def _is_score(value: Any) -> bool:
 def _is_rule(value: Any) -> bool:
     sequence = isinstance(value, tuple | list) and len(value) == 3
     return sequence and is_text(value[0]) and all(map(is_number, value[1:]))
-
-
-def is_preprocessing(value: Any) -> bool:
-    """Whether it has what `Preprocessing.from_dict` reads, each of its type."""
-    return (
-        _is_section(value)
-        and {"mean", "scale", "logarithm", "origin"} <= set(value.keys())
-        and sequence_of(is_number)(value["mean"])
-        and len(value["mean"]) > 0
-        and is_number(value["scale"])
-        and isinstance(value["logarithm"], bool)
-        and is_text(value["origin"])
-    )
 
 
 def _are_inputs(value: Any) -> bool:

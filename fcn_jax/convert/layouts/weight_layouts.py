@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from fcn_jax.convert.readers.weight_file import Foreign, WeightFileError
+from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 from fcn_jax.models.published import ILSVRC_MEAN
 
 Keys = Callable[[str, str], tuple[str, ...]]
@@ -19,12 +19,12 @@ Keys = Callable[[str, str], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
-class Origin:
+class WeightLayout:
     """Where a file comes from.
 
     Attributes:
         keys: names of a layer's arrays.
-        layout: of kernels, "OIHW" or "HWIO"; upsampling kernels are then "IOHW" or
+        kernel_layout: of kernels, "OIHW" or "HWIO"; upsampling kernels are then "IOHW" or
             "HWIO". Fully connected layers of "OIHW" read (C, H, W), of "HWIO"
             (H, W, C).
         colors: order of the first convolution's colour channels.
@@ -36,7 +36,7 @@ class Origin:
     """
 
     keys: Keys
-    layout: Literal["OIHW", "HWIO"] = "OIHW"
+    kernel_layout: Literal["OIHW", "HWIO"] = "OIHW"
     colors: Literal["BGR", "RGB"] = "BGR"
     mean: tuple[float, float, float] | None = None
     deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -124,37 +124,43 @@ def _named(layer: str, role: str) -> tuple[str, ...]:
     return (f"{layer}.{ending}", f"{layer}/{short}", *numbered)
 
 
-ORIGINS: Mapping[str, Origin] = MappingProxyType(
+WEIGHT_LAYOUTS: Mapping[str, WeightLayout] = MappingProxyType(
     {
-        "caffe": Origin(
+        "caffe": WeightLayout(
             _caffe,
             nets=("*",),
             extras=("loss1/*", "loss2/*"),
             note="Caffe's own weights",
         ),
-        "torchvision": Origin(
+        "torchvision": WeightLayout(
             _torchvision,
             colors="RGB",
             mean=(123.675, 116.28, 103.53),
             deviation=(0.229 * 255, 0.224 * 255, 0.225 * 255),
             note="trained by torchvision on RGB in [0, 1]; not the papers' weights",
         ),
-        "torchvision-features": Origin(
+        "torchvision-features": WeightLayout(
             _features,
             colors="RGB",
             mean=(0.48235 * 255, 0.45882 * 255, 0.40784 * 255),
             extras=("classifier.*",),
             note="the trunk of ssd.pytorch, without a usable classifier",
         ),
-        "jcjohnson": Origin(_sequential((1, 4, 6)), note="Caffe's weights for torch"),
-        "keras": Origin(_keras, layout="HWIO", note="Caffe's weights for Keras"),
-        "keras-notop": Origin(
-            _keras, layout="HWIO", note="Caffe's weights for Keras, without fc6 to fc8"
+        "jcjohnson": WeightLayout(
+            _sequential((1, 4, 6)), note="Caffe's weights for torch"
         ),
-        "tensorflow-vgg": Origin(
-            _caffe, layout="HWIO", note="Caffe's weights for TensorFlow"
+        "keras": WeightLayout(
+            _keras, kernel_layout="HWIO", note="Caffe's weights for Keras"
         ),
-        "wkentaro": Origin(
+        "keras-notop": WeightLayout(
+            _keras,
+            kernel_layout="HWIO",
+            note="Caffe's weights for Keras, without fc6 to fc8",
+        ),
+        "tensorflow-vgg": WeightLayout(
+            _caffe, kernel_layout="HWIO", note="Caffe's weights for TensorFlow"
+        ),
+        "wkentaro": WeightLayout(
             _named,
             mean=ILSVRC_MEAN,
             nets=("vgg16", "voc-fcn32s", "voc-fcn16s", "voc-fcn8s", "voc-fcn8s-atonce"),
@@ -168,51 +174,57 @@ _TORCH = ("torchvision", "torchvision-features", "jcjohnson", "wkentaro")
 """Origins of .pth, .safetensors and .npz files."""
 
 
-def detect(foreign: Foreign, net: str) -> str:
+def detect(weight_file: WeightFile, net: str) -> str:
     """The origin that a file's format and names tell.
 
     Args:
-        foreign: the file.
+        weight_file: the file.
         net: what it is to become, a name of `nets.NETS`.
 
     Raises:
         WeightFileError: if no origin has such names, if several have them, or if it is
             a known net that is not one of the papers'.
     """
-    refuse_other_nets(foreign)
-    found = _candidates(foreign)
-    names = list(foreign.arrays)
+    refuse_other_nets(weight_file)
+    found = _candidates(weight_file)
+    names = list(weight_file.arrays)
     if not found:
         raise WeightFileError(
-            f"{foreign.path} has the arrays {', '.join(map(repr, names[:4]))}, ...: of "
-            f"no origin that can be converted; --origin takes {', '.join(ORIGINS)}, "
+            f"{weight_file.path} has the arrays {', '.join(map(repr, names[:4]))}, ...: of "
+            f"no origin that can be converted; --origin takes {', '.join(WEIGHT_LAYOUTS)}, "
             "--rename=PATTERN=REPLACEMENT gives arrays other names, and "
             "third_party_weights/README.md lists the files"
         )
-    fitting = [own for own in found if {net, "*"} & set(ORIGINS[own].nets)] or found
+    fitting = [
+        own for own in found if {net, "*"} & set(WEIGHT_LAYOUTS[own].nets)
+    ] or found
     if len(fitting) > 1:
         described = "; ".join(
-            f"--origin={own}: {ORIGINS[own].reads()}" for own in fitting
+            f"--origin={own}: {WEIGHT_LAYOUTS[own].reads()}" for own in fitting
         )
         raise WeightFileError(
-            f"{foreign.path} has names that {len(fitting)} origins share, so they do not "
+            f"{weight_file.path} has names that {len(fitting)} origins share, so they do not "
             f"tell what its first layer reads; say whose numbers it has ({described})"
         )
     return fitting[0]
 
 
-def _candidates(foreign: Foreign) -> list[str]:
+def _candidates(weight_file: WeightFile) -> list[str]:
     """The origins that name a file's layers so."""
-    names = foreign.arrays.keys()
-    if foreign.format.startswith("caffemodel"):
+    names = weight_file.arrays.keys()
+    if weight_file.format.startswith("caffemodel"):
         return ["caffe"]
-    if foreign.format == "keras":
-        top = any(key in names for key in ORIGINS["keras"].keys("fc6", "weight"))
+    if weight_file.format == "keras":
+        top = any(key in names for key in WEIGHT_LAYOUTS["keras"].keys("fc6", "weight"))
         return ["keras" if top else "keras-notop"]
-    if foreign.format == "npy":
+    if weight_file.format == "npy":
         return ["tensorflow-vgg"]
     trunk, top = (
-        {own for own in _TORCH if names & set(ORIGINS[own].keys(layer, "weight"))}
+        {
+            own
+            for own in _TORCH
+            if names & set(WEIGHT_LAYOUTS[own].keys(layer, "weight"))
+        }
         for layer in ("conv1_1", "fc6")
     )
     if "classifier.0.weight" in names:
@@ -220,13 +232,13 @@ def _candidates(foreign: Foreign) -> list[str]:
     return [own for own in _TORCH if own in trunk and (own in top or not top)]
 
 
-def refuse_other_nets(foreign: Foreign) -> None:
+def refuse_other_nets(weight_file: WeightFile) -> None:
     """Refuse nets that share a name, not their layers, with the papers'."""
-    names = foreign.arrays.keys()
+    names = weight_file.arrays.keys()
     if any(name.endswith("running_mean") for name in names):
         which = "a GoogLeNet" if any("inception" in n for n in names) else "a net"
         raise WeightFileError(
-            f"{foreign.path} is {which} with batch normalisation, as torchvision has; "
+            f"{weight_file.path} is {which} with batch normalisation, as torchvision has; "
             "the papers' nets have none (and torchvision's GoogLeNet has 3x3 in place "
             "of 5x5 branches and no LRN): take Caffe's weights, "
             "see third_party_weights/README.md"
@@ -234,13 +246,13 @@ def refuse_other_nets(foreign: Foreign) -> None:
     which = _other_vgg(names)
     if which:
         raise WeightFileError(
-            f"{foreign.path} is {which}, which has other layers than the papers' VGG16, "
+            f"{weight_file.path} is {which}, which has other layers than the papers' VGG16, "
             "whatever is allowed to be left over; take a VGG16, see "
             "third_party_weights/README.md"
         )
     if "features.0.weight" in names and "features.28.weight" not in names:
         raise WeightFileError(
-            f"{foreign.path} is a torch net other than VGG16, as torchvision's AlexNet "
+            f"{weight_file.path} is a torch net other than VGG16, as torchvision's AlexNet "
             "(one tower, other channels and paddings, no LRN, no groups: not the "
             "papers' AlexNet); take Caffe's weights, see third_party_weights/README.md"
         )

@@ -1,4 +1,4 @@
-"""Follow the updates on the device, one behind, and log them."""
+"""Metrics of the updates, read one update behind the device, and logged."""
 
 import time
 from collections import deque
@@ -10,8 +10,8 @@ import numpy as np
 
 from fcn_jax.optim.optimizers import Schedule
 from fcn_jax.runs import runlog
-from fcn_jax.runtime.cli import RunError
-from fcn_jax.runtime.timing import StartClock
+from fcn_jax.runtime.messages import RunError
+from fcn_jax.runtime.timing import StartupTimer
 from fcn_jax.training.checks.progress import Losses
 from fcn_jax.training.train_step import Batch, Report
 
@@ -38,7 +38,7 @@ def check_finite(step: int, report: Report) -> float:
     return loss
 
 
-class Follower:
+class AsyncMetrics:
     """Reads the reports of updates one behind the device, and logs them.
 
     Reading the loss of an update waits for that update. The next one is queued before
@@ -56,10 +56,10 @@ class Follower:
         images: int,
         schedule: Schedule,
         equal_scores_loss: float,
-        clock: StartClock,
+        timer: StartupTimer,
     ):
         self._log, self._every, self._images = log, every, images
-        self._clock, self._told = clock, False
+        self._timer, self._told = timer, False
         self._equal_scores_loss = equal_scores_loss
         self.losses = Losses()
         self._schedule = schedule
@@ -82,7 +82,7 @@ class Follower:
         """Read every queued update."""
         self._read(behind=0)
 
-    def restart_clock(self) -> None:
+    def restart_timer(self) -> None:
         """Do not count what happened since the last update as training time."""
         self._waited, self._since = 0.0, time.perf_counter()
 
@@ -92,8 +92,8 @@ class Follower:
             # In one transfer, not dozens (one a module).
             report = jax.device_get(report)
             loss = check_finite(step, report)
-            if self._clock.result():
-                self._log.message(self._clock.sentence(f"first update (step {step})"))
+            if self._timer.result():
+                self._log.message(self._timer.sentence(f"first update (step {step})"))
             self._log.advance(step, loss, self._images)
             self.losses.add(float(report["loss_per_pixel"]))
             if step == 1:
@@ -111,9 +111,9 @@ class Follower:
                     wait_share=self._waited / max(elapsed, 1e-9),
                     first_update_seconds=self._new_start_seconds(),
                 )
-                self.restart_clock()
+                self.restart_timer()
 
     def _new_start_seconds(self) -> Mapping[str, float]:
-        """Return what the clock says, once."""
+        """Return what the timer says, once."""
         told, self._told = self._told, True
-        return {} if told else self._clock.seconds
+        return {} if told else self._timer.seconds

@@ -8,10 +8,11 @@ import pytest
 from fcn_jax.layers.conv import convolution
 from fcn_jax.layers.cpu import convolution as cpu
 from fcn_jax.layers.pool import max_pool
-from fcn_jax.layers.rematerialize import by_stages, end_stage
 from fcn_jax.losses.cross_entropy import softmax_cross_entropy
+from fcn_jax.models.blocks import end_stage
 from fcn_jax.models.build import build_fcn
-from fcn_jax.models.shapes import parameter_shapes
+from fcn_jax.models.fcn import parameter_shapes
+from fcn_jax.training.rematerialize import by_stages
 
 
 @pytest.fixture

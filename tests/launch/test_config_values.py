@@ -7,10 +7,11 @@ import pytest
 
 from fcn_jax import config as configuration
 from fcn_jax.config import base, from_dict, to_dict, validate
-from fcn_jax.data.sources.catalog import NAMES
+from fcn_jax.data.sources import DATA_SETS
+from fcn_jax.launch.config_values import CHOICES
 from fcn_jax.models.build import BACKBONES, build_fcn, spec_of_settings
 from fcn_jax.optim import optimizers as optim
-from fcn_jax.runtime.plain_values import CHOICES, DATA_SETS, LARGEST
+from fcn_jax.runtime.plain_json import LARGEST
 
 FLOATS = (
     *("model.width", "model.dropout_rate", "optimizer.learning_rate"),
@@ -88,7 +89,6 @@ def test_a_wrong_backbone_names_the_nearest(name):
 
 def test_choices_are_those_of_the_parts():
     """Oracle: the parts that take them, which accept each and no other."""
-    assert DATA_SETS == NAMES
     assert CHOICES["model.order"] == BACKBONES["alexnet"].options["order"]
     for key in ("padding", "fusion", "upsampling", "score_init", "stride"):
         for choice in CHOICES[f"model.{key}"]:

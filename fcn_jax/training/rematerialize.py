@@ -17,15 +17,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.ad_checkpoint import checkpoint_name
 from jax.extend import core
 
-_END = "end of a stage"
-
-
-def end_stage(features: Any) -> Any:
-    """Mark features, arrays in any nest, as the end of a stage; change nothing else."""
-    return jax.tree.map(lambda values: checkpoint_name(values, _END), features)
+from fcn_jax.models.blocks import END_OF_STAGE
 
 
 def by_stages(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,7 +28,7 @@ def by_stages(function: Callable[..., Any]) -> Callable[..., Any]:
     What follows the last mark is kept whole: its turn comes at once.
 
     Args:
-        function: of arrays in any nest, marked with `end_stage`; what it closes over
+        function: of arrays in any nest, marked with `models.blocks.end_stage`; what it closes over
             is constant.
     """
 
@@ -84,7 +78,7 @@ def _run(program: core.ClosedJaxpr, leaves: Sequence[Any]) -> list[Any]:
 
 def _stages(equations: Sequence[core.JaxprEqn]) -> list[list[core.JaxprEqn]]:
     """Split the equations after each run of marks."""
-    marks = [equation.params.get("name") == _END for equation in equations]
+    marks = [equation.params.get("name") == END_OF_STAGE for equation in equations]
     stages: list[list[core.JaxprEqn]] = [[]]
     for equation, mark, before in zip(equations, marks, [False, *marks], strict=False):
         if before and not mark:
