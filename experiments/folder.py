@@ -1,6 +1,6 @@
-"""FCN-8s on your own pictures: a folder with images/, labels/ and classes.txt.
+"""FCN-8s on your own images: a folder with images/, labels/ and classes.txt.
 
-Paper row: none; this is the recipe of `camvid_fcn8s.py` on data of yours.
+Paper row: none; the recipe of `camvid_fcn8s.py` on your data.
 
     python -m fcn_jax.data check --folder=DIR
     python -m fcn_jax.main --config=experiments/folder.py:DIR
@@ -22,7 +22,7 @@ from fcn_jax import config as defaults
 def split_size(argument: str) -> tuple[str, bool]:
     """The folder of an argument, and whether `,small` follows it.
 
-    A folder may have commas; of what may be meant, the folder that there is holds.
+    A folder's name may contain commas; the existing folder decides.
     """
     folder, comma, size = argument.rpartition(",")
     whole, before = Path(argument).is_dir(), Path(folder).is_dir()

@@ -1,4 +1,4 @@
-"""FCN-32s VGG16 on two classes of PASCAL VOC: a first task for a first day.
+"""FCN-32s VGG16 on two classes of PASCAL VOC, a small first task.
 
 Paper row: none. The recipe is that of `fcn32s.py`; everything but persons and cats is
 background. Expected time: 20,000 images, a fifth of `fcn32s.py`.

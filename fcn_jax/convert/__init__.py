@@ -1,1 +1,1 @@
-"""Weights of other programs: read, proved, converted, operated on, given back."""
+"""Weight files of other programs: reading, checking, conversion and export."""

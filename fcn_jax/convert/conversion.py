@@ -1,8 +1,8 @@
-"""WeightFile arrays to this package's parameters: strict both ways, and reported.
+"""Convert the arrays of a weight file to parameters, strictly, with a report.
 
-A parameter without a source, an array without a place, a shape that does not fit, a
-value that is not finite: each is an error that names it, unless it was allowed by
-name.
+A parameter without an array, an array without a parameter, a wrong shape and a value
+that is not finite are errors, which name it. Missing and left-over ones can be allowed
+by name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,15 +27,15 @@ SHOWN = 12
 
 @dataclass(frozen=True)
 class Conversion:
-    """What came out.
+    """The result of a conversion.
 
     Attributes:
         params: float32 arrays by dotted path.
-        learned_upsampling: whether some deconvolution is not bilinear, so that all of
-            them are among the parameters.
+        learned_upsampling: whether some deconvolution is not bilinear; then all
+            deconvolutions are parameters.
         copied: every parameter with its source.
         checked: arrays that were compared or folded, with the result.
-        unused: arrays without a place, with the reason that this is no error.
+        unused: arrays without a parameter, with the reason that this is not an error.
         missing: parameters that the file does not have.
     """
 
@@ -59,8 +59,8 @@ def convert(
 
     Args:
         weight_file: the file.
-        net: what it is to become.
-        layout: whose names and layout it has.
+        net: the network to convert it to.
+        layout: names, kernel layout and colours of the file.
         shapes: shape of every parameter of the net, upsampling kernels included.
         allow: names or patterns of Caffe layers that may be missing, and of layers or
             arrays that may be left over.
@@ -114,7 +114,7 @@ def convert(
 def _find(
     weight_file: WeightFile, layout: WeightLayout, blobs: Mapping[str, Blob]
 ) -> tuple[dict[str, str], list[str]]:
-    """Source of every parameter that has one, and the others."""
+    """Return the array of every parameter, and the parameters without one."""
     sources, missing = {}, []
     for path, blob in blobs.items():
         keys = layout.keys(blob.layer, blob.role)
@@ -129,9 +129,9 @@ def _find(
 def _find_scales(
     weight_file: WeightFile, net: Net, layout: WeightLayout
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Scale layers of an at-once net: score layer -> array, and the missing ones.
+    """Return the scale layers of an at-once net by score layer, and the missing ones.
 
-    Caffe's files have them; in the ports the factors are in the program.
+    Caffe's files have them; in the ports the factors are in the code.
     """
     if not net.at_once:
         return {}, {}
@@ -153,7 +153,7 @@ def _transform(
     blobs: Mapping[str, Blob],
     sources: Mapping[str, str],
 ) -> tuple[dict[str, np.ndarray], dict[str, Copied], list[str]]:
-    """Each array in its place, what was done to it, and those that do not fit."""
+    """Return the converted arrays, what was done to each, and the shape mismatches."""
     values, copied, misfits = {}, {}, []
     for path, name in sources.items():
         array, blob, shape = weight_file.arrays[name], blobs[path], shapes[path]
@@ -222,7 +222,7 @@ def _check_upsampling(
     checked: dict[str, str],
     missing: Sequence[str],
 ) -> bool:
-    """Drop upsampling kernels that are the fixed ones; keep all if one is not."""
+    """Drop the upsampling kernels if all are bilinear; keep all if one is not."""
     own = [path for path in values if blobs[path].role == "upsampling"]
     bilinear = {path: kernels.is_bilinear(values[path]) for path in own}
     learned = net.upsampling == "learned" or not all(bilinear.values())
@@ -249,7 +249,7 @@ def _float32(weight_file: WeightFile, name: str, value: np.ndarray) -> np.ndarra
     """The array in float32 and C order, finite."""
     with np.errstate(over="ignore"):
         result = np.require(value, np.float32, ["C", "ALIGNED"])
-    # Of an array with a NaN both are NaN; no array of truth values is needed.
+    # With a NaN in the array both are NaN; this needs no boolean array.
     if not (np.isfinite(result.min()) and np.isfinite(result.max())):
         wrong = result.size - int(np.count_nonzero(np.isfinite(result)))
         raise WeightFileError(
@@ -261,7 +261,7 @@ def _float32(weight_file: WeightFile, name: str, value: np.ndarray) -> np.ndarra
 
 
 def _reason(name: str, layout: WeightLayout, allow: Sequence[str]) -> str:
-    """Why an array without a place is no error; "" if it is one."""
+    """Why an array without a parameter is not an error; "" if it is an error."""
     if any(fnmatchcase(name, pattern) for pattern in layout.extras):
         return "expected of this origin"
     return "allowed" if _named(name, allow) else ""
@@ -276,7 +276,7 @@ def _named(name: str, allow: Sequence[str]) -> bool:
 
 
 def _idle(allow: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Allowances that allow nothing, which are spelling mistakes."""
+    """Problems of allowed names that match nothing, probably misspelt."""
     return [
         f"--allow={pattern} names nothing that is missing or left over"
         for pattern in allow
@@ -297,7 +297,7 @@ def _refuse(weight_file: WeightFile, problems: Sequence[str]) -> None:
 
 
 def _prefix_remedy(weight_file: WeightFile) -> str:
-    """What drops a prefix that no known wrapper puts before the names of a net."""
+    """The remedy for an unknown prefix of the array names."""
     prefixes = sorted(prefixes_of_nets(weight_file.arrays))
     if not any(prefixes):
         return ""

@@ -1,11 +1,11 @@
-"""A trained FCN as a state dictionary of PyTorch, named as wkentaro/pytorch-fcn does.
+"""Export of an FCN to a PyTorch state dictionary, named as in wkentaro/pytorch-fcn.
 
 Those names are Caffe's layer names: "conv1_1.weight" `[O, I, k, k]`, "score_fr.bias",
 "upscore2.weight" `[I, O, k, k]`. GoogLeNet's keep Caffe's "/", as in
-"inception_3a/1x1.weight", which `add_module` takes. The exported net reads what Caffe's
-read: colours in the order blue, green, red, minus their mean and in 0..255, so the first
-convolution is turned around and takes over the scale of the preprocessing. The factors
-of an at-once net stay in the program, as they do in FCN8sAtOnce.
+"inception_3a/1x1.weight", which `add_module` takes. The exported net has the input of
+Caffe's nets: blue, green, red in 0..255, minus the mean. So the input channels of the
+first convolution are reversed, and the scale of the preprocessing is folded into it.
+The factors of an at-once net stay in the code, as in FCN8sAtOnce.
 """
 
 import json
@@ -34,20 +34,20 @@ from fcn_jax.runtime.cli import no_program, run
 from fcn_jax.runtime.messages import remedy
 
 Write = Callable[[Path, Mapping[str, np.ndarray], Mapping[str, str]], None]
-"""(file, float32 arrays by name, metadata): writes them."""
+"""A function of (file, float32 arrays by name, metadata) that writes the file."""
 
 
 def export_checkpoint(checkpoint: str | os.PathLike, file: str | os.PathLike) -> str:
-    """Write the best checkpoint of a run for PyTorch, whole or not at all.
+    """Write the best checkpoint of a run for PyTorch, atomically.
 
     Args:
-        checkpoint: a work directory or a directory of checkpoints; of a work directory
-            the best counts.
-        file: NAME.safetensors or NAME.pth, an OrderedDict of tensors; both with
-            metadata, from which conversion makes the same net again. Must not exist.
+        checkpoint: a work directory, of which the best checkpoint is used, or a
+            directory of checkpoints.
+        file: NAME.safetensors or NAME.pth, an OrderedDict of tensors; both hold
+            metadata, from which the converter makes the same net. It must not exist.
 
     Returns:
-        What was written, and what the program that loads it must do, in two lines.
+        Two lines: what was written, and what the program that loads it must do.
 
     Raises:
         CheckpointError: if there is no checkpoint that can be trusted.
@@ -75,7 +75,7 @@ def export_checkpoint(checkpoint: str | os.PathLike, file: str | os.PathLike) ->
 
 
 def _writer(path: Path) -> Write:
-    """What writes such a file; refuses one that exists before anything is loaded."""
+    """Return the writer for the file's suffix; refuse an existing file."""
     writers: dict[str, Callable[[], Write]] = {
         ".safetensors": _safetensors_writer,
         ".pth": _torch_writer,
@@ -116,7 +116,7 @@ def _torch_writer() -> Write:
         state = OrderedDict(
             (n, torch.from_numpy(array)) for n, array in tensors.items()
         )
-        # An attribute, which torch.save keeps and load_state_dict does not look at.
+        # An attribute, which torch.save stores and load_state_dict ignores.
         setattr(state, METADATA, dict(metadata))
         torch.save(state, path)
 
@@ -124,10 +124,10 @@ def _torch_writer() -> Write:
 
 
 def _tensors(loaded: LoadedModel) -> dict[str, np.ndarray]:
-    """Every array by its name in torch.
+    """Return every array by its PyTorch name.
 
-    Fixed upsampling kernels are no parameters here but are in pytorch-fcn, whose nets
-    are loaded strictly; so names and shapes are those of the net that learns them.
+    Fixed upsampling kernels are not parameters here, but they are in pytorch-fcn, which
+    loads strictly. So names and shapes are those of the net with learned upsampling.
     """
     record, params = loaded.record, flatten(loaded.variables["params"])
     learning = build(replace(record.spec, upsampling="learned"))
@@ -151,7 +151,7 @@ def _tensors(loaded: LoadedModel) -> dict[str, np.ndarray]:
 def _as_torch(
     value: np.ndarray, blob: Blob, records: Mapping[str, Preprocessing]
 ) -> np.ndarray:
-    """A parameter in torch's layout: a float32 array of its own, in C order."""
+    """Copy a parameter to PyTorch's layout, float32, in C order."""
     if blob.role == "weight":
         if blob.inputs:
             value = _reading_bgr(value, blob.inputs, records)
@@ -164,7 +164,7 @@ def _as_torch(
 def _reading_bgr(
     value: np.ndarray, inputs: tuple[str, ...], records: Mapping[str, Preprocessing]
 ) -> np.ndarray:
-    """A first kernel `[k, k, I, O]` for BGR, with each input's scale folded in."""
+    """A first kernel `[k, k, I, O] float32` for BGR, with the inputs' scales folded in."""
     parts, start = [], 0
     for name in inputs:
         end = start + len(records[name].mean)
@@ -175,7 +175,7 @@ def _reading_bgr(
 
 
 def _metadata(loaded: LoadedModel, source: str) -> dict[str, str]:
-    """What a .safetensors file says of its net; values are text, most of them JSON."""
+    """Metadata about the net; values are text, most of them JSON."""
     trunk: Any = loaded.model.streams[0].backbone()
     record = loaded.record
     configuration = settings_of(record.spec) | {
@@ -214,7 +214,7 @@ def _as_read(name: str, record: Preprocessing) -> dict[str, Any]:
 
 
 def _input(record: Record, pad: int) -> str:
-    """What the exported net reads, in words."""
+    """The input of the exported net, in words."""
     parts = []
     for name in record.spec.inputs:
         own = _as_read(name, record.preprocessing[name])
@@ -232,7 +232,7 @@ def _input(record: Record, pad: int) -> str:
 
 
 def _use(record: Record) -> str:
-    """The class of pytorch-fcn that loads the file, or why there is none."""
+    """The class of pytorch-fcn that loads the file, or why no class does."""
     model = settings_of(record.spec)
     inputs = sum(channels(record.preprocessing).values())
     differences = {

@@ -1,4 +1,4 @@
-"""What a file of this package's export says of its net, read back whole."""
+"""Reading the metadata of files that this package exported."""
 
 import json
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class Exported:
 
     Attributes:
         description: in words.
-        net: what it becomes.
+        net: the network to convert it to.
         at_once: where the factors of an at-once net are, in words.
         facts: what the metadata say that follows from the rest: the "factors" of an
             at-once net and the "crops" of each output.
@@ -56,7 +56,7 @@ class Exported:
 
 
 def read_exported(weight_file: WeightFile) -> Exported | None:
-    """The net that the metadata of a file describe; None for a file of others.
+    """Return the net that a file's metadata describe; None for files of other programs.
 
     Raises:
         WeightFileError: for metadata that are not those that `export` writes.
@@ -157,7 +157,7 @@ def _record(name: str, record: Mapping[str, Any], file: str) -> Preprocessing:
 
 
 def _check_facts(exported: Exported) -> None:
-    """Compare what the metadata derive with what follows here."""
+    """Compare derived values in the metadata with those derived here."""
     net = exported.net
     spec = _spec(net)
     maps = score_maps(build(spec), channels(net.preprocessing))
@@ -218,10 +218,10 @@ def refuse_contradictions(
     width: float | None,
     classes: Classes | None,
 ) -> None:
-    """Refuse options that say something else than the file.
+    """Refuse options that contradict the file.
 
     Args:
-        exported: what the file says.
+        exported: the net in the file's metadata.
         path: the file, for the message.
         net: a name of `nets.NETS`, or "".
         width: factor on the trunk's channels; None says nothing.

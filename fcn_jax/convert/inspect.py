@@ -1,4 +1,4 @@
-"""What a weight file holds: a table of its arrays and the statistics of their values."""
+"""Inspection of a weight file: a table of its arrays and statistics of their values."""
 
 from dataclasses import dataclass
 
@@ -10,18 +10,18 @@ from rich.text import Text
 from fcn_jax.convert.readers.weight_file import WeightFile
 from fcn_jax.runtime.cli import no_program, run
 
-_CHUNK = 2**18  # values that are float64 at a time
+_CHUNK = 2**18  # values converted to float64 at a time
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of the finite values of an array; NaN where it has none.
+    """Statistics of the finite values of an array; NaN if it has none.
 
     Attributes:
-        minimum: the least.
-        mean: their mean, in float64.
-        deviation: root mean square distance from the mean.
-        maximum: the greatest.
+        minimum: the smallest value.
+        mean: the mean, computed in float64.
+        deviation: standard deviation.
+        maximum: the largest value.
         non_finite: how many values are NaN or infinite.
     """
 
@@ -33,10 +33,10 @@ class Statistics:
 
 
 def statistics(array: np.ndarray) -> Statistics:
-    """Statistics of an array of numbers of any shape, alignment and byte order.
+    """Compute statistics of a numeric array of any shape, alignment and byte order.
 
-    Taken in two passes over pieces of a quarter million values, so that an array that
-    maps a file takes no memory of its own.
+    Makes two passes over pieces of a quarter million values, so that a memory-mapped
+    array is not copied.
     """
     count, total, lowest, highest = 0, 0.0, np.inf, -np.inf
     for values in _finite_pieces(array):
@@ -113,7 +113,7 @@ def _table(weight_file: WeightFile) -> Table:
 
 
 def _printable(name: str) -> str:
-    """A name without what would drive a terminal."""
+    """A name without control characters of a terminal."""
     return name if name.isprintable() else repr(name)
 
 

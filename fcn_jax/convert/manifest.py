@@ -1,7 +1,7 @@
-"""What is known of published weight files: third_party_weights/manifest.json.
+"""The manifest of published weight files: third_party_weights/manifest.json.
 
-The manifest is a list of records with the attributes of `Entry`, none left out. It says
-what a file should be and never fetches one.
+The manifest is a list of records with all attributes of `Entry`. It describes files;
+nothing is downloaded.
 """
 
 import hashlib
@@ -27,11 +27,11 @@ _CHUNK_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Entry:
-    """A published file, with what its publishers say of it; None where they do not.
+    """A published file, as its publisher describes it; None for what is not published.
 
     Attributes:
         file: its name, without a directory.
-        net: what --net takes for it.
+        net: its value of --net.
         origin: one of `WEIGHT_LAYOUTS`.
         format: as in `WeightFile`: "caffemodel", "pytorch", "keras", "npz", "npy", ...
         bytes: size.
@@ -67,7 +67,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the manifest says of a file.
+    """The result of looking up a file in the manifest.
 
     Attributes:
         status: "known" where a published checksum proves which file it is, "mismatch"
@@ -75,7 +75,7 @@ class Verdict:
             otherwise.
         sha256: the file's.
         entry: by checksum, else by name; None where the manifest has neither.
-        sentence: the verdict in words, with the remedy of a mismatch.
+        sentence: the result in words, with the remedy for a mismatch.
     """
 
     status: Literal["known", "unknown", "mismatch"]
@@ -154,7 +154,7 @@ def _entry(record: Any, *, where: str) -> Entry:
 
 
 def _problem(key: str, value: Any) -> str:
-    """What is wrong with the value of a key, "" where nothing is."""
+    """What is wrong with the value of a key; "" if it is valid."""
     if value is None:
         optional = key in ("bytes", *DIGITS, "url", "refused")
         return "" if optional else "it has to be given"
@@ -211,7 +211,7 @@ def find(
 def _proof(name: str, digests: Mapping[str, str], entry: Entry) -> str:
     """The kind of the strongest checksum in common if it agrees, "" otherwise.
 
-    Eight digits prove nothing by themselves, so they count with the file's name only.
+    Eight digits alone do not identify a file, so they count only with the file's name.
     """
     for kind, published in entry.checksums().items():
         if kind == "sha256_prefix":
@@ -230,7 +230,7 @@ def check(path: str | Path, net: str, entries: Iterable[Entry]) -> Verdict:
 
     Args:
         path: the file.
-        net: what --net was given.
+        net: the value of --net.
         entries: the manifest; () where there is none.
 
     Raises:
@@ -278,7 +278,7 @@ def _further_kinds(entries: Iterable[Entry], size: int) -> list[str]:
 
 
 def _contradiction(entry: Entry, digests: Mapping[str, str], size: int) -> str:
-    """How a file that its checksums do not prove differs from its name's entry."""
+    """How a file differs from the entry of its name."""
     if entry.bytes not in (None, size):
         return f"it has {size:,} bytes and the manifest says {entry.bytes:,}"
     for kind, published in entry.checksums().items():

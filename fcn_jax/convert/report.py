@@ -1,4 +1,4 @@
-"""What a conversion did: every parameter with its source, and everything left over."""
+"""The report of a conversion: every parameter with its source, and unused arrays."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ class Copied:
         shape: as it is here.
         source: name of the array in the file.
         source_shape: as it was there.
-        how: what was done to it.
+        how: the operations on the array, in words.
     """
 
     path: str
@@ -28,24 +28,24 @@ class Copied:
 
 @dataclass(frozen=True)
 class Report:
-    """The whole conversion; stored in the checkpoint.
+    """The report of a conversion; stored in the checkpoint.
 
     Attributes:
         file: the source.
         bytes: its size.
         sha256: its digest.
         status: "known", "unknown" or "mismatch", by the manifest.
-        verdict: the sentence of it.
+        verdict: that result as a sentence.
         format: of the file.
         title: what the file calls its net.
         net: what it was converted to.
-        origin: whose names and layout it has.
+        origin: name of the layout of the file's names, kernels and colours.
         copied: every parameter.
         checked: arrays that were compared, not copied, with the result.
-        unused: arrays without a place, with the reason that this is no error.
+        unused: arrays without a parameter, with the reason that this is not an error.
         missing: parameters that the file does not have; the checkpoint is partial
             if there are any.
-        warnings: what speaks against the file without being an error.
+        warnings: doubts about the file that are not errors.
     """
 
     file: str

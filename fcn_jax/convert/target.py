@@ -1,4 +1,4 @@
-"""From a weight file to a checkpoint directory, whole or not at all."""
+"""Convert a weight file to a checkpoint directory, atomically."""
 
 import difflib
 import math
@@ -43,13 +43,12 @@ from fcn_jax.runtime.locations import located
 
 IMAGENET = 1000
 PROBE = max(backbone.native_size for backbone in BACKBONES.values())
-"""Pixels of either side that every net takes."""
+"""Height and width in pixels of an image that every net accepts."""
 TITLES = {"AlexNet": "alexnet", "CaffeNet": "caffenet"}
-"""What the two nets of equal shapes call themselves in their files."""
+"""Names, in their files, of the two nets with equal parameter shapes."""
 
 NAME, INPUT = "name", "input"
-"""What --allow takes for a file whose name is another net's, and for one whose first
-layer contradicts its origin."""
+"""Values of --allow: another net in the name; a first layer of another origin."""
 
 
 def convert_file(
@@ -67,11 +66,11 @@ def convert_file(
 
     Args:
         source: the file.
-        target: directory to make; must not exist, or be empty.
-        net: a name of `nets.NETS`; "" for a file of this package's export, which says
-            what it is.
-        origin: a name of `WEIGHT_LAYOUTS`; "" recognises it by checksum, file name or
-            the names in the file where no two origins share them.
+        target: directory to create; it must not exist, or be empty.
+        net: a name of `nets.NETS`; "" for a file of this package's export, which names
+            its net.
+        origin: a name of `WEIGHT_LAYOUTS`; "" detects it by checksum, file name or
+            array names, if only one origin has them.
         allow: layers that may be missing, layers or arrays that may be left over;
             "name" for a file whose name, or title, is another net's; and "input" for
             one whose first layer contradicts its origin.
@@ -83,7 +82,7 @@ def convert_file(
             `surgery.new_names` has them.
 
     Returns:
-        The report, which the checkpoint holds too.
+        The report, which is also stored in the checkpoint.
 
     Raises:
         ValueError: for a file, a name or a combination that cannot be converted;
@@ -142,7 +141,7 @@ def _chosen(
     width: float | None,
     classes: Classes | None,
 ) -> Net:
-    """The net that a file becomes: as it says itself, or as told."""
+    """The net to convert to: as the file states, or as the caller chose."""
     if width is not None and not 0 < width < math.inf:
         raise ValueError(f"--width={width:g} is no factor; give a number above 0")
     if exported is not None:
@@ -183,7 +182,7 @@ def _shapes(net: Net, classes: Classes | None) -> dict[str, tuple[int, ...]]:
 
 
 def named_net(name: str) -> Net:
-    """The net of a name.
+    """Return the net of a name.
 
     Raises:
         ValueError: if there is none; names the nearest.
@@ -199,7 +198,7 @@ def named_net(name: str) -> Net:
 
 
 def refuse_occupied(directory: Path) -> None:
-    """Refuse a target that holds something."""
+    """Refuse a target that is not empty."""
     if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
         raise ValueError(
             f"{directory} exists and is not empty; give a new directory, or delete it"
@@ -213,7 +212,7 @@ def _origin(
     verdict: manifest.Verdict,
     exported: Exported | None,
 ) -> str:
-    """Whose file it is: as told, as it says, as the manifest knows, or by its names."""
+    """The file's origin: from the caller, the file, the manifest or the array names."""
     entry = verdict.entry
     if entry is not None and entry.refused:
         raise WeightFileError(f"{weight_file.path} is {entry.file}: {entry.refused}")
@@ -244,7 +243,7 @@ def _origin(
 def _check_input(
     weight_file: WeightFile, net: Net, own: str, *, strict: bool
 ) -> tuple[str, ...]:
-    """Compare the first kernel of a VGG16 with what its origin reads.
+    """Compare the first kernel of a VGG16 with the input that its origin expects.
 
     Returns:
         Warnings; where strict, a contradiction is an error instead.
@@ -322,7 +321,7 @@ def _record(
     converted: Conversion,
     report: Report,
 ) -> Record:
-    """What a checkpoint tells of its net."""
+    """Make the record of the checkpoint."""
     upsampling = "learned" if converted.learned_upsampling else "fixed"
     categories: tuple[str, ...] = ()
     if net.classifier:

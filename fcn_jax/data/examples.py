@@ -1,7 +1,7 @@
-"""What every data set yields, and the checks each example passes before training.
+"""Examples of a data set, and the checks of each example before training.
 
-JAX does not complain about a label outside the classes: -1 trains the last class, 200
-makes the loss NaN. So every label map is checked here, on the host, by name.
+JAX reports no error for a label outside the classes: -1 trains the last class, 200
+makes the loss NaN. So every label map is checked here, on the host.
 """
 
 import dataclasses
@@ -14,7 +14,8 @@ import numpy as np
 
 from fcn_jax.data.labels import IGNORE, Classes, id_counts
 
-MANY = 8  # values that no class has, more than people choose by mistake
+MANY = 8
+"""Number of values without a class from which on resampling is the likely cause."""
 
 
 class DataError(ValueError):
@@ -47,7 +48,7 @@ class Source(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """A hexadecimal digest of what the split consists of."""
+        """A hexadecimal digest of the split's content."""
         ...
 
     def __len__(self) -> int: ...
@@ -80,13 +81,13 @@ def check_index(index: int, count: int, where: str) -> None:
 
 
 def outside_ids(labels: np.ndarray, count: int) -> dict[int, int]:
-    """The ids of a label map that are neither 0..count-1 nor 255, with their pixels.
+    """Return the ids outside 0..count-1 and 255, with their numbers of pixels.
 
     Args:
         labels: `[H, W]` integers.
         count: number of classes.
     """
-    if labels.dtype == np.uint8:  # in little memory, for labels of many pixels
+    if labels.dtype == np.uint8:  # needs less memory
         counts = id_counts(labels)
         counts[[*range(count), IGNORE]] = 0
         return {int(i): int(counts[i]) for i in np.flatnonzero(counts)}
@@ -103,10 +104,10 @@ def describe_counts(pixels: Mapping[Any, int], limit: int = 8) -> str:
 
 
 def blurred(values: Collection[int]) -> str:
-    """The remedy where values are so many that no person chose them; "" elsewhere.
+    """Return the remedy if resampling is the likely cause of so many values, else "".
 
     Args:
-        values: of a label, that no class has.
+        values: values of a label map without a class.
     """
     if len(values) <= MANY:
         return ""
@@ -120,10 +121,10 @@ def blurred(values: Collection[int]) -> str:
 def label_problems(
     labels: np.ndarray, *, size: tuple[int, int] | None, classes: Classes | None
 ) -> list[str]:
-    """What is wrong with a label map, a sentence each; empty where it is in order.
+    """Return the problems of a label map, a sentence each; empty if it is valid.
 
     Args:
-        labels: what was read.
+        labels: the label map that was read.
         size: (height, width) of its image; None where that is not known.
         classes: whose ids are allowed, besides 255; None allows every id.
     """
@@ -156,7 +157,7 @@ def label_problems(
 def checked_example(
     example: Example, *, outputs: Mapping[str, Classes], where: str
 ) -> Example:
-    """The example with its label maps as uint8, once they are known to be in order.
+    """Check the label maps of an example and convert them to uint8.
 
     Args:
         example: what was read.
@@ -180,6 +181,6 @@ def checked_example(
 
 
 def spread(count: int, wanted: int) -> list[int]:
-    """Return `wanted` of the indices 0..count-1 at equal distances; all if there are fewer."""
+    """Return `wanted` of the indices 0..count-1 at equal distances, or all if fewer."""
     number = min(count, wanted)
     return [(2 * i + 1) * count // (2 * number) for i in range(number)]

@@ -48,7 +48,7 @@ class Classes:
     Attributes:
         names: K names, id 0 first.
         palette: K colours (red, green, blue), each 0..255.
-        ignore: 255, the id of pixels that count nowhere; the same for every data set.
+        ignore: 255, the id of pixels without a label; the same for every data set.
 
     Raises:
         ValueError: for fewer than 1 or more than 255 classes, a repeated name, a
@@ -131,11 +131,11 @@ class Classes:
 
 
 _PART = 2**20
-"""Pixels at once: NumPy makes eight bytes of each id that it counts or looks up."""
+"""Pixels at a time: NumPy needs eight bytes per id to count or look up."""
 
 
 def id_counts(ids: np.ndarray) -> np.ndarray:
-    """Pixels of each id.
+    """Count the pixels of each id.
 
     Args:
         ids: `uint8` of any shape.
@@ -171,7 +171,7 @@ def colors_from(levels: Sequence[Sequence[int]]) -> tuple[Color, ...]:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    """Names parted by blanks; a blank within a name is written "_"."""
+    """Names separated by blanks; "_" stands for a blank within a name."""
     return tuple(name.replace("_", " ") for name in text.split())
 
 

@@ -1,1 +1,1 @@
-"""From a split to a confusion matrix to scores."""
+"""Evaluation: confusion matrix and metrics of a split."""

@@ -1,4 +1,4 @@
-"""Score a split: one confusion matrix an output, then one record of scores."""
+"""Evaluate a split: one confusion matrix per output, and the metrics read from it."""
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -39,11 +39,11 @@ Batch = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a pass over a split gave.
+    """The result of a pass over a split.
 
     Attributes:
         confusion: the matrix of each output.
-        losses: summed cross-entropy and valid pixels of each output.
+        losses: summed cross-entropy in nats and number of valid pixels of each output.
         examples: (image, truth, prediction) of the kept images, first output.
     """
 
@@ -57,7 +57,7 @@ class Evaluation:
         return sum(total / max(valid, 1) for total, valid in self.losses.values())
 
     def scores(self, absent: Absent) -> dict[str, float]:
-        """Loss and the four scores; of a second output with its name in front."""
+        """Loss and the four metrics; further outputs have their name as a prefix."""
         flat = {"loss": self.loss}
         for index, (name, matrix) in enumerate(self.confusion.items()):
             prefix = "" if index == 0 else f"{name}_"
@@ -68,7 +68,7 @@ class Evaluation:
     def sentences(
         self, outputs: Mapping[str, Classes], absent: Absent
     ) -> Iterator[tuple[str, str]]:
-        """The scores of each output in a line, and what to know about them, or ""."""
+        """A line of metrics for each output, and a caution about them, or ""."""
         for name, matrix in self.confusion.items():
             line = matrix.sentence(absent)
             prefix = f"{name}: " if len(self.confusion) > 1 else ""
@@ -76,7 +76,7 @@ class Evaluation:
             yield prefix + line, prefix + caution if caution else ""
 
     def record(self, outputs: Mapping[str, Classes], absent: Absent) -> dict[str, Any]:
-        """The content of scores.json: first output at the top, others by name."""
+        """The content of scores.json: first output at the top level, others by name."""
         records = {
             name: matrix.record(outputs[name].names, absent)
             for name, matrix in self.confusion.items()
@@ -97,7 +97,7 @@ def make_evaluation_step(
     dtype: Any,
     mesh: Mesh,
 ) -> Callable[[Any, Batch], dict[str, Any]]:
-    """A jitted function from variables and a batch to counts, losses and labels.
+    """Make the jitted step from variables and a batch to counts, losses and labels.
 
     The batch holds inputs, labels, sizes and index with the image axis first; sizes are
     None where every image fills the canvas.
@@ -136,15 +136,15 @@ def evaluate_split(
     keep: Collection[int] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Run over a split once; the device is given a batch before the last is read.
+    """Run over a split once; a batch is queued before the result of the last is read.
 
     Args:
         step: from `make_evaluation_step`.
         variables: the network's collections on the devices.
-        batches: host batches, the last one filled up with ignored images.
+        batches: host batches; the last one is padded with ignored images.
         outputs: classes of each output.
         mesh: the devices.
-        keep: indices of the examples to keep for a picture.
+        keep: indices of the examples to keep for a figure.
         progress: called with the number of images of each finished batch.
     """
     confusion = {n: ConfusionMatrix.empty(len(c)) for n, c in outputs.items()}
@@ -156,7 +156,7 @@ def evaluate_split(
         (batch, step(variables, sharding.put_batch(batch, placement)))
         for batch in batches
     )
-    # Counts are added on the host, where they are exact however large the split.
+    # Counts are added on the host, where they are exact for a split of any size.
     for batch, result in one_behind(queued):
         predicted = result[first]["predicted"]
         sums = jax.device_get(
@@ -201,12 +201,13 @@ def evaluate(
     backbones: Mapping[str, Backbone] = BACKBONES,
     heads: Mapping[str, MakeHead] = HEADS,
 ) -> Evaluation:
-    """Score a checkpoint on a split.
+    """Evaluate a checkpoint on a split.
 
     Args:
-        scoring: which data, and how; network and preprocessing are the checkpoint's own.
+        scoring: the data and the options; network and preprocessing come from the
+            checkpoint.
         checkpoint: work directory (its best checkpoint) or converted checkpoint.
-        backbones: what the network's backbones may be.
+        backbones: backbones by name.
         heads: what its head may be.
 
     Raises:
@@ -220,7 +221,7 @@ def evaluate(
 def evaluate_model(
     scoring: Scoring, loaded: LoadedModel, timer: StartupTimer | None = None
 ) -> Evaluation:
-    """Score a network on a split, with a bar of progress on a terminal.
+    """Evaluate a network on a split, with a progress bar on a terminal.
 
     Args:
         scoring: which data, and how.
@@ -283,13 +284,13 @@ def evaluate_to_file(
     heads: Mapping[str, MakeHead] = HEADS,
     timer: StartupTimer | None = None,
 ) -> None:
-    """Score a checkpoint, print the table and write the scores.
+    """Evaluate a checkpoint, print the table and write the metrics.
 
     Args:
         scoring: which data, and how.
         workdir: where scores.json goes, or a file beside it: see `scores_file`.
         checkpoint: as for `evaluate`.
-        usual_split: the configuration's own split.
+        usual_split: the split in the configuration.
         backbones: as for `evaluate`.
         heads: as for `evaluate`.
         timer: of the program; started here if None.
@@ -317,7 +318,7 @@ def evaluate_to_file(
 def check_outputs(
     stored: Mapping[str, Classes], outputs: Mapping[str, Classes], where: str
 ) -> None:
-    """Refuse a checkpoint made for other outputs, or other classes in their order."""
+    """Refuse a checkpoint with other outputs, other classes or another class order."""
     have = {name: len(classes) for name, classes in stored.items()}
     want = {name: len(classes) for name, classes in outputs.items()}
     if have != want:
@@ -339,7 +340,7 @@ def check_outputs(
 def print_scores(
     result: Evaluation, outputs: Mapping[str, Classes], absent: Absent
 ) -> None:
-    """A table of the scores and of each class, on standard output."""
+    """Print the metrics and the IU of each class on standard output."""
     console = terminal.console()
     for name, matrix in result.confusion.items():
         table = Table(title=terminal.verbatim(f"{name}: IU by class"), show_edge=False)

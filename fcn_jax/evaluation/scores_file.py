@@ -1,8 +1,8 @@
-"""Which file scores are written to: none takes the place of another question's.
+"""The file for the metrics of an evaluation; different evaluations get different files.
 
-A directory's scores.json answers one question: which net, on which split of which data,
-by which rules. In a run it is the run's own, of its own evaluations. What else is asked
-has a file beside it, as scores_train.json.
+A directory's scores.json holds the metrics of one net on one split of one data set with
+one set of rules. In a work directory these are the run's own evaluations. Every other
+evaluation has a file beside it, such as scores_train.json.
 """
 
 import contextlib
@@ -22,14 +22,14 @@ OWN = "scores.json"
 
 @dataclass(frozen=True)
 class Question:
-    """What scores are asked for.
+    """What an evaluation measures.
 
     Attributes:
         data: name of the data set.
-        folder: absolute path of the folder data set; "" of others.
+        folder: absolute path of the folder data set; "" for other data sets.
         split: of the data set.
-        rules: digest of what else decides: classes, absent classes, procedural images.
-        net: absolute path of the work directory or checkpoint that is scored.
+        rules: digest of the other settings: classes, absent classes, procedural images.
+        net: absolute path of the work directory or checkpoint.
     """
 
     data: str
@@ -39,17 +39,17 @@ class Question:
     net: str
 
     def about(self, fingerprint: str) -> dict[str, str]:
-        """What scores say of their data; the fingerprint is the source's."""
+        """Return the entries of scores.json that describe the data."""
         named = {"data": self.data, "folder": self.folder, "split": self.split}
         shown = {key: value for key, value in named.items() if value}
         return {**shown, "fingerprint": fingerprint, "rules": self.rules}
 
 
 def question(scoring: Scoring, net: str | os.PathLike) -> Question:
-    """What scores of a split answer.
+    """Return what the evaluation of a network on a split measures.
 
     Args:
-        scoring: says which data, and the rules.
+        scoring: the data and the rules.
         net: work directory or checkpoint.
     """
     return _question(scoring.data, scoring.split, scoring.rules, net)
@@ -70,12 +70,13 @@ def _question(
 
 
 def scores_path(directory: Path, asked: Question, usual_split: str) -> Path:
-    """Where the answer goes.
+    """Return the path of the file for the metrics.
 
     Args:
         directory: a run, or any other.
         asked: the question.
-        usual_split: the configuration's own, for a directory that has no scores yet.
+        usual_split: the split in the configuration, for a directory without
+            scores.json.
     """
     own = _own_question(directory, asked, usual_split)
     parts = []
@@ -92,7 +93,7 @@ def scores_path(directory: Path, asked: Question, usual_split: str) -> Path:
 
 
 def _own_question(directory: Path, asked: Question, usual_split: str) -> Question:
-    """What scores.json of a directory answers, or would."""
+    """What the scores.json of a directory measures, or will measure."""
     with contextlib.suppress(ValueError):
         own = stored_scoring(read_config(directory), str(directory / CONFIG))
         return _question(*own, directory)
@@ -105,7 +106,7 @@ def _own_question(directory: Path, asked: Question, usual_split: str) -> Questio
 
 
 def _answered(stored: dict[str, Any], fresh: Question) -> Question:
-    """The question of scores in a directory that is no run, as far as they tell."""
+    """What a stored scores.json outside a work directory measures."""
     net = stored.get("checkpoint", fresh.net)
     if str(net).startswith(f"{fresh.net}{os.sep}"):
         net = fresh.net

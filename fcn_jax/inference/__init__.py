@@ -1,1 +1,1 @@
-"""Pictures of any size through a trained or converted network."""
+"""Inference with a trained or converted network on images of any size."""

@@ -1,4 +1,4 @@
-"""ImageNet classes of pictures, by a classifier made convolutional (PAMI Figure 2)."""
+"""ImageNet classes of images, by a classifier made convolutional (PAMI Figure 2)."""
 
 import os
 from pathlib import Path
@@ -21,12 +21,13 @@ TOP = 5
 
 
 class Classifier:
-    """A converted ImageNet classifier that takes pictures of any sufficient size.
+    """A converted ImageNet classifier for images of any sufficient size.
 
     Attributes:
         categories: name of each class.
-        native_size: height and width for which it gives one vector of scores; no less.
-        geometry: where the scores of a larger picture lie over it.
+        native_size: smallest height and width in pixels; such an image gives one vector
+            of scores.
+        geometry: position of the score map of a larger image on the image.
     """
 
     def __init__(self, loaded: LoadedModel, native_size: int):
@@ -49,35 +50,35 @@ class Classifier:
 
         Raises:
             CheckpointError: if there is none that can be trusted.
-            ValueError: if it is an FCN, or partial.
+            ValueError: if it is an FCN, or a partial checkpoint.
         """
         loaded = load_model(path, classifier=True)
         (stream,) = loaded.record.spec.streams
         return cls(loaded, BACKBONES[stream.backbone].native_size)
 
     def scores(self, image: np.ndarray) -> np.ndarray:
-        """Scores before the softmax.
+        """Compute the scores (logits) before the softmax.
 
         Args:
             image: `[H, W, 3] uint8` RGB, at least `native_size` high and wide.
 
         Returns:
-            `[h, w, K] float32`; 1 x 1 for a picture of the net's own size, else a map,
-            a vector every 32 pixels or so: see `geometry`.
+            `[h, w, K] float32`; 1 x 1 for an image of the native size, else a map with
+            a stride of about 32 pixels: see `geometry`.
 
         Raises:
-            ValueError: if the picture is smaller, or has another type or shape.
+            ValueError: if the image is smaller, or has another type or shape.
         """
         return np.asarray(self.begin(image), np.float32)
 
     def begin(self, image: np.ndarray) -> jax.Array:
-        """Queue a picture on the device, and return at once; see `scores`."""
+        """Queue an image on the device, and return at once; see `scores`."""
         image = checked_input("color", image)
         self.refuse_small(image, "the image")
         return self._forward(self._variables, image[None])
 
     def refuse_small(self, image: np.ndarray, name: str) -> None:
-        """Refuse a picture smaller than the net's own size."""
+        """Refuse an image smaller than the native size."""
         height, width = image.shape[:2]
         if min(height, width) < self.native_size:
             raise ValueError(
@@ -87,7 +88,7 @@ class Classifier:
 
 
 def probabilities(scores: np.ndarray) -> np.ndarray:
-    """Softmax over the last axis, float64."""
+    """Softmax over the last axis: `[..., K]` scores to `[..., K] float64`."""
     shifted = np.exp(scores - scores.max(axis=-1, keepdims=True), dtype=np.float64)
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
@@ -99,9 +100,9 @@ def write_classes(
     output: Path,
     stem: str,
 ) -> list[str]:
-    """Write `<stem>_heat.png`, the map of the likeliest class.
+    """Write `<stem>_heat.png`, the probability map of the likeliest class.
 
-    The order of the classes is that of their probability, averaged over the map.
+    Classes are ordered by their probability, averaged over the map.
 
     Returns:
         A line for each of the five likeliest classes.

@@ -1,4 +1,4 @@
-"""Pictures that go into a network, and files that come out of it."""
+"""Writing the results of inference: label maps, overlays and scores."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from fcn_jax.runtime import atomic
 
 
 def write_whole(path: Path, save: Callable[[io.BytesIO], None]) -> None:
-    """Write a whole file or none, in a directory that is made where there is none."""
+    """Write a file atomically; its directory is created if it is missing."""
     content = io.BytesIO()
     save(content)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,12 +23,12 @@ def write_whole(path: Path, save: Callable[[io.BytesIO], None]) -> None:
 
 
 def write_scores(path: Path, scores: np.ndarray) -> None:
-    """Write an array as .npy, whole or not at all."""
+    """Write an array as .npy, atomically."""
     write_whole(path, lambda file: np.save(file, scores))
 
 
 def write_label_map(path: Path, labels: np.ndarray, classes: Classes) -> None:
-    """Write class ids `[H, W] uint8` as a palette PNG, whole or not at all."""
+    """Write class ids `[H, W] uint8` as a palette PNG, atomically."""
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(classes)] = classes.palette
     palette[IGNORE] = VOID_COLOR
@@ -40,7 +40,7 @@ def write_label_map(path: Path, labels: np.ndarray, classes: Classes) -> None:
 def write_overlay(
     path: Path, image: np.ndarray, labels: np.ndarray, classes: Classes
 ) -> None:
-    """Write the class colours over a picture as PNG, whole or not at all."""
+    """Write the class colours over an image `[H, W, 3] uint8` as PNG, atomically."""
     picture = Image.fromarray(overlay(image, labels, classes))
     write_whole(path, partial(picture.save, format="PNG"))
 
@@ -48,12 +48,12 @@ def write_overlay(
 def refuse_overwriting(
     pictures: Sequence[Picture], output: Path, ends: Sequence[str]
 ) -> None:
-    """Refuse results that would replace a picture, or one another.
+    """Refuse results that would overwrite an image, or each other.
 
     Args:
-        pictures: with the stems of their results.
+        pictures: the images, with the stems of their results.
         output: directory of the results.
-        ends: what follows a picture's stem in the name of each of its results.
+        ends: endings of the names of an image's results, after the stem.
     """
     sources = {picture.file.resolve() for picture in pictures}
     root = output.resolve()

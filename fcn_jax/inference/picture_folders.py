@@ -1,4 +1,4 @@
-"""The pictures that names, folders and globs stand for, and what is left out of them."""
+"""Finding images in files, folders and globs, and counting the files left out."""
 
 import glob
 from collections import Counter
@@ -14,15 +14,16 @@ SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png"),
     *(".tif", ".tiff", ".bmp", ".webp"),
 )
-_OF_SYSTEMS = ("thumbs.db", "desktop.ini")  # which systems put into every folder
+_OF_SYSTEMS = ("thumbs.db", "desktop.ini")  # files of the operating system
 
 
 class Picture(NamedTuple):
-    """A picture to work on.
+    """An image file.
 
     Attributes:
-        file: that holds it.
-        stem: of its results, below the output directory; in a folder, the way from it.
+        file: path of the file.
+        stem: path of its results without ending, relative to the output directory; for
+            an image in a folder, its path in that folder.
     """
 
     file: Path
@@ -30,18 +31,18 @@ class Picture(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What names stand for.
+    """The images that were found.
 
     Attributes:
-        pictures: each once, in order.
-        left_out: endings of the other files in folders, and how many there are.
+        pictures: each image once, in order.
+        left_out: number of other files in the folders, by ending.
     """
 
     pictures: list[Picture]
     left_out: Counter[str]
 
     def sentence(self) -> str:
-        """How many files were left out, by their endings; empty for none."""
+        """How many files were left out, by ending; "" for none."""
         if not self.left_out:
             return ""
         endings = ", ".join(
@@ -54,17 +55,17 @@ class Found(NamedTuple):
 
 
 def find_pictures(names: Sequence[str], output: Path) -> Found:
-    """The pictures that names, folders (with those in them) and globs stand for.
+    """Find the images in files, folders (with their subfolders) and globs.
 
-    Hidden files and folders, files that systems add, and the output directory are
-    passed over; a file that is named itself is taken whatever its ending is.
+    Hidden files and folders, files of the operating system, and the output directory
+    are skipped. A file that is named itself is taken, with any ending.
 
     Args:
-        names: of files and folders, and globs.
+        names: files, folders and globs.
         output: directory of the results.
 
     Raises:
-        ValueError: if a name stands for no file or folder, or all for no picture.
+        ValueError: if a name matches no file or folder, or there is no image.
     """
     found: dict[Path, Path] = {}
     left_out: Counter[str] = Counter()
@@ -84,7 +85,7 @@ def find_pictures(names: Sequence[str], output: Path) -> Found:
 
 
 def _matching(pattern: str, output: Path) -> tuple[dict[Path, Path], Counter[str]]:
-    """The pictures of all that a glob matches, and what is left out of its folders."""
+    """The images that a glob matches, and the count of the files left out."""
     matches = sorted(glob.glob(pattern, recursive=True))
     if not matches:
         raise ValueError(
@@ -101,7 +102,7 @@ def _matching(pattern: str, output: Path) -> tuple[dict[Path, Path], Counter[str
 
 
 def _below(path: Path, output: Path) -> tuple[dict[Path, Path], Counter[str]]:
-    """The picture that a path is, or those of the folder that it is."""
+    """The image at a path, or the images in the folder at it."""
     if not path.is_dir():
         hidden = _is_hidden(path)
         return (
@@ -120,7 +121,7 @@ def _below(path: Path, output: Path) -> tuple[dict[Path, Path], Counter[str]]:
 
 
 def _files(folder: Path, output: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
-    """Files of a folder, then of those in it, in order; each folder once."""
+    """Files of a folder, then of its subfolders, in order; each folder once."""
     try:
         status = folder.stat()
         entries = sorted(entry for entry in folder.iterdir() if not _is_hidden(entry))

@@ -1,4 +1,4 @@
-"""Label maps of pictures of any size, by a trained or converted network."""
+"""Label maps of images of any size, by a trained or converted network."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ Picture = np.ndarray | Mapping[str, np.ndarray]
 
 
 class Segmentation:
-    """A picture that the device is working on; asking for a result waits for it."""
+    """The pending result of an image on the device; reading a result waits for it."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Segmentation:
         self._size, self._scores, self._labels = size, scores, labels
 
     def scores(self) -> dict[str, np.ndarray]:
-        """Unnormalised scores of every pixel, for each output `[H, W, K] float32`.
+        """Scores (logits) of every pixel, for each output `[H, W, K] float32`.
 
         Raises:
             ValueError: if they were not kept.
@@ -56,12 +56,12 @@ class Segmentation:
 
 
 class Segmenter:
-    """A trained or converted network that labels pictures of any size.
+    """A trained or converted network that labels images of any size.
 
-    A picture is padded to a canvas, and each canvas is compiled once, as long as few
-    others come between, see `compiled_programs.MOST`; the network's masks make the result that of
-    the picture alone. A picture that fills its canvas needs no masks, which is a program
-    of its own, and faster.
+    An image is padded to a canvas. Each canvas is compiled once, and the last
+    `compiled_programs.MOST` programs are kept. The network's masks make the result
+    equal to that of the image alone. An image that fills its canvas needs no masks; it
+    has its own, faster program.
 
     Attributes:
         outputs: classes of each output.
@@ -89,7 +89,8 @@ class Segmenter:
                 lambda values: jnp.argmax(values, axis=-1).astype(jnp.uint8), scores
             )
 
-        # Two programs: in one, XLA might compute the scores twice and not alike.
+        # Two programs: in one, XLA might compute the scores twice, with different
+        # rounding.
         self._forward, self._classify = Programs(forward), Programs(classify)
 
     @classmethod
@@ -101,14 +102,14 @@ class Segmenter:
         backbones: Mapping[str, Backbone] = BACKBONES,
         heads: Mapping[str, MakeHead] = HEADS,
     ) -> "Segmenter":
-        """Load the best (else newest) of a work directory, or a converted checkpoint.
+        """Load the best (else newest) checkpoint of a run, or a converted checkpoint.
 
         Args:
             path: the directory.
             canvases: (height, width) to which pictures are padded, the smallest first;
-                a picture that fits none, as where there is none, gets the next of a
-                ladder of sizes, `data.pipeline.buckets.rounded_up`.
-            backbones: what the network's backbones may be.
+                an image that fits none gets a size of the series in
+                `data.pipeline.buckets.rounded_up`.
+            backbones: backbones by name.
             heads: what its head may be.
 
         Raises:
@@ -118,11 +119,11 @@ class Segmenter:
         return cls(loaded, canvases)
 
     def scores(self, image: Picture) -> dict[str, np.ndarray]:
-        """Unnormalised scores of every pixel.
+        """Compute the scores (logits) of every pixel.
 
         Args:
             image: `[H, W, 3] uint8` RGB; or a mapping by input name: "color" and
-                "hha" `[H, W, 3] uint8`, "depth" `[H, W]` in millimetres.
+                "hha" `[H, W, 3] uint8`, "depth" `[H, W]`, of any type, in millimetres.
 
         Returns:
             For each output `[H, W, K] float32`.
@@ -133,18 +134,18 @@ class Segmenter:
         return self.begin(image, scores=True).scores()
 
     def labels(self, image: Picture) -> dict[str, np.ndarray]:
-        """Class of every pixel, for each output: `[H, W] uint8`; see `scores`."""
+        """Compute the class of each pixel, for each output `[H, W] uint8`; see `scores`."""
         return self.begin(image).labels()
 
     def begin(self, image: Picture, *, scores: bool = False) -> Segmentation:
-        """Queue a picture on the device, and return at once; see `scores`.
+        """Queue an image on the device, and return at once; see `scores`.
 
         Args:
-            image: the picture.
-            scores: whether they are kept, and not only the labels.
+            image: the image, as for `scores`.
+            scores: whether to keep the scores too, not only the labels.
 
         Raises:
-            MemoryError: for a picture that needs more than is free.
+            MemoryError: for an image that needs more memory than is free.
         """
         inputs = self._checked(image)
         height, width = next(iter(inputs.values())).shape[:2]
@@ -158,7 +159,7 @@ class Segmenter:
         return Segmentation((height, width), found if scores else None, labels)
 
     def canvas(self, size: tuple[int, int]) -> Canvas:
-        """Rows and columns to which a picture of (height, width) is padded."""
+        """Rows and columns to which an image of (height, width) is padded."""
         height, width = size
         for rows, columns in self._canvases:
             if height <= rows and width <= columns:

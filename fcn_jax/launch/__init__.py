@@ -1,1 +1,1 @@
-"""From a command line to an experiment and its directory."""
+"""Command line of a run: experiment, overrides, flags, work directory."""

@@ -1,7 +1,7 @@
-"""What the values of a configuration may be, whoever wrote it: a file, a flag, a run.
+"""Types and ranges of the values of a configuration, from a file, a flag or a run.
 
-The defaults say what each value is; what a default cannot show (the inside of a tuple, a
-section whose keys are the user's) is written here.
+The type of each value is that of its default. Types that a default cannot show (the
+elements of a tuple, a section whose keys the user chooses) are written here.
 """
 
 import difflib
@@ -44,11 +44,11 @@ jax is loaded."""
 
 
 def check_values(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-    """Refuse values of another type, and those that no network could be built from.
+    """Refuse values of another type, and values from which no network can be built.
 
     Args:
-        config: nested dictionaries; keys that `defaults` lacks are not looked at.
-        defaults: the same of `config.base()`.
+        config: nested dictionaries; keys that `defaults` lacks are ignored.
+        defaults: nested dictionaries of `config.base()`.
 
     Raises:
         ValueError: one sentence with the key, the value and what is allowed.
@@ -71,7 +71,7 @@ def require(holds: bool, key: str, value: Any, allowed: str) -> None:
 
 
 def one_of(key: str, value: Any, allowed: Sequence[str | int]) -> None:
-    """Refuse a value that is none of those allowed; names the nearest."""
+    """Raise ValueError for a value that is not allowed; name the nearest."""
     near = difflib.get_close_matches(str(value), map(str, allowed), n=1, cutoff=0.7)
     meant = f"; did you mean {near[0]}?" if near else ""
     choices = f"one of {', '.join(map(str, allowed))}{meant}"

@@ -1,6 +1,7 @@
-"""Experiments: files with a `get_config`, given by path or, shipped ones, by name.
+"""Experiments: files with a function `get_config`, chosen by path or by name.
 
-`experiments/x.py`, `x` and either with an argument, `x.py:small`, `x:small`.
+Examples: `experiments/x.py`; `x`, of the package's experiments; with an argument,
+    `x.py:small` and `x:small`.
 """
 
 import difflib
@@ -34,11 +35,11 @@ PARTS = (
 
 @dataclass(frozen=True)
 class ExperimentFile:
-    """An experiment file and what is given to it.
+    """An experiment file and its argument.
 
     Attributes:
-        file: the path, as it was given.
-        argument: of its `get_config`; None where there is none.
+        file: the path, as the user wrote it.
+        argument: the argument of its `get_config`; None for no argument.
     """
 
     file: Path
@@ -46,10 +47,11 @@ class ExperimentFile:
 
 
 def find(text: str) -> ExperimentFile:
-    """The experiment that `--config` means.
+    """Find the experiment that `--config` names.
 
     Args:
-        text: `PATH.py`, or the NAME of a shipped one; either with `:ARGUMENT`.
+        text: `PATH.py`, or the NAME of an experiment of the package; optionally with
+            `:ARGUMENT`.
 
     Raises:
         ValueError: if there is none; names the nearest.
@@ -62,7 +64,7 @@ def find(text: str) -> ExperimentFile:
         file = shipped.directory("experiments") / f"{name}.py"
         argument = rest if colon else None
         if os.sep in name or name.startswith("."):
-            file = Path(name)  # neither a name nor a file of Python
+            file = Path(name)  # neither a name nor a Python file
     if not file.is_file() or file.suffix != ".py":
         raise ValueError(_unknown(text, file.stem))
     return ExperimentFile(file, None if argument is None else located(argument))
@@ -79,7 +81,7 @@ def _unknown(text: str, stem: str) -> str:
 
 
 def load(experiment: ExperimentFile) -> Config:
-    """The configuration that an experiment returns, locked.
+    """Return the configuration of an experiment, locked.
 
     Raises:
         ValueError: if the file cannot be run, or does not return a configuration.
@@ -97,7 +99,7 @@ def load(experiment: ExperimentFile) -> Config:
 
 
 def load_parts(experiment: ExperimentFile, config: Config) -> dict[str, Any]:
-    """Return what an experiment passes beside its configuration.
+    """Return the Python objects of an experiment besides its configuration.
 
     An experiment file may define `get_parts(config)`, which returns keyword arguments of
     `Experiment.from_config`: a source, a loss, a sampler, backbones of the user's own.
@@ -132,7 +134,7 @@ def _get_config(experiment: ExperimentFile) -> Callable[..., Config]:
 
 
 def _module(experiment: ExperimentFile) -> ModuleType:
-    """The module of an experiment file as it is now; a notebook's user may edit it."""
+    """Load an experiment file anew, as it may have been edited during a notebook."""
     spec = importlib.util.spec_from_file_location("experiment", experiment.file)
     if spec is None or spec.loader is None:
         raise ValueError(f"{experiment.file} cannot be loaded; check the file")
@@ -143,7 +145,7 @@ def _module(experiment: ExperimentFile) -> ModuleType:
 
 
 def _check_argument(make: Callable[..., Config], experiment: ExperimentFile) -> None:
-    """Refuse an argument that is not taken, or one that is missing."""
+    """Refuse an unexpected argument, or a missing one."""
     name = experiment.file.stem
     takes = inspect.signature(make).parameters.values()
     needs = [p for p in takes if p.default is p.empty and p.kind < p.VAR_POSITIONAL]
@@ -159,7 +161,7 @@ def _check_argument(make: Callable[..., Config], experiment: ExperimentFile) -> 
 
 
 def _run(action: Callable[[], T], file: Path) -> T:
-    """What the file's code gives; its mistakes become one sentence with the line."""
+    """Run code of the file; an exception becomes a ValueError that names the line."""
     try:
         return action()
     except (ValueError, OSError):

@@ -35,15 +35,15 @@ _FLAGS = (
 
 @dataclass(frozen=True)
 class Command:
-    """What a command line asks for; the texts are "" where it does not say.
+    """A parsed command line; texts are "" where a flag is missing.
 
     Attributes:
         experiment: the file and its argument.
         config: the experiment with its overrides, locked.
         workdir: directory of the run.
         mode: "train" or "evaluate".
-        checkpoint: what is scored.
-        split: which is scored.
+        checkpoint: the checkpoint to evaluate.
+        split: the split to evaluate.
     """
 
     experiment: ExperimentFile
@@ -55,13 +55,12 @@ class Command:
 
 
 def parse(arguments: Sequence[str]) -> Command:
-    """Read the words after the program's name.
+    """Parse the arguments after the program's name.
 
-    Of a flag given twice the last holds.
+    If a flag is repeated the last value counts.
 
     Raises:
-        ValueError: for an experiment, a key or a flag that there is not, or a value of
-            another type.
+        ValueError: for an unknown experiment, key or flag, or a value of another type.
     """
     given, rest = _without_config(arguments)
     values = _flag_values()
@@ -97,7 +96,7 @@ def parse(arguments: Sequence[str]) -> Command:
 
 
 def usage(description: str) -> str:
-    """What --help prints, below a description."""
+    """The text of --help, below a description."""
     lines = [description.strip(), ""]
     for name, text in (*_FLAGS, ("debug", "Show the traceback of an error.")):
         lines.append(f"  --{name}")
@@ -129,13 +128,13 @@ def _parse(values: flags.FlagValues, words: Sequence[str]) -> None:
         raise ValueError(f"{rest} is not a flag; overrides are --config.KEY=VALUE")
     for name in _TEXTS:
         if values[name].present and not values[name].value:
-            raise ValueError(  # as of a variable that a shell does not have
+            raise ValueError(  # as with an unset variable of the shell
                 f"--{name} is given and empty; give it a value, or leave it out"
             )
 
 
 def _wrong_value(text: str, config: Config) -> str:
-    """What absl says of a value of another type, with the type that its key has."""
+    """Absl's message about a value of a wrong type, with the type that the key has."""
     found = re.match(r"flag --config\.([^=]+)=(.*?): ", text, re.DOTALL)
     own = dict(_values(config, "")).get(found[1]) if found else None
     if found is None or type(own) not in _KINDS:
@@ -160,9 +159,9 @@ def _without_config(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
 
 
 def _last_overrides(words: Sequence[str]) -> list[str]:
-    """The words without overrides of keys that are overridden again.
+    """Drop overrides of keys that are overridden again later.
 
-    ml_collections joins the values of a tuple that is given twice.
+    ml_collections would join the values of a tuple that is set twice.
     """
     kept: dict[str, list[str]] = {}
     left = list(words)
@@ -179,7 +178,7 @@ def _last_overrides(words: Sequence[str]) -> list[str]:
 
 
 def _check_key(key: str, config: Config, switch: bool) -> None:
-    """Refuse a key that the experiment does not have; names the nearest.
+    """Refuse a key that the experiment does not have; name the nearest.
 
     Args:
         key: dotted.
@@ -211,7 +210,7 @@ def _is(value: Any, switch: bool) -> bool:
 
 
 def _values(config: ConfigDict, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Dotted names of all values and sections, with them."""
+    """Dotted name and value of all values and sections."""
     for name in config:
         value = config[name]
         yield f"{prefix}{name}", value

@@ -1,4 +1,4 @@
-"""Which directory a run has that was given none: runs/<experiment>."""
+"""The default work directory of a run: runs/<experiment>."""
 
 import os
 import re
@@ -16,10 +16,10 @@ RUNS = Path("runs")
 
 
 def default_workdir(experiment: ExperimentFile, config: Config) -> Path:
-    """runs/<name of the run>.
+    """Return runs/<name of the run>.
 
-    A run of the same configuration whose directory has the name of an earlier version
-    keeps it, which the log says.
+    If a run of the same configuration exists under the name of an earlier version, that
+    directory is used, and the log says so.
     """
     directory = RUNS / run_name(experiment, config.data.folder)
     former = RUNS / former_run_name(experiment)
@@ -42,7 +42,7 @@ def _check_folder(stored: str, folder: str) -> None:
 
 
 def run_name(experiment: ExperimentFile, folder: str = "") -> str:
-    """Name of the run's directory: "experiments/x.py:small" gives "x-small".
+    """Return the directory name of a run: "experiments/x.py:small" gives "x-small".
 
     A folder in the argument is named by its last part and a digest of its absolute path.
 
@@ -60,6 +60,6 @@ def run_name(experiment: ExperimentFile, folder: str = "") -> str:
 
 
 def former_run_name(experiment: ExperimentFile) -> str:
-    """The name by the rule of version 0.1.0, ASCII alone, for runs that have it."""
+    """The name by the rule of version 0.1.0, ASCII only, for existing runs."""
     name = f"{experiment.file.stem} {experiment.argument or ''}"
     return re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")

@@ -33,7 +33,7 @@ def pixel_count(x: Array, inside: Array | None) -> Array:
     """Count the pixels that belong to images, at least one.
 
     Args:
-        x: `[N, H, W, C]`.
+        x: `[N, H, W, C]` floating point.
         inside: `[N, H, W, 1] bool`, or None if all of them do.
 
     Returns:
@@ -74,9 +74,9 @@ def batch_normalization(
 
     Args:
         x: `[N, H, W, C]` floating point.
-        statistics: of each channel, `[C]` each.
-        scale: `[C]`.
-        bias: `[C]`.
+        statistics: of each channel, `[C]` each, float32 or better.
+        scale: `[C]` floating point.
+        bias: `[C]` floating point.
         epsilon: added to the variance.
 
     Returns:
@@ -99,7 +99,7 @@ def running_statistics(
     As in Caffe and torch the variance is divided by n - 1 here, not by n.
 
     Args:
-        old: the running statistics, `[C]` each.
+        old: the running statistics, `[C]` each, floating point.
         batch: those of `batch_statistics`.
         count: scalar int, the pixels n that they are of.
         momentum: weight of the old statistics.

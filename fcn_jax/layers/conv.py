@@ -37,7 +37,7 @@ def convolution(
         x: `[N, H, W, C]` floating point.
         kernel: `[k, k, C / groups, D]`; output channel d sees input group
             `d // (D / groups)`.
-        bias: `[D]`, or None.
+        bias: `[D]` floating point, or None.
         stride: step of the window in pixels.
         pad: zeros added on each of the four sides.
         dilation: distance between taps in pixels.

@@ -18,7 +18,7 @@ def dropout(x: Array, keys: Array, *, rate: float) -> Array:
         rate: probability of zero, in [0, 1).
 
     Returns:
-        `[N, H, W, C]`.
+        `[N, H, W, C]` in the dtype of `x`.
     """
     rows = jnp.arange(x.shape[1], dtype=jnp.uint32)
     columns = jnp.arange(x.shape[2], dtype=jnp.uint32)

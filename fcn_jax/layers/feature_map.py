@@ -68,7 +68,7 @@ class FeatureMap(struct.PyTreeNode):
     """Values on a grid over the images of a batch.
 
     Attributes:
-        values: `[N, H, W, C]`, zero outside each image's extent if sizes are given.
+        values: `[N, H, W, C]` floating point, zero outside the images if sizes are given.
         image_sizes: `[N, 2] int32`, true (height, width) of each image, or None if
             every image fills the canvas.
         geometry: where this grid lies over the image.
@@ -169,7 +169,7 @@ class FeatureMap(struct.PyTreeNode):
 
         Args:
             kernel: `[k, k, C / groups, D]` in the dtype of the values.
-            bias: `[D]`, or None.
+            bias: `[D]` in the dtype of the values, or None.
             stride: step of the window in pixels.
             pad: zeros on each of the four sides.
             dilation: distance between taps in pixels.

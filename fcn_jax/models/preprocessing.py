@@ -54,7 +54,7 @@ class Preprocessing:
 
 
 def checked_input(name: str, value: np.ndarray) -> np.ndarray:
-    """One input as `[H, W, C]`, uint8 or, for depth, float32."""
+    """Check one input; return `[H, W, C] uint8` or, for depth, `[H, W, 1] float32`."""
     value = np.asarray(value)
     if name == "depth":
         if value.ndim != 2 or 0 in value.shape:

@@ -1,4 +1,4 @@
-"""The map of one class over a picture, as in Figure 2 of the paper."""
+"""The probability map of one class over an image, as in Figure 2 of the paper."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -16,14 +16,14 @@ def heat_map(
     offset: float,
     title: str,
 ) -> np.ndarray:
-    """A picture beside itself under a map of probabilities.
+    """Draw an image, and beside it the image under a map of probabilities.
 
     Args:
         image: `[H, W, 3] uint8`.
-        probability: `[h, w]` in 0..1.
-        scale: pixels between neighbouring cells of the map.
-        offset: pixel on which its first cell is centred.
-        title: first line of the picture.
+        probability: `[h, w] float64` in 0..1.
+        scale: image pixels between neighbouring cells of the map.
+        offset: image pixel on which the first cell is centred.
+        title: first line of the figure.
 
     Returns:
         `[H', W', 3] uint8`. The map is interpolated between the centres of its cells

@@ -1,4 +1,4 @@
-"""Pictures of segmentations: image, truth and prediction side by side."""
+"""Figures of segmentations: image, truth and prediction side by side."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, classes: Classes) -> np.ndarr
 
     Args:
         image: `[H, W, 3] uint8`.
-        labels: `[H, W]` ids or 255.
+        labels: `[H, W] uint8`, ids or 255 (ignored).
         classes: names and palette.
 
     Returns:
@@ -37,13 +37,15 @@ def panel(
     title: str,
     smallest_side: int = 160,
 ) -> np.ndarray:
-    """A picture of examples, one a row, with a legend of the classes that occur.
+    """Draw examples, one per row, with a legend of the classes that occur.
 
     Args:
-        rows: (image `[H, W, 3] uint8`, true labels `[H, W]`, predicted labels).
+        rows: (image `[H, W, 3] uint8`, true labels `[H, W] uint8`, predicted labels
+            `[H, W] uint8`).
         classes: names and palette.
-        title: first line of the picture.
-        smallest_side: pictures are enlarged by a whole factor up to this height.
+        title: first line of the figure.
+        smallest_side: images are enlarged by a whole factor to about this height in
+            pixels.
 
     Returns:
         `[H, W, 3] uint8`.

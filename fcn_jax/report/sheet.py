@@ -1,4 +1,4 @@
-"""A contact sheet: many pictures of a data set with their labels laid over them."""
+"""A contact sheet: many images of a data set with their labels as overlays."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,18 +10,18 @@ from PIL import Image, ImageDraw, ImageFont
 from fcn_jax.data.labels import VOID_COLOR, Classes
 from fcn_jax.report.panels import FONT_SIZE, GAP, INK, PAPER, overlay
 
-HEIGHT, WIDTH = 165, 220  # greatest extents of a picture on the sheet
+HEIGHT, WIDTH = 165, 220  # largest size of an image on the sheet, in pixels
 SHEET_WIDTH = 1400
 LINE = FONT_SIZE + GAP
 
 Entry = tuple[str, Mapping[str, np.ndarray], Mapping[str, np.ndarray]]
-"""Name, inputs `[H, W, 3] uint8` or `[H, W, 1]`, and label maps `[H, W]`, by key."""
+"""Name, inputs `[H, W, 3] uint8` or `[H, W, 1]`, label maps `[H, W] uint8`, by key."""
 
 
 def contact_sheet(
     entries: Sequence[Entry], outputs: Mapping[str, Classes], *, title: str
 ) -> np.ndarray:
-    """Draws each example as a row of its inputs and labels, and a legend below.
+    """Draw each example as a row of its inputs and labels, and a legend below.
 
     Args:
         entries: the examples, at least one, all with the same keys.
@@ -51,7 +51,7 @@ def contact_sheet(
 def _grid(
     entries: Sequence[Entry], outputs: Mapping[str, Classes], font: Any
 ) -> Image.Image:
-    """The examples in columns, each with its name above it."""
+    """Place the examples in columns, each with its name above it."""
     cells = [_cell(inputs, labels, outputs) for _, inputs, labels in entries]
     widest = max(part.width for cell in cells for part in cell) + GAP
     width = len(cells[0]) * widest + GAP
@@ -81,7 +81,7 @@ def _cell(
 
 
 def _visible(pixels: np.ndarray) -> np.ndarray:
-    """`[H, W, 3] uint8`; one channel is stretched from its least to its greatest."""
+    """As `[H, W, 3] uint8`; one channel is stretched from minimum to maximum."""
     if pixels.shape[-1] == 3:
         return pixels
     values = pixels.astype(np.float64)
@@ -91,7 +91,7 @@ def _visible(pixels: np.ndarray) -> np.ndarray:
 
 
 def _fitted(pixels: np.ndarray) -> Image.Image:
-    """Reduced or enlarged to the greatest extents, enlarged pixels as squares."""
+    """Resize to the largest size; pixels are enlarged as squares."""
     picture = Image.fromarray(pixels)
     factor = min(HEIGHT / picture.height, WIDTH / picture.width)
     method = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.LANCZOS

@@ -1,10 +1,11 @@
-"""A file that one process holds at a time, also where the file system has no locks.
+"""A lock file for one process at a time, also where the file system has no locks.
 
-Where `flock` works, the operating system takes a lock back when its process ends, however
-it ends. Some network and container file systems have none. There a second file,
-`<name>.held`, which one process alone can create, says who holds the first; its holder
-touches it every few seconds and deletes it. It counts for nothing once its process is gone
-or, if that is on another machine, once it has not been touched for three minutes.
+Where `flock` works, the operating system releases the lock when its process ends,
+however it ends. Some network and container file systems do not support it. There a
+second file, `<name>.held`, names the holder; it is created exclusively. The holder
+touches it every few seconds and deletes it at its end. The file is stale once its
+process is gone or, if that is on another machine, once it has not been touched for
+three minutes.
 """
 
 import contextlib
@@ -24,17 +25,17 @@ STALE_SECONDS = 180.0  # network file systems may show a time that is a minute o
 
 
 class Held(Exception):
-    """Another process has the file; the text names it."""
+    """Another process holds the lock; the text names it."""
 
 
 class Lock:
-    """The hold on a file; ends with `close` or the process."""
+    """A held lock; `close` or the end of the process releases it."""
 
     def __init__(self, descriptor: int, mark: "_Mark | None"):
         self._descriptor, self._mark = descriptor, mark
 
     def close(self) -> None:
-        """Let go of the file, which stays: may be called twice."""
+        """Release the lock; the file stays. May be called twice."""
         if self._mark is not None:
             self._mark.remove()
             self._mark = None
@@ -44,10 +45,10 @@ class Lock:
 
 
 def hold(path: pathlib.Path) -> Lock:
-    """Take the file, made where missing, or raises at once.
+    """Acquire the lock without waiting; the file is created where it is missing.
 
     Raises:
-        Held: another process has it.
+        Held: another process holds it.
         OSError: it cannot be opened or written.
     """
     # Not truncated: the holder's name must survive a second process's attempt.
@@ -85,7 +86,7 @@ def _flock(descriptor: int) -> bool:
 
 
 class _Mark:
-    """The file that stands for a lock: `process P on HOST`, the machine, the start."""
+    """The `.held` file: `process P on HOST`, the machine id, the start of the process."""
 
     def __init__(self, path: pathlib.Path):
         self.path = path
@@ -93,7 +94,7 @@ class _Mark:
         self._over = threading.Event()
 
     def create(self) -> None:
-        """Make the file and touches it from now on; Held where another was faster."""
+        """Create the file and touch it from now on; raise Held if another was faster."""
         try:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         except FileExistsError as error:
@@ -111,7 +112,7 @@ class _Mark:
             self.path.unlink(missing_ok=True)
 
     def refuse_or_clear(self) -> None:
-        """Raise Held for another's file, and deletes one that counts for nothing."""
+        """Raise Held for another process's file; delete a stale one."""
         found = self._read()
         if not self.path.exists():
             return
@@ -121,7 +122,8 @@ class _Mark:
                 "if the process is gone)"
             )
         logging.warning("%s is left of a process that is gone: deleted", self.path)
-        # One of several that find it stale gets it, and sees if it was replaced before.
+        # Of several processes that find it stale one renames it, then checks its
+        # content.
         aside = self.path.with_name(f"{self.path.name}.stale-{os.getpid()}")
         with contextlib.suppress(FileNotFoundError):
             self.path.rename(aside)
@@ -173,7 +175,7 @@ def _own_name() -> str:
 
 
 def _machine() -> str:
-    """Where a process number means the same process: a start of a system, a container."""
+    """Identify the boot of the machine and the container, in which a PID is unique."""
     names = [socket.gethostname()]
     with contextlib.suppress(OSError):
         names.append(
@@ -184,7 +186,7 @@ def _machine() -> str:
 
 
 def _started(process: int) -> str:
-    """When a process began, in ticks; "" where there is none of that number."""
+    """Start time of a process in clock ticks; "" if no process has that PID."""
     try:
         text = pathlib.Path(f"/proc/{process}/stat").read_text()
     except OSError:
@@ -193,7 +195,7 @@ def _started(process: int) -> str:
 
 
 def _first_line(content: bytes) -> str:
-    """The first line of a file as text, without what a terminal would obey."""
+    """The first line of a file as text, without control characters of a terminal."""
     line = content.decode(errors="replace").partition("\n")[0].strip()[:120]
     line = "".join(c if c.isprintable() else "?" for c in line)
     return line or "another process"

@@ -1,4 +1,4 @@
-"""Names of files and directories for texts and folders of any kind."""
+"""Safe file and directory names made from any text or path."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ def folder_name(folder: str) -> str:
 
 
 def file_name(text: str) -> str:
-    """A part of a file's name for any text; no two texts have the same.
+    """A part of a file name for any text; different texts give different names.
 
     Letters and digits of any script, '_' and single '-' are kept, in composed form; where
     anything else was there, a digest of the text follows.

@@ -1,4 +1,4 @@
-"""What a run says: metrics.jsonl, TensorBoard events, pictures and a progress bar.
+"""The log of a run: metrics.jsonl, TensorBoard events, images and a progress bar.
 
 metrics.jsonl is the record of a run, one JSON object a line; TensorBoard shows the same
 numbers. A run that is continued first drops every row after the step that it continues
@@ -70,8 +70,8 @@ class RunLog:
 
         Args:
             step: completed updates.
-            loss: of this update.
-            images: processed in this update.
+            loss: the loss of this update.
+            images: number of images in this update.
         """
         self._rate.add(images)
         rate = self._rate.recent()
@@ -92,12 +92,13 @@ class RunLog:
 
         Args:
             step: completed updates.
-            loss: of this update; null where it is not finite, with `"finite": false`.
-            learning_rate: of this update.
+            loss: the loss of this update; null where it is not finite, with `"finite":
+                false`.
+            learning_rate: the learning rate of this update.
             wait_share: share of the time since the last row spent on waiting for data.
             loss_per_pixel: the loss divided by the labelled pixels, where it is a sum.
-            first_update_seconds: in the first row after a start, what its first update
-                took since the program began.
+            first_update_seconds: in the first row after a start, seconds from the start
+                of the program to the first update, in parts.
         """
         rate = self._rate.since_row()
         row: dict[str, Any] = {"loss": loss, "learning_rate": learning_rate}
@@ -112,7 +113,7 @@ class RunLog:
         self._write(step, "train", row)
 
     def evaluation(self, step: int, split: str, scores: Mapping[str, Any]) -> None:
-        """Write one row of scores: numbers, lists or mappings; NaN becomes null."""
+        """Write one row of metrics: numbers, lists or mappings; NaN becomes null."""
         self._rate = _Rate()
         self._write(step, split, scores)
 
@@ -122,10 +123,10 @@ class RunLog:
         Args:
             step: completed updates.
             name: what it shows; "/" becomes "_" in the file's name.
-            image: [H, W, 3] uint8 RGB.
+            image: `[H, W, 3] uint8` RGB.
 
         Raises:
-            ValueError: another type or shape.
+            ValueError: if the image has another type or shape.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(
@@ -143,16 +144,16 @@ class RunLog:
         self._events.add(int(step), [shown])
 
     def message(self, text: str) -> None:
-        """Say something to whoever watches; above the bar."""
+        """Log a message; on a terminal it appears above the progress bar."""
         logging.info("%s", text)
 
     def flush(self) -> None:
-        """Return when the rows are on the disk, and not only with the system."""
+        """Flush the rows to the disk (fsync)."""
         with atomic.naming(self._rows.name):
             os.fsync(self._rows.fileno())
 
     def close(self) -> None:
-        """Take the bar away and closes the files; may be called twice."""
+        """Remove the progress bar and close the files; may be called twice."""
         self._bar.close()
         self._events.close()
         self._rows.close()
@@ -175,9 +176,10 @@ class RunLog:
 
 
 class _Rate:
-    """Images a second of training without a pause.
+    """Images per second of training, without evaluations.
 
-    The first update is not counted: it compiles, or waits for what an evaluation does.
+    The first update after a start or an evaluation is not counted: it includes
+    compilation or the wait for the evaluation.
     """
 
     def __init__(self) -> None:
@@ -193,11 +195,11 @@ class _Rate:
             self._images += images
 
     def since_row(self) -> float | None:
-        """Since the last row; None where there is nothing to count."""
+        """The rate since the last row; None before the second update."""
         return self._of(0.0, 0)
 
     def recent(self) -> float | None:
-        """Over the last whole row and what came since, which may be one update."""
+        """The rate since the row before the last, so that it covers enough updates."""
         return self._of(*self._before)
 
     def row(self) -> None:
@@ -216,7 +218,7 @@ class _Rate:
 
 
 class _Bar:
-    """A progress bar on a terminal; elsewhere a line in the log now and then."""
+    """A progress bar on a terminal; elsewhere a log line at intervals."""
 
     def __init__(self, start: int, total: int, console: rich.console.Console | None):
         console = console or terminal.console(stderr=True)
@@ -241,7 +243,7 @@ class _Bar:
         before = sys.stderr
         self._progress.start()
         if self._stream is before:
-            # absl keeps the first stream; rich lifts the bar for its own alone.
+            # absl keeps the old stream; rich moves the bar only for its own stream.
             self._handler.setStream(sys.stderr)
 
     def move(self, completed: int, note: str) -> None:
@@ -250,7 +252,7 @@ class _Bar:
             return
         now = time.perf_counter()
         if self._said is None:
-            # No time left is told yet: all that is known is how long compiling took.
+            # No remaining time yet: so far only the time of compilation is known.
             self._first = (now, completed)
             self._say(now, completed, note)
         elif completed == self._total or now - self._said >= _PLAIN_SECONDS:
@@ -270,15 +272,15 @@ class _Bar:
 
 
 def write_scores(path: str | os.PathLike, scores: Mapping[str, Any]) -> None:
-    """Write a JSON file of scores, whole or not at all; NaN becomes null."""
+    """Write a JSON file of metrics atomically; NaN becomes null."""
     text = json.dumps(_plain(scores), indent=2, allow_nan=False)
     atomic.write(path, f"{text}\n".encode())
 
 
 def _cut(path: pathlib.Path, last_step: int, scored: bool) -> None:
-    """Drop the rows after `last_step`, and a last one that a kill left unfinished.
+    """Drop the rows after `last_step`, and an incomplete last row of a killed run.
 
-    Where the last step was not scored, what there is of its scores is dropped too.
+    Where the evaluation of the last step was not finished, its rows are dropped too.
     """
     if not path.exists():
         return
@@ -307,7 +309,7 @@ def _step_and_split(line: bytes) -> tuple[int, Any] | None:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold: arrays become lists, numbers that are not finite None."""
+    """Convert to JSON values: arrays to lists, numbers that are not finite to None."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if hasattr(value, "tolist"):

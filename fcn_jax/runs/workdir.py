@@ -1,7 +1,7 @@
-"""The work directory is the run: one process writes it, and its configuration is kept.
+"""The work directory of a run: locked by one process, with the run's configuration.
 
-Two runs in one directory destroy each other's metrics and checkpoints, so a run holds
-`<path>/lock`. `config.json` is compared when the run is continued.
+Two runs in one directory would destroy each other's metrics and checkpoints, so a run
+holds `<path>/lock`. `config.json` is compared when the run is continued.
 """
 
 import fnmatch
@@ -21,11 +21,11 @@ _ABSENT = "absent"
 
 
 class WorkDirectory:
-    """A directory that this process alone writes; a context manager that lets go of it.
+    """A directory that only this process writes; a context manager that releases it.
 
     Attributes:
         path: the directory, absolute.
-        checkpoints: where its checkpoints are, `path / "checkpoints"`.
+        checkpoints: directory of its checkpoints, `path / "checkpoints"`.
     """
 
     def __init__(self, path: pathlib.Path, held: lock.Lock):
@@ -35,9 +35,9 @@ class WorkDirectory:
 
     @classmethod
     def acquire(cls, path: str | os.PathLike) -> "WorkDirectory":
-        """Create the directory where missing, tries to write in it, and locks it.
+        """Create the directory if missing, test that it can be written, and lock it.
 
-        What a killed run left unfinished in it is removed.
+        Partial files of a killed run are removed.
 
         Raises:
             ValueError: it is a file, or cannot be created or written.
@@ -62,7 +62,7 @@ class WorkDirectory:
         return cls(path, held)
 
     def close(self) -> None:
-        """Let the next run have the directory; may be called twice."""
+        """Release the lock; may be called twice."""
         # The file stays: deleting it would let two runs lock two files of one name.
         self._lock.close()
 
@@ -74,7 +74,7 @@ class WorkDirectory:
 
 
 def _write_and_delete(path: pathlib.Path) -> None:
-    """Do once what a run does all the time, so that it fails now if it fails."""
+    """Write and delete a file, so that a directory that cannot be written fails now."""
     probe = path / f".probe-{os.getpid()}"
     try:
         atomic.write(probe, b"probe")
@@ -111,13 +111,13 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
 def check_resume(
     stored: Mapping[str, Any], current: Mapping[str, Any], changeable: Sequence[str]
 ) -> None:
-    """Refuse to continue a run under another configuration.
+    """Refuse to continue a run with a different configuration.
 
     Args:
         stored: the run's configuration, nested and JSON-able; tuples equal lists.
-        current: the one to continue with.
-        changeable: patterns of dotted keys that may differ ("log.*", "steps"), `*`
-            standing for any characters, dots too.
+        current: the configuration to continue with.
+        changeable: patterns of dotted keys that may differ ("log.*", "steps"); `*`
+            matches any characters, dots too.
 
     Raises:
         ValueError: names every other key that differs, with both values.
@@ -143,7 +143,7 @@ def check_resume(
 
 
 def _leaves(value: Any, key: str) -> Iterator[tuple[str, str]]:
-    """Dotted key -> JSON text of every value that is not itself a filled mapping."""
+    """Dotted key and JSON text of every value that is not a non-empty mapping."""
     if isinstance(value, Mapping) and value:
         for name, inner in value.items():
             yield from _leaves(inner, f"{key}.{name}" if key else str(name))

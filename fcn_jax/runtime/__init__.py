@@ -1,1 +1,1 @@
-"""What any program needs: errors and exit status, devices, compilation, atomic files, terminal."""
+"""Basis of every program: errors, exit status, devices, compilation, atomic files."""

@@ -1,4 +1,4 @@
-"""Files and directories that appear whole or not at all, however a program ends."""
+"""Atomic writes: files and directories that appear complete or not at all."""
 
 import contextlib
 import glob
@@ -18,10 +18,10 @@ _PATIENCE_SECONDS = 10.0
 
 
 def write(path: str | os.PathLike, content: bytes) -> None:
-    """Write a file so that, killed at any moment, it is the old one or the new one.
+    """Write a file atomically: after a kill it is the complete old or new file.
 
     Raises:
-        OSError: it cannot be written; the old one is as it was.
+        OSError: it cannot be written; the old file is unchanged.
     """
     path = Path(path)
     partial = path.with_name(f"{path.name}{_UNFINISHED}{_owner()}")
@@ -37,7 +37,7 @@ def write(path: str | os.PathLike, content: bytes) -> None:
 
 
 def write_all(file: FileIO, content: bytes) -> None:
-    """Write to an unbuffered file; what a full disk refuses is not tried again later.
+    """Write all bytes to an unbuffered file; nothing is left to write at its close.
 
     Raises:
         OSError: it cannot be written; names the file.
@@ -49,7 +49,7 @@ def write_all(file: FileIO, content: bytes) -> None:
 
 @contextlib.contextmanager
 def naming(path: str | os.PathLike) -> Iterator[None]:
-    """Names the file in an OSError without a name, as of a write to a full disk."""
+    """Add the file's name to an OSError without one, as of a write to a full disk."""
     try:
         yield
     except OSError as error:
@@ -60,9 +60,9 @@ def naming(path: str | os.PathLike) -> Iterator[None]:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A file of the same name elsewhere that takes its place when all has gone well.
+    """Give a temporary path, renamed to `path` when the block succeeds.
 
-    For what a library writes to a path of its own; `write` is for bytes at hand.
+    For files that a library writes to a path; `write` is for bytes in memory.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     directory = _beside(path)
@@ -79,10 +79,10 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def whole_directory(directory: Path) -> Iterator[Path]:
-    """A directory beside `directory` that takes its place when all has gone well.
+    """Give a temporary directory, renamed to `directory` when the block succeeds.
 
     Raises:
-        OSError: there is a directory already, and it is not empty.
+        OSError: the directory exists and is not empty.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     unfinished = _beside(directory)
@@ -98,13 +98,13 @@ def whole_directory(directory: Path) -> Iterator[Path]:
 
 
 def remove_for_good(find: Callable[[], Iterable[Path]]) -> None:
-    """Remove directories again and again until they stay away for half a second.
+    """Remove directories repeatedly until none reappears for half a second.
 
-    A failed save of Orbax leaves TensorStore's other writes running, in threads that
-    nothing can be asked of; one that comes late makes its whole path anew.
+    A failed save of Orbax leaves TensorStore's other writes running in threads that
+    cannot be joined; a late write creates its directories again.
 
     Args:
-        find: lists what is there to be removed; called anew each time.
+        find: returns the directories to remove; called in each round.
     """
     now = time.monotonic()
     quiet, patience = now + _QUIET_SECONDS, now + _PATIENCE_SECONDS
@@ -117,11 +117,12 @@ def remove_for_good(find: Callable[[], Iterable[Path]]) -> None:
 
 
 def remove_unfinished(directory: Path, *, alone: bool) -> None:
-    """Remove what `write` left in a directory, at any depth, when it was killed.
+    """Remove the partial files that killed calls of `write` left in a directory tree.
 
     Args:
         directory: where to look.
-        alone: nobody else writes there; else what may be another process's work stays.
+        alone: whether no other process writes there; if False, files that another
+            process may be writing stay.
     """
     for path in directory.rglob(f"*{_UNFINISHED}*"):
         owner = path.name.rpartition(_UNFINISHED)[2]
@@ -132,7 +133,7 @@ def remove_unfinished(directory: Path, *, alone: bool) -> None:
 def _beside(path: Path) -> Path:
     """A new hidden directory on the file system of `path`, to rename from.
 
-    Those that killed processes left are removed.
+    Temporary directories of killed processes are removed.
     """
     prefix = f".{path.name}{_UNFINISHED}"
     for left in path.parent.glob(f"{glob.escape(prefix)}*"):

@@ -1,8 +1,8 @@
-"""How every command-line program of the package ends.
+"""Errors, exit status and logging of the package's command-line programs.
 
 Bad input and failures of the machine end in one sentence on standard error and exit
-status 2; the traceback appears only with `--debug`. A run that a signal asked to end has
-the status that a shell gives that signal, 128 + its number. What is none of these (an
+status 2; the traceback appears only with `--debug`. A run that a signal ended has the
+exit status 128 + the signal's number, as in a shell. Any other exception (an
 AssertionError, a TypeError) is a defect of the package and keeps its traceback.
 """
 
@@ -33,7 +33,7 @@ _LINGER_SECONDS = 10.0
 
 
 class Stopped(BaseException):
-    """A signal asked the program to end, and it may; no library shall catch it.
+    """The end of a program by a signal; a BaseException, so that no library catches it.
 
     Attributes:
         signal: the signal.
@@ -49,7 +49,7 @@ class Stopped(BaseException):
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports wrong usage as every other bad input, in one line."""
+    """A parser that reports wrong usage as a ValueError, in one line."""
 
     def error(self, message: str) -> NoReturn:
         """Refuse the arguments."""
@@ -59,7 +59,7 @@ class Parser(argparse.ArgumentParser):
 def run(
     main: Callable[[list[str]], int | None], argv: list[str] | None = None
 ) -> NoReturn:
-    """Runs a program and leaves the process with its exit status.
+    """Run a program and leave the process with its exit status.
 
     Args:
         main: the program; takes the command-line arguments without the program's name
@@ -103,18 +103,18 @@ def run(
         pass  # drops what cannot be written
     if _is_own_process():
         if stopped_by_signal:
-            # All is saved and closed; threads that a signal met at their start can crash
-            # the interpreter where it takes itself apart.
+            # Everything is saved and closed. Threads that the signal interrupted while
+            # they started can crash the interpreter's shutdown.
             os._exit(status or 0)
         _end_in_spite_of_threads(status or 0)
     sys.exit(status)
 
 
 def no_program(instead: str) -> Callable[[list[str]], int]:
-    """What `run` is given by a module that could be taken for a program.
+    """Make a `main` for a module that is not a program; it names the right command.
 
     Args:
-        instead: the command that does what this module's name promises.
+        instead: the command to use.
     """
 
     def refuse(arguments: list[str]) -> int:
@@ -131,9 +131,10 @@ def _say(line: str) -> None:
 
 @contextlib.contextmanager
 def printing() -> Iterator[None]:
-    """Flush standard output after the block, and names it in an OSError.
+    """Flush standard output after the block, and name it in an OSError.
 
-    What could not be written is dropped: Python would try again at its end, and fail.
+    Output that could not be written is dropped: Python would try to write it again at
+    exit, and fail.
     """
     try:
         yield
@@ -151,10 +152,10 @@ def printing() -> Iterator[None]:
 
 
 def _open_standard_streams() -> None:
-    """Open those that the program was started without, as `>&-` does, on nothing.
+    """Open standard streams that were closed at the start (`>&-`) on the null device.
 
-    Else the next files that are opened get their numbers, and what libraries say on
-    standard error is written into a checkpoint.
+    Otherwise the next files that are opened get their descriptors, and messages of
+    libraries to standard error would be written into a checkpoint.
     """
     for number in range(3):
         try:
@@ -173,7 +174,7 @@ def _open_standard_streams() -> None:
 
 
 def _print_any_name() -> None:
-    """Let names be printed that the terminal's encoding does not have, as escapes."""
+    """Print characters that the terminal's encoding does not have as escapes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -182,14 +183,14 @@ def _print_any_name() -> None:
 def _is_own_process() -> bool:
     """Whether the process was started for a program of the package, as `python -m` does.
 
-    Else somebody goes on after SystemExit: a notebook's `%run`, or `runpy`.
+    Otherwise the caller continues after SystemExit: a notebook's `%run`, or `runpy`.
     """
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     return spec is not None and spec.name.startswith("fcn_jax.")
 
 
 def _end_in_spite_of_threads(status: int) -> None:
-    """Python waits at its end for threads, also for one that a file never answers."""
+    """End the process after some seconds, even if a thread waits for a file forever."""
     timer = threading.Timer(_LINGER_SECONDS, os._exit, [status])
     timer.daemon = True
     timer.start()
@@ -197,7 +198,7 @@ def _end_in_spite_of_threads(status: int) -> None:
 
 @contextlib.contextmanager
 def _no_interrupt_lost() -> Iterator[None]:
-    """Ask again for a Ctrl-C that came where Python ignores exceptions.
+    """Repeat a Ctrl-C that arrived where Python ignores exceptions.
 
     A callback of the garbage collector is such a place, and jax has one: a
     KeyboardInterrupt there is printed as ignored, and the program runs on. The alarm
@@ -222,9 +223,9 @@ def _no_interrupt_lost() -> Iterator[None]:
 
 
 def set_up_logging() -> None:
-    """Show what the package says, and warnings of others, with the time of day.
+    """Show the package's messages, and warnings of libraries, with the time of day.
 
-    Orbax and TFDS tell every step of their work at the same level as news of the run.
+    Orbax and TFDS log every step of their work at the level of the run's own messages.
     """
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # absl warns of logging before flags otherwise
@@ -237,7 +238,7 @@ def set_up_logging() -> None:
 
 
 class _Formatter(std_logging.Formatter):
-    """Names keys as flags, as every sentence of a command does."""
+    """A formatter that writes configuration keys as command-line flags."""
 
     def format(self, record: std_logging.LogRecord) -> str:
         """Return the line of a record."""
@@ -245,7 +246,7 @@ class _Formatter(std_logging.Formatter):
 
 
 def as_flags(sentence: str) -> str:
-    """Return a sentence with the settings of a configuration as a command takes them.
+    """Return a sentence with `config.KEY` written as `--config.KEY`.
 
     The package says `config.KEY=VALUE`, which a notebook sets; a command has a flag.
     """

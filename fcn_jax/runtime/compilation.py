@@ -1,11 +1,11 @@
-"""Compiled programs kept between runs, and what XLA is told before it starts.
+"""The cache of compiled programs, and the options given to XLA.
 
 Compiling the update of a large net takes longer than hundreds of updates of a small
 one. JAX can store compiled programs in a directory and find them again by what they
-compute, the versions of JAX and XLA, the flags and the kind of device; what is loaded is
-the machine code that was stored, so results are the same, bit for bit. A program calls
-`enable_compilation_cache` once, before anything is compiled. What is set here must be set
-in the environment or in JAX's configuration, and none of it on import.
+compute, the versions of JAX and XLA, the flags and the kind of device; the stored
+machine code is loaded, so results are the same, bit for bit. A program calls
+`enable_compilation_cache` once, before anything is compiled. What is set here must be
+set in the environment or in JAX's configuration, and none of it on import.
 """
 
 import ctypes
@@ -23,10 +23,10 @@ from absl import logging
 from fcn_jax.runtime.messages import error_sentence
 
 LARGEST_CACHE = 2 * 2**30
-"""Bytes of compiled programs that are kept; a program of a full-size net has 1 to 10 MB."""
+"""Bytes of the cache; a program of a full-size net has 1 to 10 MB."""
 
 WORTH_TRIMMING = 1.0
-"""Seconds of compilation from which on its memory is worth half a second's search."""
+"""Seconds of compilation above which memory is trimmed, which takes half a second."""
 
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
@@ -34,13 +34,14 @@ DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 def enable_compilation_cache() -> Path | None:
     """Let JAX store compiled programs in the user's cache directory.
 
-    JAX's own variables win: JAX_COMPILATION_CACHE_DIR names the directory, with
-    JAX_ENABLE_COMPILATION_CACHE=false nothing is stored. A directory that cannot be
-    written, or that others can write, costs a warning, never a run.
+    JAX's environment variables have priority: JAX_COMPILATION_CACHE_DIR names the
+    directory, with JAX_ENABLE_COMPILATION_CACHE=false nothing is stored. A directory
+    that cannot be written, or that other users can write, gives a warning, not an
+    error.
 
     Returns:
-        The directory that was set up; None where it was left to those variables, or
-        where there is none.
+        The directory that was set up; None where those variables decide, or where there
+        is no usable directory.
     """
     # Imported late, as by every program: it takes half a second.
     import jax
@@ -74,9 +75,9 @@ def enable_compilation_cache() -> Path | None:
 
 
 def _leave_out_shared(settings: Any) -> None:
-    """Keep nothing in a directory that the user named and others can write."""
+    """Turn off a cache directory that the user named and other users can write."""
     directory = Path(settings.jax_compilation_cache_dir)
-    if not directory.exists():  # JAX makes it, or it is no local one
+    if not directory.exists():  # JAX creates it, or it is not local
         return
     try:
         _refuse_shared(directory)
@@ -90,7 +91,7 @@ def _leave_out_shared(settings: Any) -> None:
 
 
 def _refuse_shared(directory: Path) -> None:
-    """Refuse a directory where others could leave programs: they would be run.
+    """Refuse a directory where other users could put programs, which would be run.
 
     Raises:
         PermissionError: if it, or a link to it, belongs to another user, or others can
@@ -111,11 +112,10 @@ def _refuse_shared(directory: Path) -> None:
 
 
 def trim_compiler_memory() -> None:
-    """Return the compiler's memory to the system before the compiled program runs.
+    """Return the compiler's free memory to the system after each compilation.
 
     XLA's compiler leaves 0.9 GB of free blocks to the C library after the update of
-    FCN-8s, which stay part of the process. Call it once; elsewhere than on glibc
-    nothing happens.
+    FCN-8s, which stay part of the process. Call it once; without glibc it does nothing.
     """
     import jax
 
@@ -138,17 +138,17 @@ def cache_root() -> Path:
         RuntimeError: if the user has no home directory.
     """
     given = os.environ.get("XDG_CACHE_HOME", "")
-    # The specification tells to ignore a relative path.
+    # The XDG specification says to ignore a relative path.
     base = Path(given) if Path(given).is_absolute() else Path.home() / ".cache"
     return base / "fcn_jax"
 
 
 def processor_key(description: Path = Path("/proc/cpuinfo")) -> str:
-    """A name for the kind of processor that a file describes.
+    """Return an identifier of the processor model.
 
-    Stored programs hold its instructions, JAX's own key does not tell all of them
-    apart, and machines of several kinds may share a home directory: a program of
-    another kind would end in SIGILL.
+    Stored programs contain instructions of one processor model. JAX's key does not
+    distinguish all models, and different machines may share a home directory: a program
+    of another model would end in SIGILL.
     """
     described = [platform.machine(), platform.processor()]
     try:
@@ -189,10 +189,10 @@ def evict_lru(root: Path, largest: int) -> None:
 
 
 def request_deterministic() -> None:
-    """Make a GPU add in one order, whenever it computes; a CPU does so anyway.
+    """Set XLA's flag for deterministic GPU operations; a CPU is always deterministic.
 
-    XLA reads its flags once. Where JAX is loaded already nothing is set, so that
-    `is_deterministic` stays the truth.
+    XLA reads its flags once. If JAX is already loaded nothing is set, so that
+    `is_deterministic` stays correct.
     """
     if "jax" not in sys.modules and not is_deterministic():
         given = os.environ.get("XLA_FLAGS", "")
@@ -200,7 +200,7 @@ def request_deterministic() -> None:
 
 
 def is_deterministic() -> bool:
-    """Whether the flag is set; of several of one name XLA takes the last."""
+    """Whether the flag is set; XLA uses the last of repeated flags."""
     name = DETERMINISTIC.partition("=")[0]
     given = [
         flag

@@ -16,7 +16,7 @@ from fcn_jax.runtime import memory
 MOST = 32  # programs; of a full-size net each has 1 to 10 MB
 
 
-_ON_HOST = ("cpu",)  # where the system kills a process that takes too much
+_ON_HOST = ("cpu",)  # there the system kills a process that takes too much memory
 
 
 OPTIONS: dict[str, dict[str, bool | str]] = {
@@ -29,15 +29,15 @@ OPTIONS: dict[str, dict[str, bool | str]] = {
 
 @functools.cache
 def compiler_options(platform: str) -> dict[str, bool | str]:
-    """What XLA is told about one program, as `jax.jit` takes it.
+    """Options of XLA for one program, for `jax.jit(compiler_options=...)`.
 
     On a CPU:
 
     - New parameters are written over the old ones. Without the option XLA copies each
       donated kernel first, because it does not see that the gradient for the layer's
       input, which reads it, can be made to come before.
-    - Instructions come in the order of least memory. The default has what depends on
-      parameters alone first, the transforms of all kernels: 366 instead of 131 MB of
+    - Instructions are ordered for least memory. By default the transforms of all
+      kernels, which depend on parameters alone, come first: 366 instead of 131 MB of
       temporary memory for the scores of FCN-8s on 500 x 500 pixels, and no less time.
 
     Not every version of XLA has every option; those it lacks are left out.
@@ -54,14 +54,14 @@ def _is_known(option: str, value: bool | str) -> bool:
 
 
 class Programs:
-    """A function as `jax.jit` compiles it, the least recently used programs dropped.
+    """A function compiled by `jax.jit`; the least recently used programs are dropped.
 
-    `jax.jit` keeps every program for ever, and all that it knows of each trace. Here
-    each program has a `jit` of its own, which goes with it.
+    `jax.jit` never frees a program or its trace. Here each program has its own `jit`,
+    which is freed with it.
     """
 
     def __init__(self, function: Callable[..., Any], most: int = MOST):
-        """Compile nothing yet.
+        """Store the function; nothing is compiled yet.
 
         Args:
             function: of `(params, inputs, ...)`, arrays in trees.
@@ -78,8 +78,8 @@ class Programs:
         """Queue the function on the device.
 
         Raises:
-            MemoryError: if the program would take more memory than is free, on a
-                processor, where nothing else would say so before the process is killed.
+            MemoryError: on a CPU, if the program needs more memory than is free;
+                otherwise the system would kill the process.
         """
         with self._lock:
             program, needed = self._program(arguments)

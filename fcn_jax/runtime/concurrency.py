@@ -1,4 +1,4 @@
-"""Work on what comes next, and on what came last, while the device computes."""
+"""Host work that overlaps the device's: the next inputs and the last results."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -20,16 +20,17 @@ def in_threads(
 
     Items are taken in the caller's thread, and at most `ahead` results are waiting or
     being computed while the caller has one, so memory is bounded by them. To end early
-    close the iterator: what has not begun never does, what has is waited for.
+    close the iterator: calls that have not started are cancelled, and running calls are
+    waited for.
 
     Args:
-        function: may be called in several threads at once.
-        items: taken as results are; may itself be such an iterator.
+        function: called in several threads at once.
+        items: read as results are taken; may itself be such an iterator.
         threads: that compute.
         ahead: items taken before their results are asked for, at least 1.
 
     Raises:
-        Exception: what the function or the items raise, in its turn.
+        Exception: an exception of the function or the items, in the place of its item.
     """
     pending: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
@@ -46,10 +47,10 @@ def in_threads(
 
 
 def one_behind(items: Iterable[Item]) -> Iterator[Item]:
-    """Yield every item, each once the one after it has been taken.
+    """Yield every item after the next item has been taken.
 
-    Reading a result of the device waits for it. Where taking an item queues work on
-    the device, the next is queued before that wait, so that the device is never idle.
+    Reading a result waits for the device. If taking an item queues work on the device,
+    the next work is queued before that wait, so that the device is never idle.
     """
     previous: deque[Item] = deque()
     for item in items:

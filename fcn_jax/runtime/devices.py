@@ -1,4 +1,4 @@
-"""The devices that JAX computes on: started once, with one sentence where it fails."""
+"""Start of JAX's devices, with one sentence if it fails."""
 
 import contextlib
 import logging
@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from fcn_jax.runtime.messages import RunError, error_sentence
 
 _LOGGER = "jax._src.xla_bridge"
-"""Where JAX says with a traceback that a plugin is broken, and goes on without it."""
+"""The logger on which JAX reports a broken plugin with a traceback, and continues."""
 
 
 def start_devices() -> None:
-    """Start JAX's platform, which every program does before it computes.
+    """Start JAX's platform; every program calls it before it computes.
 
     Raises:
         RunError: if JAX has no device of the platforms that JAX_PLATFORMS names, or none
@@ -24,7 +24,7 @@ def start_devices() -> None:
     with _plugins_in_one_line():
         try:
             jax.devices()
-        # Of the kinds that there are, an AssertionError without a word is one.
+        # Any type of exception is possible, also an AssertionError without a message.
         except Exception as error:
             raise RunError(_sentence(error)) from error
 

@@ -1,7 +1,7 @@
 """Paths as users write them: `~` and `~user` are their home directories.
 
 A shell expands them at the start of a word only, so `--workdir=~/runs` arrives as it was
-typed. What other variables a path may hold is the shell's affair.
+typed. Other variables in a path are left to the shell.
 """
 
 import os
@@ -15,7 +15,7 @@ def located(path: str | os.PathLike) -> str:
         path: any text; one that starts with another character is returned as it is.
 
     Raises:
-        ValueError: for a user that there is not, unless a file is called so.
+        ValueError: for an unknown user, unless a file of that name exists.
     """
     path = os.fspath(path)
     if not path.startswith("~"):
@@ -56,7 +56,7 @@ def refuse_file(path: str | os.PathLike, what: str) -> None:
 
     Args:
         path: what was given; need not exist.
-        what: names it, for messages.
+        what: its name in messages.
 
     Raises:
         ValueError: if it is a file; says how it becomes a checkpoint.

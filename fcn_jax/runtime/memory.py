@@ -1,4 +1,4 @@
-"""How much memory a process can still take, before the system kills it for more."""
+"""Free memory for a process, within the machine's and the container's limits."""
 
 from pathlib import Path
 
@@ -7,21 +7,21 @@ _GROUPS = Path("/sys/fs/cgroup")
 
 
 def available() -> int | None:
-    """Bytes of the machine, or of the container's limit, that are free.
+    """Free bytes of the machine, or within the container's limit.
 
     Returns:
-        None where the system does not tell, as elsewhere than on Linux.
+        The number of bytes; None where the system does not report it (not Linux).
     """
     found = [_of_machine(_MEMINFO), _of_group(_GROUPS)]
     return min((free for free in found if free is not None), default=None)
 
 
 def refuse_more(needed: float, what: str) -> None:
-    """Refuse what would take more than there is.
+    """Raise MemoryError if more memory is needed than is free.
 
     Args:
         needed: bytes.
-        what: that needs them, in words that begin the sentence.
+        what: subject of the message, what needs the memory.
 
     Raises:
         MemoryError: with both numbers and the remedy.
@@ -44,9 +44,9 @@ def _of_machine(meminfo: Path) -> int | None:
 
 
 def _of_group(root: Path) -> int | None:
-    """What the control group leaves; file pages in use count as free, as for the system.
+    """Free bytes of the control group; its page cache counts as free.
 
-    Only the limit at the root is looked at, where a container sees its own.
+    Only the limit at the root is read, where a container sees its own limit.
     """
     try:
         limit = int((root / "memory.max").read_text(encoding="ascii"))

@@ -14,7 +14,7 @@ LONGEST = 120
 """Characters of a value that a message shows."""
 
 SENTENCE = 400
-"""Characters of what another part says, within a message."""
+"""Characters of another part's message within a message."""
 
 _LONGEST_CAUSE = 300
 _REMEDY = "remedy: "  # of the notes of an exception, which others write too
@@ -27,12 +27,12 @@ _SHORT.maxlong = 40
 
 
 def shown(value: object) -> str:
-    """The value as Python writes it, with its middle left out where it is long."""
+    """The `repr` of a value; the middle of a long one is left out."""
     return shortened(_SHORT.repr(value))
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:
-    """A text with its middle left out where it is long, and nothing unprintable."""
+    """A text without unprintable characters; the middle of a long one is left out."""
     if len(text) > longest:
         half = longest // 2
         text = f"{text[:half]} ... {text[-half:]}"
@@ -40,7 +40,7 @@ def shortened(text: str, longest: int = LONGEST) -> str:
 
 
 class RunError(RuntimeError):
-    """What went wrong in a run for a reason outside the program.
+    """A failure of a run for a reason outside the program.
 
     The base of the package's own run-time errors: a work directory in use, a checkpoint
     that cannot be written or read. Its message is one sentence with the remedy.
@@ -65,13 +65,14 @@ _MACHINE = (
     ("RuntimeError", "Disk quota exceeded", "a file could not be written"),
     ("RuntimeError", "Input/output error", "a file could not be read or written"),
 )
-"""Failures of the machine in the words of libraries: (type, part of the text, what)."""
+"""Failures of the machine, as libraries report them: (type, part of the text, what)."""
 
 
 def machine_failure(error: BaseException) -> str | None:
-    """What failed, where a library's exception tells of the machine; None for others.
+    """Return what failed if an exception reports a failure of the machine, else None.
 
-    By the names of types, which belong to libraries that most programs do not import.
+    Compares names of types, as most programs do not import the libraries that define
+    them.
     """
     if isinstance(error, REPORTED):
         return None
@@ -100,7 +101,7 @@ def remedy(sentence: str, failure: str | None = None) -> Iterator[None]:
 
 
 def error_sentence(error: BaseException) -> str:
-    """What an exception says, on one line; the operating system's without its number."""
+    """The text of an exception on one line; an OSError's without its number."""
     if isinstance(error, OSError) and error.strerror:
         names = [str(n) for n in (error.filename, error.filename2) if n is not None]
         text = ": ".join(
@@ -112,7 +113,7 @@ def error_sentence(error: BaseException) -> str:
     what = machine_failure(error)
     if what is None:
         return text
-    if len(text) > _LONGEST_CAUSE:  # XLA adds what every buffer holds
+    if len(text) > _LONGEST_CAUSE:  # XLA lists every buffer
         text = f"{text[:_LONGEST_CAUSE]} ..."
     notes = getattr(error, "__notes__", ())
     own = [note[len(_REMEDY) :] for note in notes if note.startswith(_REMEDY)]

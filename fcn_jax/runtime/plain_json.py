@@ -1,8 +1,8 @@
 """JSON of the package's own files, and the types of its values.
 
 Files hold finite numbers and few levels.
-Python's parser takes NaN, numbers of any length and a thousand levels, which fail only
-where they are used, with another kind of error each.
+Python's parser accepts NaN, numbers of any length and a thousand levels, which fail
+only where they are used, each with a different error.
 """
 
 import json
@@ -19,7 +19,7 @@ LARGEST_STORED = 2**63 - 1
 """Magnitude of a whole number in a file."""
 
 LARGEST = 2**31 - 1
-"""Of whole numbers: steps and seeds are 32-bit numbers on the device."""
+"""Largest whole number: steps and seeds are 32-bit integers on the device."""
 
 LONGEST_NAME = 200
 """Characters of a key."""
@@ -33,7 +33,7 @@ def parse(content: bytes | str, where: str) -> Any:
         where: names the file, for messages.
 
     Raises:
-        ValueError: for what is no JSON, or none that `check` lets pass.
+        ValueError: if it is not JSON, or `check` refuses it.
     """
     try:
         value = json.loads(content)
@@ -54,7 +54,7 @@ def parse(content: bytes | str, where: str) -> Any:
 
 
 def check(value: Any, where: str) -> None:
-    """Refuse what JSON can hold and no file of the package does.
+    """Refuse JSON values that no file of the package has.
 
     Args:
         value: nested dictionaries, lists and values.
@@ -73,7 +73,7 @@ def check(value: Any, where: str) -> None:
 
 
 def _inside(key: str, value: Any, where: str) -> list[tuple[str, Any]]:
-    """What a value holds, each with its dotted key."""
+    """The elements of a value, each with its dotted key."""
     if isinstance(value, Mapping):
         for name in value:
             if len(name) > LONGEST_NAME or not name.isprintable():
@@ -94,23 +94,23 @@ def is_text(value: Any) -> bool:
 
 
 def is_whole(value: Any) -> bool:
-    """Whether it is a whole number that a device can hold; True is none."""
+    """Whether a value is an int within 32 bits; a bool is not."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     return whole and abs(value) <= LARGEST
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a finite number."""
+    """Whether a value is a finite number."""
     return is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def sequence_of(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Whether a value is a tuple or list whose elements are such."""
+    """Return a test for a tuple or list whose elements all pass a test."""
     return lambda value: isinstance(value, tuple | list) and all(map(holds, value))
 
 
 def is_preprocessing(value: Any) -> bool:
-    """Whether it has what `Preprocessing.from_dict` reads, each of its type."""
+    """Whether a value has the keys that `Preprocessing.from_dict` reads, with their types."""
     return (
         isinstance(value, Mapping)
         and {"mean", "scale", "logarithm", "origin"} <= set(value.keys())

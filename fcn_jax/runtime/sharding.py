@@ -1,4 +1,4 @@
-"""Placement: images split over the devices, everything else on each of them.
+"""Sharding: images are split over the devices, all other arrays are replicated.
 
 One named mesh axis, "data". Under `jax.jit` sums over a sharded batch are sums over
 the whole batch, so losses, gradients and confusion matrices need no collective
@@ -16,7 +16,7 @@ from fcn_jax.runtime import compilation
 
 
 def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """A mesh of all devices (of all hosts) along the axis "data"."""
+    """Make a mesh of all devices (of all hosts) along the axis "data"."""
     return Mesh(np.array(devices if devices is not None else jax.devices()), ("data",))
 
 
@@ -25,11 +25,11 @@ def choose_devices(count: int, *, deterministic: bool = False) -> Sequence[Any]:
 
     Args:
         count: how many; 0 is all.
-        deterministic: whether a GPU must add in one order.
+        deterministic: whether GPU operations must be deterministic.
 
     Raises:
-        ValueError: for a number that there is not, or GPUs that were started without
-            the flag that `deterministic` needs.
+        ValueError: for more devices than there are, or for a GPU that was started
+            without the flag that `deterministic` needs.
     """
     available = jax.devices()
     chosen = count or len(available)
@@ -48,17 +48,17 @@ def choose_devices(count: int, *, deterministic: bool = False) -> Sequence[Any]:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """A copy on every device."""
+    """The sharding of an array with a copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def split_images(mesh: Mesh, axis: int) -> NamedSharding:
-    """The image axis (number `axis`) split over the devices."""
+    """The sharding of an array whose axis `axis` is split over the devices."""
     return NamedSharding(mesh, PartitionSpec(*([None] * axis), "data"))
 
 
 def check_divisible(batch_size: int, mesh: Mesh, name: str) -> None:
-    """Refuse a global batch that the devices do not divide."""
+    """Raise ValueError unless the global batch divides evenly over the devices."""
     if batch_size % mesh.size:
         raise ValueError(
             f"{name} is {batch_size}, which {mesh.size} devices do not divide; use a "
@@ -74,7 +74,7 @@ def put_batch(batch: Mapping[str, Any], sharding: NamedSharding) -> dict[str, An
         sharding: from `split_images`.
 
     Returns:
-        The same nest of global arrays; the copy runs while the host goes on.
+        The same nest of global arrays; the copy is asynchronous.
     """
     return jax.tree.map(
         lambda rows: jax.make_array_from_process_local_data(sharding, rows), dict(batch)

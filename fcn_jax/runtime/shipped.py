@@ -1,7 +1,7 @@
-"""Files that come with the package beside its modules: experiments, the manifest.
+"""Data files of the package: experiments and the manifest of weights.
 
 In a checkout their directories lie beside `fcn_jax/`; an installed copy has them inside
-(pyproject.toml maps them), where nothing else of the system can be meant.
+the package (pyproject.toml maps them).
 """
 
 from importlib import resources
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def directory(name: str) -> Path:
-    """Where `experiments` or `third_party_weights` lies."""
+    """Return the path of `experiments` or `third_party_weights`."""
     package = Path(str(resources.files("fcn_jax")))
     inside = package / name
     return inside if inside.is_dir() else package.parent / name

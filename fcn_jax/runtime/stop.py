@@ -1,9 +1,9 @@
-"""Signals that ask a program to end: heard at any time, obeyed where nothing is lost.
+"""Signals that end a program: received at any time, acted on where nothing is lost.
 
-A scheduler's SIGTERM, its warning before that (SIGUSR1 of `--signal=USR1@60`), a closed
-terminal and Ctrl-C all mean the same: come to an end. Python runs handlers of signals
-only between its own instructions, and compiling a net is one instruction that takes a
-minute; so a thread listens too, and ends the process where nothing can be lost.
+A scheduler's SIGTERM, its earlier warning (SIGUSR1 of `--signal=USR1@120`, SIGXCPU), a
+closed terminal and Ctrl-C have the same effect: the run ends. Python runs signal
+handlers only between its own instructions, and compiling a net is one instruction that
+takes a minute. So a thread listens too, and ends the process where nothing can be lost.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ SIGNALS = (
     *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
     *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU),
 )
-"""What ends a run after its update; all others do what they always do."""
+"""Signals that end a run after its update; others keep their default action."""
 _INSISTING = (signal.SIGINT, signal.SIGTERM)
 _SAME_SECONDS = 0.2  # `timeout` sends its signal twice, to the process and to the group
 _PATIENCE_SECONDS = 1.0
@@ -35,11 +35,11 @@ class StopRequest:
 
     A request raises `Stopped` in the next `check`, or at once within `now`. A second
     SIGINT or SIGTERM ends the process; the other signals are warnings, which schedulers
-    repeat and follow by SIGTERM. What the process ignores, as under nohup, stays ignored.
-    Outside the main thread, where Python hears no signals, it does nothing.
+    repeat and follow by SIGTERM. Signals that the process ignores, as under nohup, stay
+    ignored. Outside the main thread, where Python receives no signals, it does nothing.
 
     Attributes:
-        signal: the one that asked first; None before that.
+        signal: the first signal; None before one arrives.
         nothing_to_lose: whether the process may end where it is, as before the first
             update and when all is saved. Within `now` it then ends a second after the
             request, if `Stopped` could not be raised by then.
@@ -84,10 +84,10 @@ class StopRequest:
 
     @contextlib.contextmanager
     def now(self, allowed: bool = True) -> Iterator[None]:
-        """Within it a signal raises Stopped where the program is.
+        """Make a signal raise Stopped at once within the block.
 
         Args:
-            allowed: False for code that is to be finished first.
+            allowed: False for code that must finish first.
         """
         if not allowed:
             yield
@@ -103,7 +103,7 @@ class StopRequest:
         if self.signal is None:
             self.signal = signal.Signals(number)
         if self._raising and not self._raised:
-            self._raised = True  # Once: what Stopped passes through may clean up.
+            self._raised = True  # Once, so that cleanup code is not interrupted.
             raise Stopped(self.signal)
 
     def _listen(self, reader: int) -> None:
@@ -127,7 +127,7 @@ class StopRequest:
         os.close(reader)
 
     def _begin(self, number: int) -> None:
-        """Say what will happen; ends the process where that costs nothing."""
+        """Log what will happen; end the process if nothing would be lost."""
         name = signal.Signals(number).name
         if not self.nothing_to_lose:
             logging.warning(

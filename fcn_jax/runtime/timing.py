@@ -1,4 +1,4 @@
-"""How long a program takes until its first result."""
+"""Time from a program's start to its first result."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ Result = TypeVar("Result")
 
 
 class StartupTimer:
-    """Measures the time to the first result, and what it went into.
+    """Measures the time to the first result, and its parts.
 
     Attributes:
         seconds: until the first result: "total" since the program began; of it
@@ -30,9 +30,9 @@ class StartupTimer:
     def first_call(
         self, function: Callable[Arguments, Result]
     ) -> Callable[Arguments, Result]:
-        """The function; its first call, which only queues work, counts as compilation.
+        """Wrap a function; the time of its first call counts as compilation.
 
-        Loading a compiled program counts too.
+        The call only queues work on the device; loading a stored program counts too.
         """
 
         def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
@@ -45,7 +45,7 @@ class StartupTimer:
         return call
 
     def result(self) -> bool:
-        """Call it with every result; says whether it is the first."""
+        """Note a result; return whether it is the first."""
         if self.seconds:
             return False
         self.seconds = {
@@ -56,7 +56,7 @@ class StartupTimer:
         return True
 
     def sentence(self, what: str) -> str:
-        """When the first result was there, for the log."""
+        """The times as a sentence for the log."""
         return (
             f"{what} after {self.seconds['total']:.1f} s (start-up "
             f"{self.seconds['start_up']:.1f}, compilation "

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from fcn_jax.checkpoints import store as checkpoint
+from fcn_jax.checkpoints import stored
 from tests.checkpoints.stored import (
     RECORD,
     assert_equal,
@@ -155,7 +156,7 @@ def test_a_checkpoint_that_is_retired_while_it_is_read_is_not_damaged(
     store = checkpoint.CheckpointStore(tmp_path, keep=1)
     save(store, 1)
     going_on = [3, 2]
-    listed = checkpoint._listed
+    listed = stored._listed
 
     def list_early(directory):
         steps = listed(directory)
@@ -163,7 +164,7 @@ def test_a_checkpoint_that_is_retired_while_it_is_read_is_not_damaged(
             save(store, going_on.pop())
         return steps
 
-    monkeypatch.setattr(checkpoint, "_listed", list_early)
+    monkeypatch.setattr(stored, "_listed", list_early)
     assert_is_step(checkpoint.load(tmp_path, which="newest"), 3)
     assert absl_errors() == []
 
@@ -204,7 +205,7 @@ def test_a_reader_beside_a_run_gets_whole_checkpoints(tmp_path, absl_errors):
 
 def test_checkpoints_that_never_stay_are_said(tmp_path, monkeypatch):
     """Oracle: the sentence; a listing that is wrong each time does not hang."""
-    monkeypatch.setattr(checkpoint, "_steps", lambda _: {1: tmp_path / "1"})
+    monkeypatch.setattr(stored, "steps_in", lambda _: {1: tmp_path / "1"})
     with pytest.raises(checkpoint.CheckpointError, match="deleted as fast as they are"):
         checkpoint.load(tmp_path)
 

@@ -12,7 +12,6 @@ from fcn_jax.evaluation.evaluate import (
     check_outputs,
     evaluate_split,
     make_evaluation_step,
-    spread,
 )
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.losses.cross_entropy import softmax_cross_entropy
@@ -183,13 +182,6 @@ def test_counts_beyond_32_bits_are_exact():
     counts = result.confusion["semantic"].counts
     assert counts.tolist() == [[3 * most, 3], [0, 3 * most]]
     assert result.losses["semantic"] == (0.75, 3 * most)
-
-
-def test_spread_covers_the_split():
-    """Oracle: by hand."""
-    assert spread(4, 101) == [0, 33, 66, 100]
-    assert spread(4, 2) == [0, 1]
-    assert spread(0, 5) == []
 
 
 def test_other_class_counts_are_refused(network):

@@ -113,6 +113,11 @@ STORED = (
     ("preprocessing", {"color": {"mean": [1]}}, "preprocessing"),
     ("preprocessing", {"color": {"mean": [], "scale": 1, "logarithm": 1}}, "mean"),
     ("optimizer.multipliers", [["*", 1]], "optimizer.multipliers"),
+    ("model.scores", "pool4", "a tuple of (endpoint, factor)"),
+    ("model.scores", [["pool4"]], "a tuple of (endpoint, factor)"),
+    ("model.scores", [["pool4", 0.01, 1.0]], "a tuple of (endpoint, factor)"),
+    ("model.scores", [["pool4", "0.01"]], "a tuple of (endpoint, factor)"),
+    ("model.scores", [[4, 0.01]], "a tuple of (endpoint, factor)"),
     ("init_from", {"a": 1}, "init_from"),
     ("a.b", 1, "a.b"),
     ("x\x1b[31m", 1, "x\\x1b[31m"),
@@ -144,3 +149,26 @@ def test_older_and_newer_configurations():
     assert config.data.threads == base().data.threads
     assert configuration.to_dict(config)["newer"] == [1, {"a": 2}]
     assert to_dict(from_dict(to_dict(config))) == to_dict(config)
+
+
+def test_stored_scores_are_read_as_tuples():
+    """Oracle: the factors of the at-once net, as JSON has them."""
+    stored = to_dict(base())
+    stored["model"]["scores"] = [["pool4", 0.01], ["pool3", 0.0001]]
+    scores = from_dict(stored).model.scores
+    assert scores == (("pool4", 0.01), ("pool3", 0.0001))
+
+
+def test_defaults_of_a_published_net():
+    """Oracle: by hand, the net of RGB and HHA; the means of the reference's layer."""
+    config = configuration.of_net("nyud-fcn32s-color-hha")
+    assert config.model.stride == 32
+    assert config.model.streams.to_dict() == {"color": ("color",), "hha": ("hha",)}
+    assert tuple(config.preprocessing.color.mean) == (92.318, 97.203, 116.19)
+    assert tuple(config.preprocessing.hha.mean) == (132.431, 94.076, 118.477)
+    assert config.optimizer.to_dict() == base().optimizer.to_dict()
+    for name in ("nyud-fcn32s-color-hh", "vgg16"):
+        with pytest.raises(
+            ValueError, match=f"'{name}' is no published FCN; .*voc-fcn"
+        ):
+            configuration.of_net(name)

@@ -130,8 +130,12 @@ def test_every_value_that_is_no_class_is_ignored():
 def test_more_classes_than_the_type_of_the_labels_can_count():
     """Oracle: by hand; equal scores of 300 classes, and labels of one byte."""
     labels = jnp.asarray([[[0, 254]]], jnp.uint8)
-    terms = softmax_cross_entropy(jnp.zeros((1, 1, 2, 300)), labels)
-    assert float(terms.reduce("mean")) == pytest.approx(np.log(300), rel=1e-6)
+    loss, gradient = jax.value_and_grad(
+        lambda scores: softmax_cross_entropy(scores, labels).reduce("mean")
+    )(jnp.zeros((1, 1, 2, 300)))
+    assert float(loss) == pytest.approx(np.log(300), rel=1e-6)
+    expected = (1 / 300 - np.eye(300)[[0, 254]]) / 2
+    np.testing.assert_allclose(gradient[0, 0], expected, rtol=1e-5)
 
 
 def test_scores_of_an_ignored_pixel_may_be_anything():

@@ -206,6 +206,28 @@ def test_update_runs_jitted_in_float32_under_strict_promotion(name):
     assert all(jax.tree.leaves(same))
 
 
+@pytest.mark.parametrize("name", ["caffe_sgd", "sgd"])
+def test_updates_keep_the_type_of_the_parameters(name):
+    """Oracle: by hand; minus 0.5 times a gradient of 3, in bfloat16."""
+    params = {"w": jnp.zeros(2, jnp.bfloat16)}
+    rules = (("*", 0.5, 0.0),)
+    schedule = make_schedule("fixed", learning_rate=1.0, total_steps=1)
+    optimizer = _make(name, schedule, params, multipliers=rules)
+    gradients = {"w": jnp.full(2, 3, jnp.bfloat16)}
+    updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+    assert updates["w"].dtype == jnp.bfloat16
+    np.testing.assert_array_equal(np.asarray(updates["w"], np.float32), [-1.5, -1.5])
+
+
+def test_state_is_made_of_optax_s_own():
+    """Oracle: optax's tuples; a stored run is read back into the same ones."""
+    params = _tree(0, jnp.float32)
+    decay, trace, count = _make("sgd", _rates, params).init(params)
+    assert decay == optax.EmptyState()
+    assert isinstance(trace, optax.TraceState)
+    assert int(count) == 0
+
+
 def test_table_must_cover_the_net_and_nothing_else():
     """Oracle: the messages name the parameter or the rule."""
     params = _tree(0, jnp.float32)

@@ -1,1 +1,1 @@
-"""Whose names, orders and scales an array of a weight file has."""
+"""Layouts of weight files: array names, axis orders, colours and scales."""

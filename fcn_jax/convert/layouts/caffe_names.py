@@ -1,7 +1,7 @@
-"""Which Caffe layer a parameter is, so that files of other programs find their place.
+"""The Caffe layer of every parameter, the common name for all weight files.
 
-Module names are Caffe's already; what differs is GoogLeNet's "/", and the suffixes of
-nets with several trunks or outputs ("score_frcolor", "score_fr_sem").
+Module names are Caffe's, except GoogLeNet's "/" and the suffixes of nets with several
+trunks or outputs ("score_frcolor", "score_fr_sem").
 """
 
 from collections.abc import Mapping, Sequence

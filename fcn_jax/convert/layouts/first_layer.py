@@ -1,11 +1,12 @@
-"""What the first kernel of a VGG16 tells of its input, against what is said of it.
+"""Check of a VGG16's first kernel against the input that its origin expects.
 
-Names do not tell whose numbers a file has: Caffe's VGG16 (blue, green, red in 0..255)
+Names do not tell which weights a file has: Caffe's VGG16 (blue, green, red in 0..255)
 is often saved under torchvision's names (red, green, blue over a standard deviation),
 and the reverse. Nor does the size of the first kernel: its root mean square is about
-0.3 in both published nets, although their inputs differ by a factor of 57. But each
-net has its own filters, which fine-tuning hardly turns (a fine-tuned one measured 0.994
-alike). The first filter of each is printed in many public programs and stands here.
+0.3 in both published nets, although their inputs differ by a factor of 57. But the
+filters of the two nets differ, and fine-tuning hardly changes their direction (a cosine
+of 0.994 was measured). The first filter of each is printed in many public programs and
+stands here.
 """
 
 from typing import NamedTuple
@@ -15,7 +16,7 @@ import numpy as np
 from fcn_jax.convert.layouts.weight_layouts import WeightLayout
 
 ALIKE = 0.95
-"""Least cosine; of 2 million random kernels of 3 x 3 about 60 reach it by chance."""
+"""Smallest cosine; of 2 million random 3 x 3 kernels about 60 reach it by chance."""
 
 UNITS = 8.0
 """Factor between units that fine-tuning does not make: about the root of 57."""
@@ -67,10 +68,10 @@ FILTERS = (
 
 
 def contradiction(kernel: np.ndarray, layout: WeightLayout) -> str:
-    """Why a first kernel is not what its layout says; "" where nothing speaks against it.
+    """Return how a first kernel contradicts its layout; "" if it does not.
 
     Args:
-        kernel: `[O, 3 or more, 3, 3]`, channels as the file has them.
+        kernel: `[O, 3 or more, 3, 3] float`, channels in the order of the file.
         layout: the layout that the file is said to have.
     """
     for known in FILTERS:
@@ -92,7 +93,7 @@ def contradiction(kernel: np.ndarray, layout: WeightLayout) -> str:
 
 
 def unusual_size(kernel: np.ndarray, layout: WeightLayout) -> str:
-    """What is odd about the size of a first kernel for its layout's input, or "".
+    """Return a warning if a first kernel's magnitude is unusual for its layout, or "".
 
     Args:
         kernel: of the first layer, any layout.
@@ -113,7 +114,7 @@ def unusual_size(kernel: np.ndarray, layout: WeightLayout) -> str:
 
 
 def _scale(found: np.ndarray, known: np.ndarray) -> float:
-    """The factor from the known filter to the found one; 0 if they are not alike."""
+    """The factor from the known filter to this one; 0 if their cosine is too small."""
     product = float(np.vdot(found, known))
     sizes = float(np.linalg.norm(found) * np.linalg.norm(known))
     alike = sizes > 0 and product / sizes >= ALIKE

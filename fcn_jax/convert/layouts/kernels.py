@@ -1,7 +1,7 @@
-"""From the layouts of other programs to NHWC/HWIO: reshaping, transposing, folding.
+"""Conversion of kernels of other programs to HWIO: reshape, transpose, fold.
 
-Every function takes an array as a file stores it and the shape that it must have
-here, and refuses everything else; nothing is guessed from a number of values alone.
+Every function takes an array as stored in a file and its required shape here, and
+refuses every other shape; the number of values alone never decides.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ BILINEAR_TOLERANCE = 1e-6
 def kernel(
     array: np.ndarray, shape: tuple[int, ...], *, layout: Layout, connected: bool
 ) -> tuple[np.ndarray, str]:
-    """A convolution's kernel.
+    """Convert the kernel of a convolution.
 
     Args:
         array: `[O, I, k, k]` or `[k, k, I, O]` by the layout; if connected also
@@ -61,7 +61,7 @@ def bias(array: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
 def upsampling_kernel(
     array: np.ndarray, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, str]:
-    """A deconvolution's kernel.
+    """Convert the kernel of a deconvolution.
 
     Args:
         array: `[I, O, k, k]` as Caffe, torch and Chainer have it, or `[C, 1, k, k]` with
@@ -107,7 +107,7 @@ def fold_input(
         deviation: RGB divisor that the source's input had.
 
     Returns:
-        The kernel, and what was done in words, "" for nothing.
+        The kernel `[k, k, I, O]`, and what was done in words, "" for nothing.
     """
     if "color" not in inputs:
         return value, ""
@@ -126,7 +126,7 @@ def fold_input(
 def fold_scale(
     value: np.ndarray, scale: np.ndarray, factor: float
 ) -> tuple[np.ndarray, str]:
-    """Bring a scale layer before a 1 x 1 score layer to the net's fixed factor.
+    """Fold a scale layer into a 1 x 1 score layer, relative to the net's fixed factor.
 
     Args:
         value: `[1, 1, I, K]`, the score layer's kernel.

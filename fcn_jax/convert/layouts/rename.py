@@ -1,4 +1,4 @@
-"""Other names for the arrays of a file, by rules."""
+"""Renaming the arrays of a weight file by rules."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ from fcn_jax.params.surgery import Rules, new_names
 
 
 def renamed(weight_file: WeightFile, rules: Rules) -> WeightFile:
-    """The file with its arrays under other names.
+    """Return the weight file with renamed arrays.
 
     Args:
         weight_file: the file.

@@ -1,8 +1,8 @@
-"""How each origin names and lays out the layers of a net.
+"""The layout of the weight files of each origin.
 
-Caffe's layer names are the common language: an origin says under which names of its
-file a Caffe layer lies, how its kernels are laid out, and which colours, in which
-units, the first convolution expects.
+Layers are identified by Caffe's names. A layout gives the array names of a Caffe layer
+in the file, the axis order of its kernels, and the order and units of the colours that
+the first convolution expects.
 """
 
 import re
@@ -15,24 +15,25 @@ from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 from fcn_jax.models.published import ILSVRC_MEAN
 
 Keys = Callable[[str, str], tuple[str, ...]]
-"""(Caffe layer, role) -> the names that its array may have; the first found counts."""
+"""(Caffe layer, role) -> possible names of its array; the first existing one counts."""
 
 
 @dataclass(frozen=True)
 class WeightLayout:
-    """Where a file comes from.
+    """Names, axis orders and input of the weight files of one origin.
 
     Attributes:
         keys: names of a layer's arrays.
-        kernel_layout: of kernels, "OIHW" or "HWIO"; upsampling kernels are then "IOHW" or
-            "HWIO". Fully connected layers of "OIHW" read (C, H, W), of "HWIO"
-            (H, W, C).
+        kernel_layout: axis order of kernels, "OIHW" or "HWIO"; upsampling kernels are
+            then "IOHW" or "HWIO". Fully connected layers of "OIHW" read (C, H, W), of
+            "HWIO" (H, W, C).
         colors: order of the first convolution's colour channels.
-        mean: RGB mean in 0..255 that the net expects, where it is not the net's own.
+        mean: RGB mean in 0..255 that the net expects; None is that of the published
+            net.
         deviation: RGB divisor after the mean, in units of 0..255.
-        nets: names of nets that it has; "*" is all.
-        extras: patterns of arrays that its files are known to have beyond the net.
-        note: what the report says of it.
+        nets: names of the nets with this layout; "*" is all.
+        extras: patterns of known arrays that do not belong to the net.
+        note: description in the report.
     """
 
     keys: Keys
@@ -45,7 +46,7 @@ class WeightLayout:
     note: str = ""
 
     def reads(self) -> str:
-        """What the first convolution expects, in words."""
+        """The input of the first convolution, in words."""
         order = {"BGR": "blue, green, red", "RGB": "red, green, blue"}[self.colors]
         if self.deviation == (1.0, 1.0, 1.0):
             return f"{order} in 0..255"
@@ -97,7 +98,7 @@ def _torchvision(layer: str, role: str) -> tuple[str, ...]:
 
 
 def _features(layer: str, role: str) -> tuple[str, ...]:
-    """The trunk alone: what its files have as classifier is not usable."""
+    """The trunk alone; the classifier in such files is not usable."""
     return _sequential((0, 3, 6))(layer, role) if layer.startswith("conv") else ()
 
 
@@ -175,11 +176,11 @@ _TORCH = ("torchvision", "torchvision-features", "jcjohnson", "wkentaro")
 
 
 def detect(weight_file: WeightFile, net: str) -> str:
-    """The origin that a file's format and names tell.
+    """Detect the origin by a file's format and array names.
 
     Args:
         weight_file: the file.
-        net: what it is to become, a name of `nets.NETS`.
+        net: the network to convert it to, a name of `nets.NETS`.
 
     Raises:
         WeightFileError: if no origin has such names, if several have them, or if it is
@@ -210,7 +211,7 @@ def detect(weight_file: WeightFile, net: str) -> str:
 
 
 def _candidates(weight_file: WeightFile) -> list[str]:
-    """The origins that name a file's layers so."""
+    """The origins whose names match those of the file."""
     names = weight_file.arrays.keys()
     if weight_file.format.startswith("caffemodel"):
         return ["caffe"]
@@ -233,7 +234,7 @@ def _candidates(weight_file: WeightFile) -> list[str]:
 
 
 def refuse_other_nets(weight_file: WeightFile) -> None:
-    """Refuse nets that share a name, not their layers, with the papers'."""
+    """Refuse nets with other layers than the papers' nets of the same name."""
     names = weight_file.arrays.keys()
     if any(name.endswith("running_mean") for name in names):
         which = "a GoogLeNet" if any("inception" in n for n in names) else "a net"
@@ -267,7 +268,7 @@ _OF_VGG19 = re.compile(r"conv[345]_4(\[\d\]|[./].*)|block[345]_conv4/.*|conv2d_1
 
 
 def _other_vgg(names: Iterable[str]) -> str:
-    """The VGG net that is not VGG16 to which such names belong; "" if none."""
+    """The VGG net other than VGG16 that has such array names; "" if none."""
     numbers = {
         int(found[1])
         for name in names

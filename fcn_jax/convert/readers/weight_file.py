@@ -1,4 +1,4 @@
-"""What every reader gives: the named arrays of a file that another program wrote."""
+"""The result of every reader: the named arrays of a weight file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,27 +7,27 @@ from pathlib import Path
 import numpy as np
 
 MOST_AXES = 32
-"""Of an array; NumPy has 64, Caffe 32, a weight 4."""
+"""Largest number of axes of an array; NumPy allows 64, Caffe 32, a weight has 4."""
 
 MOST_ARRAYS = 2**13
-"""Of a file; nets have some hundreds."""
+"""Largest number of arrays of a file; nets have some hundreds."""
 
 MOST_NAME_CHARACTERS = 2**21
-"""Of the names of a file's arrays together."""
+"""Largest total length of the names of a file's arrays."""
 
 
 def printable(text: str) -> str:
-    """Text of a file without what would drive a terminal: escaped, in one line."""
+    """Text of a file in one line, with control characters escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def described(error: Exception) -> str:
-    """What a library says in an error, in one printable line of 200 characters.
+    """The text of a library's error, in one printable line of at most 200 characters.
 
-    Only text and numbers are put into words: printing a tuple that holds itself twice,
-    thirty times over, takes all memory.
+    Only text and numbers are shown: printing deeply nested tuples that share their
+    elements could take all memory.
     """
     kind = type(error).__name__
     if not all(isinstance(part, (str, int, float)) for part in error.args):
@@ -37,7 +37,7 @@ def described(error: Exception) -> str:
 
 
 class WeightFileError(ValueError):
-    """A file that is damaged, hostile, or no weight file; says where and what."""
+    """Error for a file that is damaged, malicious, or not a weight file."""
 
     def __init__(self, sentence: str):
         super().__init__(printable(sentence))
@@ -57,8 +57,8 @@ class WeightFile:
             "block1_conv1/block1_conv1_W_1:0".
         kinds: type of the Caffe layer of a blob's layer name, {"fc6": "InnerProduct"};
             empty elsewhere.
-        title: what the file calls its net; "" where it does not say.
-        metadata: what else a .safetensors file, or a .pth of export, says of itself.
+        title: the name of the net in the file; "" if it has none.
+        metadata: further metadata of a .safetensors file, or of an exported .pth.
     """
 
     path: Path

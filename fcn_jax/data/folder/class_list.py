@@ -48,7 +48,7 @@ _NEIGHBOURS += (
 
 @dataclasses.dataclass(frozen=True)
 class ClassList:
-    """What labels mean.
+    """The meaning of label values.
 
     Attributes:
         classes: names and colours of the ids, those of VOC where the file has none.
@@ -93,7 +93,7 @@ def read_class_list(path: Path) -> ClassList:
 
 
 def _offer(path: Path) -> str:
-    """The other names under which programs write their classes, where one is there."""
+    """An existing class list under a name that other programs use, if any."""
     if not path.parent.is_dir():
         return ""
     there = {own.name.lower(): own for own in sorted(path.parent.iterdir())}

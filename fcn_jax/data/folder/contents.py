@@ -1,4 +1,4 @@
-"""Digests of the contents of files, taken once and kept in the user's cache directory.
+"""Digests of the contents of files, cached in the user's cache directory.
 
 A file counts as unchanged while its size, its times and its number on the disk are what
 they were; a change of names changes one of its times. What is kept may be lost or
@@ -24,7 +24,7 @@ Stamp = tuple[int, int, int, int]
 _SETTLED_NS = 2 * 10**9
 _BLOCK = 2**20
 _KEPT_FOLDERS = 64
-_LARGE = 2**31  # bytes, of which it is worth saying that they are read
+_LARGE = 2**31  # bytes from which on reading is logged
 
 
 def digests(folder: Path, paths: Sequence[Path]) -> list[str]:
@@ -40,7 +40,7 @@ def digests(folder: Path, paths: Sequence[Path]) -> list[str]:
     store = _store(folder)
     known = _load(store)
     names = [path.relative_to(folder).as_posix() for path in paths]
-    # Taken before contents are read: what changes later has another one.
+    # Taken before the contents are read, so that a later change is noticed.
     stamps = dict(
         zip(names, scan(lambda name: _stamp(folder / name), names), strict=True)
     )
@@ -88,7 +88,7 @@ def _is_settled(stamp: Stamp) -> bool:
 
 
 def _store(folder: Path) -> Path | None:
-    """Where the digests of a folder are kept; None where there is no home directory."""
+    """Path of the cached digests of a folder; None without a home directory."""
     try:
         root = cache_root()
     except RuntimeError:
@@ -98,7 +98,7 @@ def _store(folder: Path) -> Path | None:
 
 
 def _load(store: Path | None) -> dict[str, list]:
-    """What is kept, with its checksum; nothing where it is not as it was written."""
+    """The cached digests; empty if the checksum of the cache file is wrong."""
     if store is None:
         return {}
     try:

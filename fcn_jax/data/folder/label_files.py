@@ -50,7 +50,7 @@ def read_ids(path: Path, *, where: str, classes: ClassList | None) -> np.ndarray
 
 
 def encoding_problems(labels: Sequence[Path], classes: ClassList | None) -> list[str]:
-    """Labels whose values need not mean what those of the others mean.
+    """Labels whose values may have another meaning than those of the others.
 
     Where classes have colours, these count in palette and RGB labels, and only values
     of grey ones are compared (which lie beside none, if a table of values is for them);
@@ -69,7 +69,8 @@ def encoding_problems(labels: Sequence[Path], classes: ClassList | None) -> list
         if by_color and own.kind not in _BY_VALUE:
             if not by_value:
                 continue
-            # An even picture that was saved anew as grey would be read by its values.
+            # A label of one value that was saved again as grey would be read by its
+            # values.
             own = _COLORED
         kinds.setdefault(own, []).append(path)
     if len(kinds) < 2:

@@ -1,4 +1,4 @@
-"""What is no fault of labels, and may not be meant."""
+"""Notes on valid labels that may not be intended."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

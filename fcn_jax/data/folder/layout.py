@@ -1,4 +1,4 @@
-"""A folder data set as its files lie: classes, images, labels and splits.
+"""The files of a folder data set: classes, images, labels and splits.
 
 Opening and `check` ask the same questions here: opening stops at the first problem,
 `check` lists them all, so what the one calls clean the other accepts.

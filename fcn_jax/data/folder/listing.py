@@ -1,4 +1,4 @@
-"""The files of images/ and of labels/, by stem, and what is there and is not read."""
+"""The files of images/ and labels/ by stem, and the files that are not read."""
 
 import dataclasses
 import functools
@@ -16,7 +16,7 @@ LABEL_ENDINGS = (".png",)
 _PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp")
 _PICTURES += (".webp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".heic", ".heif")
 _PICTURES += (".avif", ".tga", ".npy", ".npz", ".mat", ".exr", ".dcm")
-_SIDECARS = (".json", ".xml", ".txt")  # annotations that no label is drawn from yet
+_SIDECARS = (".json", ".xml", ".txt")  # annotations from which no labels are made
 
 _MADE_BY_SYSTEMS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
 _MADE_BY_SYSTEMS += ("__macosx", "@eadir", "$recycle.bin", "lost+found")
@@ -38,13 +38,13 @@ _MARKS += (
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file is left by a system or a program, and nobody's data."""
+    """Whether a file was added by an operating system or a program."""
     return name.startswith(".") or name.lower() in _MADE_BY_SYSTEMS
 
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """What a subdirectory holds.
+    """The files of a subdirectory.
 
     Attributes:
         name: of the subdirectory, "images" or "labels".

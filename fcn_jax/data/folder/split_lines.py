@@ -1,4 +1,4 @@
-"""What a line of a split list names.
+"""The stems that the lines of a split list name.
 
 A stem, or what data sets write instead: a file name, a path with either slash, a path of
 the image and one of the label, a stem and a flag as in VOC's lists of a class, a row of
@@ -116,7 +116,7 @@ def named_stem(line: str, known: Collection[str]) -> tuple[str, str | None]:
 
 
 def fields_of(line: str) -> list[str]:
-    """Parted by tabs, commas or semicolons where there are any, else by blanks."""
+    """Split at tabs, commas or semicolons if there are any, else at blanks."""
     for separator in ("\t", ",", ";"):
         if separator in line:
             return [_bare(field) for field in line.split(separator)]

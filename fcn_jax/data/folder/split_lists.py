@@ -1,4 +1,4 @@
-"""Finding the split lists of a folder data set, wherever its author put them.
+"""Finding the split lists of a folder data set in the usual places.
 
 A list that is there and not read would let the images that it holds back be trained on,
 so every file that looks like one is read or is a problem.

@@ -1,4 +1,4 @@
-"""What is wrong with split lists, against the files and against one another."""
+"""Problems of split lists: missing files, repeated ids, ids in two splits."""
 
 import difflib
 import itertools

@@ -1,4 +1,4 @@
-"""Files of a folder that tell its images apart and are not read as split lists.
+"""Files of a folder that look like split lists but are not read as such.
 
 What they hold back would be trained on. A file is harmless that names every image, and no
 split, or says what a list says that is read.
@@ -27,7 +27,7 @@ _WORDS = re.compile(
 _LIST_WORDS = ("list", "lists", "id", "ids", "idx", "indices", "set", "sets", "names")
 _DEPTH = 2  # directories below the folder that are searched
 _FILES = 1000  # of a directory
-_JUDGED = 2**14  # bytes of a file
+_JUDGED = 2**14  # bytes of a file that are read
 _LOOKED_THROUGH = 2**22
 
 

@@ -1,4 +1,4 @@
-"""The lines of a small text file that people wrote with whatever editor they have."""
+"""The lines of a small text file in any of the common encodings."""
 
 import codecs
 import re

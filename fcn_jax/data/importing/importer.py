@@ -18,7 +18,7 @@ Bars = Callable[[str], contextlib.AbstractContextManager[Progress | None]]
 def import_folder(
     source: Path, target: Path, options: Options, bars: Bars
 ) -> tuple[Export, Written]:
-    """Read a directory and writes it in the folder layout.
+    """Read a directory and write it in the folder layout.
 
     Args:
         source: the directory of an export or a data set.

@@ -141,7 +141,7 @@ def mask_size(path: Path, where: str) -> tuple[int, int]:
 
 
 def survey(path: Path, where: str) -> Survey:
-    """Counts what a mask holds.
+    """Count what a mask holds.
 
     Raises:
         DataError: as `read_mask`, and for more than 4,096 values, a photograph.

@@ -40,7 +40,7 @@ class Pairing:
 
 
 def find_pairs(tree: Tree, images: str, masks: str) -> Pairing:
-    """Pairs the pictures and masks of a tree.
+    """Pair the pictures and masks of a tree.
 
     A folder named as one of `IMAGE_WORDS` or `MASK_WORDS`, alone or with a split (masks/,
     train_masks/, trainannot/), holds pictures or masks; beside masks, a folder without

@@ -150,7 +150,7 @@ def turned(
 def draw(
     canvas: Image.Image, kind: str, points: Sequence[Point], value: int, where: str
 ) -> None:
-    """Draws a shape over a picture of ids, as labelme's `shape_to_mask` does.
+    """Draw a shape over a picture of ids, as labelme's `shape_to_mask` does.
 
     Coordinates are cut to whole pixels and borders belong to the shape; lines are ten
     pixels wide and points have a radius of five.

@@ -161,7 +161,7 @@ def _classes(classes: Sequence[Class]) -> tuple[Classes, list[tuple[str, str]]]:
 
 
 def _write_classes(path: Path, classes: Classes) -> None:
-    """Write names and colours, and reads them back.
+    """Write names and colours, and read them back.
 
     Raises:
         DataError: for a name that the file cannot hold.

@@ -1,9 +1,9 @@
-"""From a source to batches of padded uint8 images, with Grain.
+"""Batches of padded uint8 images from a source, with Grain.
 
-The batch of step s is a function of (seed, s) and nothing else: which examples it holds
-and how each is augmented follow from the position of a sample in the whole run. So the
-number of workers and threads, a restart, and the number of processes change nothing.
-Images stay uint8; subtracting means and masking the padding happen on the device.
+The batch of step s depends on (seed, s) alone: the examples and their augmentation
+follow from the position of a sample in the whole run. So the number of workers, threads
+and processes, and a restart, do not change it. Images stay uint8; mean subtraction and
+masking of the padding happen on the device.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ from fcn_jax.data.pipeline.workers import prefetch_batches
 
 
 class Loading(NamedTuple):
-    """How examples are read; it changes no batch.
+    """Workers, threads and prefetching; they do not change the batches.
 
     Attributes:
         workers: processes that read; 0 reads in this one.
@@ -64,7 +64,7 @@ def train_batches(
         accumulation: accumulation steps of an update.
         canvases: (height, width) to which images are padded, at the bottom and right; a
             step takes the first that holds all of its images.
-        augmentation: what is varied at random.
+        augmentation: random changes of the examples.
         fill: for each input key, channel values where jitter exposes no image.
         process_index: this process builds its own contiguous rows of every batch.
         process_count: processes that train together.
@@ -125,7 +125,7 @@ def evaluation_batches(
     threads: int,
     prefetch: int,
 ) -> Iterator[Batch]:
-    """Every example of a split once, in order; the last batch is filled up.
+    """Yield every example of a split once, in order; empty rows fill the last batch.
 
     Args:
         source: the split.
@@ -166,7 +166,7 @@ def unpadded(
 ) -> Iterator[Mapping[str, Any]]:
     """Return the batches of a split, without sizes if every image fills its canvas.
 
-    Nothing is padding then, and a network that is not told sizes masks nothing.
+    There is no padding then, and without sizes the network applies no masks.
 
     Args:
         batches: of the split.

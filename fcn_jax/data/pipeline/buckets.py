@@ -1,7 +1,8 @@
-"""A few canvases for many image sizes: how much of a batch is padding.
+"""Canvases for images of many sizes, with little padding.
 
-Every canvas is one compiled program, so there are few; every pixel of padding is
-computed in vain, so they fit. Batches take the smallest canvas that holds them.
+Every canvas needs a compiled program, so there should be few; every pixel of padding
+costs time, so they should be tight. A batch uses the smallest canvas that holds its
+images.
 """
 
 from collections import Counter
@@ -22,7 +23,7 @@ WORTH_COMPILING = 4_000_000
 
 
 def rounded_up(size: Sequence[int]) -> Canvas:
-    """The next canvas of a ladder: multiples of 64 pixels, 8 an octave above 1024."""
+    """Round a size up: to multiples of 64 pixels, above 1024 to 8 sizes per octave."""
 
     def next_length(length: int) -> int:
         step = STEP
@@ -35,7 +36,7 @@ def rounded_up(size: Sequence[int]) -> Canvas:
 
 
 def picture_canvases(sizes: np.ndarray) -> tuple[Canvas, ...]:
-    """Canvases for a folder of pictures to label.
+    """Choose the canvases for inference on a set of images.
 
     The few sizes that many pictures share are canvases themselves, the others are
     rounded up first: pictures of nearly one size, and other folders, then share
@@ -68,7 +69,7 @@ def picture_canvases(sizes: np.ndarray) -> tuple[Canvas, ...]:
 def choose_canvases(
     sizes: np.ndarray, limit: int, *, least_saving: int = 1
 ) -> tuple[Canvas, ...]:
-    """At most `limit` canvases that hold all sizes with little padding.
+    """Choose at most `limit` canvases that hold all sizes with little padding.
 
     One holds every image. Each further one is that, of the sizes that occur, which
     saves most; choosing one after the other is not the optimum, and close to it.
@@ -129,7 +130,7 @@ def waste(sizes: np.ndarray, canvases: Sequence[Canvas]) -> float:
 def batch_canvases(
     sizes: np.ndarray, *, fixed: Sequence[int] = (0, 0), most: int = 1
 ) -> tuple[Canvas, ...]:
-    """Return the canvases of the batches of a split, and log what they waste.
+    """Return the canvases of the batches of a split, and log the share of padding.
 
     Args:
         sizes: `[n, 2]` (height, width) of its images, after augmentation.

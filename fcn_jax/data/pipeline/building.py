@@ -1,4 +1,4 @@
-"""Padded batches, each built from its number alone."""
+"""Building padded batches; each batch depends on its number alone."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ _NAMED = 20  # images that a message names
 class Batch(TypedDict):
     """A padded batch; leading axes [A, B] in training, [B] in evaluation.
 
-    Pixels of `inputs` outside `sizes` are 0 and mean nothing; labels are 255 there.
+    Pixels of `inputs` outside `sizes` are 0 and are masked; labels are 255 there.
     """
 
     inputs: dict[str, np.ndarray]  # by key, [..., H, W, C]

@@ -1,4 +1,4 @@
-"""The order of training samples: a function of the position in the run alone."""
+"""Order of training samples, as a function of the position in the run."""
 
 import functools
 import random
@@ -11,10 +11,10 @@ from fcn_jax.data.pipeline import Order
 
 
 class Sampler(Protocol):
-    """Which example the sample at a position of a run is.
+    """Maps the position of a sample in a run to an example.
 
-    A function of the position alone, so that a continued run sees what it would have
-    seen; picklable, since worker processes ask it as well.
+    It depends on the position alone, so that a continued run has the same samples as an
+    uninterrupted one. Picklable, as worker processes call it.
     """
 
     def __call__(self, position: int, /) -> int:
@@ -28,7 +28,7 @@ class Sampler(Protocol):
 
 @dataclass(frozen=True)
 class Shuffle:
-    """Every example once an epoch, in an order of its own.
+    """Every example once per epoch, in a new random order for each epoch.
 
     Attributes:
         count: examples of the split.
@@ -66,7 +66,7 @@ class Replacement:
 
 
 def make_sampler(order: Order, count: int, seed: int) -> Sampler:
-    """Return the sampler of a name.
+    """Make the sampler with a name.
 
     Args:
         order: "shuffle" or "replacement".

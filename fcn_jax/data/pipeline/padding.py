@@ -1,13 +1,13 @@
-"""How much of a batch is padding where images differ in size, in a sentence."""
+"""A warning about batches with much padding."""
 
 from collections import Counter
 from collections.abc import Mapping
 
-MUCH = 0.3  # of the pixels
+MUCH = 0.3  # share of the pixels
 
 
 def padding_notes(sizes: Mapping[str, tuple[int, int]]) -> list[str]:
-    """Say so where one canvas that holds all images would be padding by a third.
+    """Return a warning if a canvas for all images would be about a third padding.
 
     Args:
         sizes: (height, width) of each image, by its name.

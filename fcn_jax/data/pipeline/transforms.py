@@ -1,8 +1,8 @@
-"""Augmentation and padding of examples: image and labels always move together.
+"""Augmentation and padding of examples; image and labels get the same change.
 
 Mirroring and jitter are the paper's (CVPR 2015, section 4.3: random mirroring and
-translation by up to 32 pixels). Label maps are only ever indexed: no id can appear that
-the file did not hold, except 255 where an image was moved away.
+translation by up to 32 pixels). Label maps are only indexed, never interpolated: no new
+id can appear, except 255 where a shift leaves no image.
 """
 
 import dataclasses
@@ -17,13 +17,13 @@ from fcn_jax.data.labels import IGNORE
 
 
 class Augment(Protocol):
-    """What is done at random to an example of training.
+    """A random augmentation of training examples.
 
-    Picklable, since worker processes do it as well.
+    Picklable, as worker processes call it.
     """
 
     def sizes(self, sizes: np.ndarray) -> np.ndarray:
-        """Return the sizes of images after it, which chance does not change.
+        """Return the sizes of images after augmentation, which are not random.
 
         Args:
             sizes: `[N, 2] int`, (height, width) of whole images.
@@ -37,13 +37,14 @@ class Augment(Protocol):
         fill: Mapping[str, tuple[int, ...]],
         rng: np.random.Generator,
     ) -> Example:
-        """Return the example that training sees.
+        """Return the augmented example.
 
         Args:
-            example: inputs `[H, W, C]` and labels `[H, W]` of one size.
+            example: inputs `[H, W, C]` of any dtype and labels `[H, W] uint8` of one
+                size.
             fill: for each input key, the value of each channel where no image is: its
                 mean. Labels are 255 there.
-            rng: every choice is drawn from it; its seed is the position in the run.
+            rng: the random generator, seeded by the position in the run.
         """
         ...
 
@@ -114,7 +115,7 @@ class Augmentation:
 def shift(
     array: np.ndarray, down: int, right: int, fill: int | tuple[int, ...]
 ) -> np.ndarray:
-    """Move the content of an array, its size unchanged.
+    """Shift the content of an array; its size is unchanged.
 
     Args:
         array: `[H, W]` or `[H, W, C]`.

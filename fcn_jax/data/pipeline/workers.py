@@ -1,4 +1,4 @@
-"""Running a batch builder ahead of training, in Grain's threads and processes."""
+"""Batches built ahead of training, in Grain's threads and processes."""
 
 import atexit
 import contextlib
@@ -35,23 +35,23 @@ def prefetch_batches(
     describe: Callable[[int], str] = str,
     patience: float = PATIENCE_SECONDS,
 ) -> Iterator[Any]:
-    """Yield build(start), ..., build(stop - 1), in order, built before they are asked.
+    """Yield build(start), ..., build(stop - 1), in order, built ahead.
 
-    One that does not come is told of, again and again: a network file system that is gone
-    or a stopped process would else look like a slow run.
+    A late result is logged repeatedly, as a lost network file system or a stopped
+    process would otherwise look like a slow run.
 
     Args:
-        build: a picklable function of the number alone.
+        build: a picklable function that depends on the number alone.
         start: the first number.
         stop: the number after the last.
         workers: processes that build; 0 builds in this one.
         threads: threads that build in each of these processes; 0 builds when asked.
         prefetch: results held ready in each of these processes.
-        describe: of a number, what is read for it.
-        patience: seconds after which a result that is waited for is told of.
+        describe: returns what is read for a number, for messages.
+        patience: seconds of waiting for a result before it is logged.
 
     Raises:
-        RunError: a process was ended from outside.
+        RunError: if a worker process was killed.
     """
     steps: Any = grain.MapDataset.range(start, stop)
     batches = steps.map(build).to_iter_dataset(
@@ -87,7 +87,7 @@ def _closing(
                     break
             yield result
     except Stopped:
-        raise  # Closed at exit: a worker that stands still takes Grain half a minute.
+        raise  # Closed at exit: Grain waits half a minute for a stopped worker.
     except BaseException as error:
         _close(iterator)
         if _GRAIN_LOST_ONE in str(error):
@@ -112,7 +112,7 @@ def _lost_worker(error: BaseException) -> RunError:
 
 @contextlib.contextmanager
 def _telling(describe: Callable[[], str], patience: float) -> Iterator[None]:
-    """Logs every `patience` seconds what the block waits for."""
+    """Log every `patience` seconds what the block waits for."""
     done = threading.Event()
     began = time.monotonic()
 
@@ -135,9 +135,10 @@ def _telling(describe: Callable[[], str], patience: float) -> Iterator[None]:
 
 
 def _begin_worker(worker_index: int, worker_count: int) -> None:
-    """Leave signals to the trainer, and ends with it whatever becomes of it."""
+    """Leave signals to the main process, and end when it ends, however it ends."""
     del worker_index, worker_count
-    # A scheduler's signal or Ctrl-C goes to the whole group; it is the trainer's to obey.
+    # A scheduler's signal or Ctrl-C goes to the whole group; the main process handles
+    # it.
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

@@ -1,4 +1,4 @@
-"""Data sets by name, and what they have in common."""
+"""Data sets by name."""
 
 from typing import Literal
 
@@ -13,10 +13,10 @@ PREPARED = {
     "sift_flow": ("sift_flow", "DATASET"),
     "pascal_context": ("pascal_context", "DATASET"),
 }
-"""Module of `builders` and its record, for each data set that is prepared once."""
+"""Module of `builders` and name of its record, for each published data set."""
 
 DATA_SETS = ("synthetic", "folder", *PREPARED)
-"""What `catalog.open_source` can open."""
+"""Names of data sets that `catalog.open_source` can open."""
 
 Rest = Literal["background", "ignore"]
-"""What classes that are left out become; see `subset`."""
+"""Treatment of classes that are left out; see `subset`."""

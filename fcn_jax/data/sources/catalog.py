@@ -1,4 +1,4 @@
-"""From the name of a data set and a split to its source."""
+"""Opening the source of a data set and split by name."""
 
 import importlib
 from typing import Any
@@ -11,7 +11,7 @@ from fcn_jax.data.sources.synthetic import SyntheticSource, SyntheticSpec
 
 
 def published(name: str) -> Any:
-    """The `Dataset` of a name, see `builders.dataset`.
+    """Return the `Dataset` with a name; see `builders.dataset`.
 
     TFDS takes a second to import, which only its data sets should pay.
     """

@@ -66,12 +66,12 @@ class PreparedSource:
         where = f"data set {self.dataset}, split {self.split}, example {name}"
         try:
             record = self._records[int(index)]
-        except RuntimeError as error:  # array_record's word for damaged files
+        except RuntimeError as error:  # array_record raises it for damaged files
             raise DataError(
                 f"{where}: the files in {self.directory} are damaged ({error}); delete "
                 "that directory and prepare the data set again"
             ) from error
-        if record["name"] != name.encode():  # TFDS gives texts as bytes
+        if record["name"] != name.encode():  # TFDS returns text as bytes
             raise DataError(
                 f"{where}: the record is of {record['name']!r}; the files in "
                 f"{self.directory} do not belong together, so delete that directory "
@@ -99,7 +99,7 @@ class PreparedSource:
         return np.array(self.shapes, np.int32).reshape(-1, 2)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Open files stay behind; a worker opens its own.
+        # Open files are not pickled; a worker opens its own.
         return {k: v for k, v in self.__dict__.items() if k != "_records"}
 
     @functools.cached_property
@@ -141,7 +141,7 @@ def recorded_counts(directory: Path) -> dict[str, int]:
 
 
 def prepared_root(data_dir: str) -> Path:
-    """The directory of prepared data sets: the one given, or TFDS's own convention."""
+    """The directory of prepared data sets: the argument, or the default of TFDS."""
     chosen = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     return Path(located(chosen)).absolute()
 

@@ -44,7 +44,7 @@ def signed_distance(
 def pattern(
     rng: np.random.Generator, texture: int, u: np.ndarray, v: np.ndarray, radius: float
 ) -> np.ndarray:
-    """How much of an object's second colour each pixel has.
+    """The share of an object's second colour in each pixel.
 
     Args:
         rng: draws period, phase and direction.

@@ -1,10 +1,10 @@
-"""What is refused of the splits of a run before it starts."""
+"""Checks of the splits of a run before it starts."""
 
 from fcn_jax.data.examples import Source
 
 
 def check_disjoint(train: Source, evaluation: Source) -> None:
-    """Refuse to score on images that were learnt from.
+    """Refuse to evaluate on training images.
 
     Args:
         train: the split to learn from.

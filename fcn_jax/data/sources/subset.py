@@ -1,4 +1,4 @@
-"""Fewer categories first: a data set reduced to some of its classes."""
+"""A data set reduced to some of its classes."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -32,12 +32,12 @@ class ClassSubset:
 
     @property
     def outputs(self) -> Mapping[str, Classes]:
-        """Classes of each label map, the reduced one among them."""
+        """Classes of each label map, with those of the reduced one."""
         return {**self.source.outputs, self.output: self.classes}
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the whole split and of what is left."""
+        """Digest of the whole split and of the classes that are kept."""
         return digest([self.source.fingerprint, self.output, self.classes.to_dict()])
 
     def __len__(self) -> int:

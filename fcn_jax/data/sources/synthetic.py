@@ -20,12 +20,12 @@ SPLITS = ("train", "val")
 MAX_CLASSES = 1 + len(shapes.SHAPES) * len(shapes.TEXTURES)
 MIN_SIDE = 16
 
-_EDITION = 1  # goes up whenever the same parameters draw other images
+_EDITION = 1  # increased whenever the same parameters draw different images
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SyntheticSpec:
-    """What the procedural data set consists of.
+    """Parameters of the procedural data set.
 
     Attributes:
         num_classes: 2..21, the background included.
@@ -146,7 +146,7 @@ class SyntheticSource:
 def draw_scene(
     rng: np.random.Generator, size: tuple[int, int], *, num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws one image and its labels, far objects first.
+    """Draw one image and its labels, far objects first.
 
     Args:
         rng: every choice is drawn from it.

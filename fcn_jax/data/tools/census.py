@@ -1,4 +1,4 @@
-"""Which classes a data set's labels hold, and what is wrong where one never occurs.
+"""Pixels of each class in a data set's labels, and problems of classes without pixels.
 
 A class that no pixel has is learned by no net and scored by none: masks stored as 0 and
 255 train to a mean IU of 1 over the background alone.
@@ -39,7 +39,7 @@ class Census:
 
 
 def census(source: Source, limit: int, report: Progress | None = None) -> Census:
-    """Counts ids over up to `limit` examples, evenly spread over the split.
+    """Count ids over up to `limit` examples, evenly spread over the split.
 
     Where these hold fewer than two classes of some output, the others are read as well,
     so that what is said of such a split is certain.
@@ -86,7 +86,7 @@ def tally(
 
 
 def useless_problems(splits: Mapping[str, Census]) -> list[str]:
-    """Why nothing can be learned or scored, one sentence each; empty where it can.
+    """Why nothing can be learned or evaluated, one sentence each; empty if it can.
 
     A split without a labelled pixel, and labels of one class alone where there are more,
     or where 255 could be one: all of the data set, or its split train.

@@ -1,4 +1,4 @@
-"""Reading every pair of a folder data set and listing what is wrong with it.
+"""Check of a folder data set: read every pair and list the problems.
 
 Where training stops at the first contradiction, this goes on to the last file, so that
 a data set can be put in order in one round.
@@ -38,7 +38,7 @@ from fcn_jax.runtime.locations import located
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What a folder data set holds.
+    """The result of the check of a folder data set.
 
     Attributes:
         problems: one sentence each; empty for a clean data set.
@@ -63,7 +63,7 @@ class Report:
 
 @dataclasses.dataclass(frozen=True)
 class _Pair:
-    """What was read of one pair.
+    """The result of reading one pair.
 
     Attributes:
         problems: one sentence each.
@@ -206,7 +206,7 @@ def _read(layout: Layout, stem: str) -> _Pair:
         digest = hashlib.sha256(repr(size).encode())
         digest.update(np.ascontiguousarray(color).data)
         seen = digest.hexdigest()
-    except Exception as error:  # of any kind: the others are to be read
+    except Exception as error:  # any exception: the other pairs are still read
         problems.append(_sentence(error, f"images/{image.name}"))
     try:
         found, pixels = _pixels(label, size, layout.classes)

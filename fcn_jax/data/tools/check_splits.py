@@ -1,4 +1,4 @@
-"""Reading every example of every split of a data set and listing what is wrong.
+"""Check of a data set: read every example of every split and list the problems.
 
 Where training stops at the first broken example, this goes on to the last.
 """
@@ -28,7 +28,7 @@ SCORED = ("train", "val", "test")  # others, as trainval, are unions of these
 
 @dataclass(frozen=True)
 class SplitReport:
-    """What a split holds.
+    """The result of the check of a split.
 
     Attributes:
         count: number of examples, readable or not.
@@ -46,7 +46,7 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class SplitsReport:
-    """What the splits of a data set hold.
+    """The result of the check of a data set.
 
     Attributes:
         problems: one sentence each; empty for a data set that is in order.
@@ -152,7 +152,7 @@ def _read(source: Source, split: str, index: int) -> _Content | str:
         example = source[index]
     except (DataError, OSError) as error:
         return str(error)
-    except RuntimeError as error:  # how array_record tells of damage
+    except RuntimeError as error:  # array_record raises it for damaged files
         return (
             f"split {split}, example {source.name(index)}: "
             f"{' '.join(str(error).split())}; delete the prepared data set and prepare "

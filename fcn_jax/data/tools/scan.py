@@ -1,4 +1,4 @@
-"""Going once through many examples, in threads, with the results in order."""
+"""Reading many examples in threads, with the results in order."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ def scan(
     keys: Sequence[Key],
     report: Progress | None = None,
 ) -> Iterator[Result]:
-    """What `read` makes of each key, in the order of the keys.
+    """Yield the result of `read` for each key, in the order of the keys.
 
     Args:
         read: called in threads, since decoding leaves Python's lock; what it raises

@@ -1,4 +1,4 @@
-"""What a split consists of, in numbers: sizes, classes and their weights, channels.
+"""Statistics of a split: sizes, classes and their weights, channels.
 
 The weights are the median frequency balancing of Eigen and Fergus, "Predicting depth,
 surface normals and semantic labels with a common multi-scale convolutional
@@ -82,7 +82,7 @@ class ClassCounts:
 
 @dataclass(frozen=True)
 class Statistics:
-    """The numbers of a split.
+    """The statistics of a split.
 
     Attributes:
         fingerprint: of the split, see `Source`.
@@ -113,7 +113,7 @@ class Statistics:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """All numbers as a JSON-able record; colours and names included."""
+        """All statistics as a JSON-able record, with class names and colours."""
         return {
             "fingerprint": self.fingerprint,
             "images": len(self.sizes),
@@ -128,7 +128,7 @@ class Statistics:
 def measure(
     source: Source, indices: Sequence[int], report: Progress | None = None
 ) -> Statistics:
-    """Read examples of a split and counts what is in them.
+    """Read examples of a split and count what is in them.
 
     Args:
         source: the split.

@@ -1,4 +1,4 @@
-"""The numbers of a split as text, for a terminal."""
+"""Tables of the statistics of a split, for a terminal."""
 
 from collections.abc import Mapping
 
@@ -20,7 +20,7 @@ from fcn_jax.data.tools.statistics import (
 def print_statistics(
     statistics: Statistics, split: str, title: str, console: Console
 ) -> None:
-    """Print sizes, canvases, channels and classes, and what is striking about them.
+    """Print sizes, canvases, channels and classes, and notes about them.
 
     Args:
         statistics: of a split.

@@ -43,8 +43,8 @@ def pays(x: Array, kernel: Array, spec: ConvSpec) -> bool:
     """Tell whether another form than the reference may be worth its compilation.
 
     Args:
-        x: `[N, H, W, C]`.
-        kernel: `[k, k, C / groups, D]`.
+        x: `[N, H, W, C]` floating point.
+        kernel: `[k, k, C / groups, D]` floating point.
         spec: stride, padding, dilation and groups.
     """
     precise = x.dtype == kernel.dtype and x.dtype in (np.float32, np.float64)
@@ -58,7 +58,7 @@ def convolve(x: Array, kernel: Array, spec: ConvSpec) -> Array:
 
     Args:
         x: `[N, H, W, C]` float32 or float64.
-        kernel: `[k, k, C / groups, D]`.
+        kernel: `[k, k, C / groups, D]` float32 or float64.
         spec: stride, padding and groups; no dilation.
 
     Returns:
@@ -88,7 +88,7 @@ def gradients(
 
     Args:
         x: `[N, H, W, C]` float32 or float64, the input.
-        kernel: `[k, k, C / groups, D]`.
+        kernel: `[k, k, C / groups, D]` float32 or float64.
         grad: `[N, H', W', D]`, the gradient of the output.
         spec: stride, padding and groups; no dilation.
 

@@ -47,8 +47,8 @@ def convolve(x: Array, kernel: Array, pad: int) -> Array:
     """Convolve with stride 1 as one matrix product.
 
     Args:
-        x: `[N, H, W, C]`.
-        kernel: `[k, k, C, D]`.
+        x: `[N, H, W, C]` float32 or float64.
+        kernel: `[k, k, C, D]` float32 or float64.
         pad: zeros on each of the four sides.
 
     Returns:
@@ -86,7 +86,7 @@ def input_gradient_by_taps(grad: Array, kernel: Array, pad: int) -> Array:
 
     Args:
         grad: `[N, H', W', D]`, of the output.
-        kernel: `[k, k, C, D]`.
+        kernel: `[k, k, C, D]` float32 or float64.
         pad: zeros on each of the four sides.
 
     Returns:
@@ -106,7 +106,7 @@ def kernel_gradient(x: Array, grad: Array, size: int, pad: int) -> Array:
     """Compute the gradient for the kernel as one matrix product.
 
     Args:
-        x: `[N, H, W, C]`, the input.
+        x: `[N, H, W, C]` float32 or float64, the input.
         grad: `[N, H', W', D]`, of the output.
         size: k, of the kernel.
         pad: zeros on each of the four sides.
@@ -207,7 +207,7 @@ def blocks(x: Array, stride: int, pad: int, kernel: int) -> Array:
     """Cut padded pixels into blocks, as many as a strided convolution sees.
 
     Args:
-        x: `[N, H, W, C]`.
+        x: `[N, H, W, C]` float32 or float64.
         stride: rows and columns of a block.
         pad: zeros on each of the four sides.
         kernel: size of the convolution's window.
@@ -234,7 +234,7 @@ def block_kernel(kernel: Array, stride: int) -> Array:
     """Build the kernel over blocks.
 
     Args:
-        kernel: `[k, k, C, D]`.
+        kernel: `[k, k, C, D]` float32 or float64.
         stride: rows and columns of a block.
 
     Returns:

@@ -29,8 +29,8 @@ def transposed_convolution(
     """Compute what `upsample.reference_transposed_convolution` defines.
 
     Args:
-        x: `[N, H, W, C]`.
-        kernel: `[k, k, C, D]`, not flipped.
+        x: `[N, H, W, C]` float32 or float64.
+        kernel: `[k, k, C, D]` float32 or float64, not flipped.
         stride: upsampling factor.
         start: first row and column to keep of the full result.
         size: rows and columns to keep.

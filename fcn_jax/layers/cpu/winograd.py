@@ -67,8 +67,8 @@ def convolve(x: Array, kernel: Array, pad: int) -> Array:
     """Convolve with stride 1.
 
     Args:
-        x: `[N, H, W, C]`.
-        kernel: `[3, 3, C, D]`.
+        x: `[N, H, W, C]` float32 or float64.
+        kernel: `[3, 3, C, D]` float32 or float64.
         pad: zeros on each of the four sides.
 
     Returns:
@@ -94,8 +94,8 @@ def gradients(x: Array, kernel: Array, grad: Array, pad: int) -> tuple[Array, Ar
     """Compute the gradients of `convolve` for its input and its kernel.
 
     Args:
-        x: `[N, H, W, C]`, the input.
-        kernel: `[3, 3, C, D]`.
+        x: `[N, H, W, C]` float32 or float64, the input.
+        kernel: `[3, 3, C, D]` float32 or float64.
         grad: `[N, H', W', D]`, the gradient of the output.
         pad: zeros on each of the four sides.
 
@@ -190,7 +190,7 @@ def _pixels(x: Array, count: int, axis: int) -> list[Array]:
     """List the first, second, ... pixel along an axis of every tile.
 
     Args:
-        x: `[N, H, W, C]`.
+        x: `[N, H, W, C]` float32 or float64.
         count: pixels of a tile, 4 of its own or 6 that it sees; all are there.
         axis: 1 or 2, which then has an entry for each tile.
     """

@@ -14,7 +14,6 @@ from tests.data.importing.exports import (
     label_maps,
     labels,
     names,
-    picture,
     same,
     save,
     save_pictures,
@@ -229,6 +228,40 @@ def test_colours_and_their_list(tmp_path):
     assert table["class 2 sky"].startswith("colour #0080ff; ")
 
 
+def test_grey_masks_of_listed_greys_and_of_ids(tmp_path):
+    """The same list of colours: levels that it has are colours, others are class ids."""
+    maps = label_maps(classes=3)
+    levels = np.array([0, 128, 255], np.uint8)
+    for name, masks, sentence in (
+        ("levels", {stem: levels[ids] for stem, ids in maps.items()}, "colour #808080"),
+        ("ids", maps, "value 1"),
+    ):
+        source = tmp_path / name
+        save_pictures(source / "images", maps)
+        for stem, mask in masks.items():
+            save(source / "masks" / f"{stem}.png", mask)
+        (source / "class_dict.csv").write_text(
+            "name,r,g,b\nbackground,0,0,0\nroad,128,128,128\nsky,255,255,255\n"
+        )
+        target, table = imported(source)
+        same(labels(target), maps)
+        assert table["class 1 road"].startswith(sentence)
+
+
+def test_lossy_masks_in_colour_take_the_nearest(tmp_path):
+    maps = {"pic0": np.kron(np.eye(2, 3, dtype=np.uint8), np.ones((16, 16), np.uint8))}
+    colors = np.array([(200, 30, 30), (30, 30, 200)], np.uint8)
+    source = tmp_path / "source"
+    save_pictures(source / "images", maps)
+    save(source / "masks" / "pic0.jpg", colors[maps["pic0"]])
+    pairs = (("#c81e1e", "red"), ("#1e1ec8", "blue"))
+    with pytest.raises(DataError, match="--nearest"):
+        imported(source, map=pairs)
+    target, table = imported(source, map=pairs, nearest=True)
+    same(labels(target), maps)
+    assert "pixels had other" in table["nearest"]
+
+
 def test_a_palette_that_was_reordered_is_read_by_colour(tmp_path):
     """The pictures of the masks are equal; their indices are not."""
     maps = label_maps(4, classes=3)
@@ -279,86 +312,6 @@ def test_lossy_masks_need_nearest(tmp_path, ending):
     target, table = imported(source, map=BINARY, nearest=True)
     same(labels(target), maps)
     assert "pixels had other values" in table["nearest"]
-
-
-def test_names_that_repeat_in_folders(tmp_path):
-    maps = label_maps(2)
-    source = tmp_path / "source"
-    for i, city in enumerate(("aachen", "bonn")):
-        save(source / "images" / city / "0001.png", picture(i))
-        save(source / "masks" / city / "0001.png", maps[f"pic{i}"])
-    target, table = imported(source, names=("a", "b"))
-    wanted = {
-        "images_aachen_0001": maps["pic0"],
-        "images_bonn_0001": maps["pic1"],
-    }
-    same(labels(target), wanted)
-    assert "names" in table
-
-
-@pytest.mark.parametrize(
-    ("image", "mask"),
-    [("img_001", "mask_001"), ("001_sat", "001_mask"), ("image001", "label001")],
-)
-def test_words_on_both_sides(tmp_path, image, mask):
-    maps = label_maps(1)
-    source = tmp_path / "source"
-    save(source / "images" / f"{image}.png", picture(0))
-    save(source / "masks" / f"{mask}.png", maps["pic0"])
-    target, _ = imported(source, names=("a", "b"))
-    same(labels(target), {image: maps["pic0"]})
-
-
-def test_two_masks_for_a_picture(tmp_path):
-    maps = label_maps(2)
-    source = tmp_path / "source"
-    save_pictures(source / "images", maps)
-    for stem, ids in maps.items():
-        save(source / "masks" / "fine" / f"{stem}.png", ids)
-        save(source / "masks" / "coarse" / f"{stem}.png", 0 * ids)
-    with pytest.raises(DataError, match="--masks=DIR"):
-        imported(source, names=("a", "b"))
-    target, _ = imported(source, names=("a", "b"), images="images", masks="masks/fine")
-    same(labels(target), maps)
-
-
-def test_pairs_of_other_cities_are_none(tmp_path):
-    """A picture of one folder is not labelled by the mask of another."""
-    maps = label_maps(2)
-    source = tmp_path / "source"
-    for i, city in enumerate(("aachen", "bonn")):
-        save(source / "data" / "images" / city / f"{i}.png", picture(i))
-        save(source / "truth" / "masks" / city / f"{i}.png", maps[f"pic{i}"])
-    save(source / "data" / "images" / "aachen" / "7.png", picture(7))
-    save(source / "truth" / "masks" / "bonn" / "7.png", maps["pic0"])
-    target, table = imported(source, names=("a", "b"))
-    same(labels(target), {"0": maps["pic0"], "1": maps["pic1"]})
-    assert table["left out: pictures: 1 (data/images/aachen/7.png)"]
-    assert table["left out: masks: 1 (truth/masks/bonn/7.png)"]
-
-
-@pytest.mark.parametrize("deep", ["images", "masks"])
-def test_one_side_may_have_more_folders(tmp_path, deep):
-    maps = label_maps(4)
-    source = tmp_path / "source"
-    for i, (stem, ids) in enumerate(maps.items()):
-        more = {deep: f"part{i % 2}"}
-        save(source / "images" / more.get("images", "") / f"{stem}.png", picture(i))
-        save(source / "masks" / more.get("masks", "") / f"{stem}_mask.png", ids)
-    target, _ = imported(source, names=("a", "b"))
-    same(labels(target), maps)
-
-
-def test_folders_of_other_names(tmp_path):
-    maps = label_maps(2)
-    source = tmp_path / "source"
-    save_pictures(source / "raw", maps)
-    for stem, ids in maps.items():
-        save(source / "drawn" / f"{stem}.png", ids)
-    with pytest.raises(DataError, match="--masks=DIR"):
-        imported(source, names=("a", "b"))
-    target, _ = imported(source, names=("a", "b"), images="raw", masks="drawn")
-    same(labels(target), maps)
 
 
 def test_sizes_that_differ_leave_nothing(tmp_path):

@@ -144,6 +144,7 @@ def test_canvases_are_those_of_the_buckets_and_end_where_more_save_nothing():
 def test_indices_are_spread_evenly():
     """Oracle: by hand: middles of equal parts."""
     assert spread(10, 2) == [2, 7]
+    assert spread(101, 4) == [12, 37, 63, 88]
     assert spread(12, 3) == [2, 6, 10]
     assert spread(3, 12) == spread(3, 3) == [0, 1, 2]
     assert spread(5, 0) == []
