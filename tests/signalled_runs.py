@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from fcn_jax.checkpoints import store
+from tests.quick import QUICK
 
 TINY = f"--config={Path(__file__).parent / 'tiny.py'}"
 CHAIN = 7  # signals that end one run
@@ -32,8 +33,7 @@ def environment(cache: Path) -> dict[str, str]:
     return {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2 "
-        "--xla_backend_optimization_level=0",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count=2 {QUICK}",
         "JAX_ENABLE_COMPILATION_CACHE": "true",
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",

@@ -16,23 +16,13 @@ from PIL import Image
 
 from fcn_jax import Segmenter, predict
 from fcn_jax import config as configuration
-from fcn_jax.checkpoints.load_model import load_model
 from fcn_jax.checkpoints.store import CheckpointStore
-from fcn_jax.data.labels import VOC, Classes
 from fcn_jax.experiment.reading import read_preprocessing
 from fcn_jax.inference import segmenter as segment
 from fcn_jax.inference.picture_folders import find_pictures
 from fcn_jax.layers.preprocess import preprocess
-from fcn_jax.models.build import build, spec_of_settings
-from fcn_jax.models.fcn import parameter_shapes, smallest_image
 from fcn_jax.params.trees import flat_arrays
-
-CLASSES = Classes(VOC.names[:4], VOC.palette[:4])
-
-
-def _network(config):
-    settings = configuration.to_dict(config)["model"]
-    return build(spec_of_settings(settings, {"semantic": len(CLASSES)}))
+from tests.narrow_fcn import CLASSES, drawn_image, network
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +31,7 @@ def trained(tmp_path_factory) -> tuple[Path, dict, object]:
     config = configuration.base()
     config.model.width = 1 / 16
     config.model.stride = 8
-    model = _network(config)
+    model = network(config)
     rng = np.random.default_rng(1)
     shapes = jax.eval_shape(
         lambda: model.init(
@@ -76,11 +66,6 @@ def _one_cache(tmp_path_factory):
         )
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         yield
-
-
-def _image(height: int, width: int) -> np.ndarray:
-    rng = np.random.default_rng(height)
-    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 OF_A_LABELLED_PICTURE = 30
@@ -120,7 +105,7 @@ def test_scores_are_the_networks_on_the_image_alone(trained):
         return maps["semantic"].values[0]
 
     for size in ((33, 70), (64, 64), (1, 5)):
-        image = _image(*size)
+        image = drawn_image(*size)
         expected = np.asarray(alone(image[None]))
         scores = segmenter.scores(image)["semantic"]
         assert scores.dtype == np.float32
@@ -164,7 +149,7 @@ def test_command_line_on_every_kind_of_picture(trained, tmp_path):
     """Oracle: the Python API on the same pixels, decoded by Pillow here."""
     photos = tmp_path / "photos"
     photos.mkdir()
-    rgb = Image.fromarray(_image(37, 45))
+    rgb = Image.fromarray(drawn_image(37, 45))
     rgb.save(photos / "plain.png")
     rgb.convert("L").save(photos / "grey.png")
     rgb.convert("RGBA").save(photos / "alpha.png")
@@ -206,7 +191,7 @@ def test_command_line_on_every_kind_of_picture(trained, tmp_path):
 def test_command_line_refuses_with_one_sentence(trained, tmp_path):
     """Oracle: exit status 2, and the good pictures are still labelled."""
     good, deep = tmp_path / "good.png", tmp_path / "deep.png"
-    Image.fromarray(_image(20, 20)).save(good)
+    Image.fromarray(drawn_image(20, 20)).save(good)
     Image.fromarray(np.full((20, 20), 60_000, np.uint16)).save(deep)
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff not a jpeg")
@@ -233,7 +218,7 @@ def _folder(folder: Path, count: int) -> list[Path]:
     folder.mkdir()
     files = [folder / f"{index:03}.png" for index in range(count)]
     for index, file in enumerate(files):
-        Image.fromarray(_image(20 + index % 7, 30)).save(file)
+        Image.fromarray(drawn_image(20 + index % 7, 30)).save(file)
     return files
 
 
@@ -309,7 +294,12 @@ def test_sizes_share_compiled_programs(trained, monkeypatch):
 
     monkeypatch.setattr(segment, "preprocess", counted)
     plain = Segmenter.load(trained[0])
-    images = [_image(33, 40), _image(20, 64), _image(64, 12), _image(33, 40)]
+    images = [
+        drawn_image(33, 40),
+        drawn_image(20, 64),
+        drawn_image(64, 12),
+        drawn_image(33, 40),
+    ]
     expected = [plain.scores(image)["semantic"] for image in images]
     assert traced == [(1, 64, 64, 3)]
     canvases = Segmenter.load(trained[0], canvases=((33, 40), (48, 80)))
@@ -329,7 +319,7 @@ def test_sizes_share_compiled_programs(trained, monkeypatch):
 def test_scores_have_to_be_kept(trained):
     """Oracle: the rule of the docstring; labels are there either way."""
     segmenter = Segmenter.load(trained[0])
-    image = _image(30, 40)
+    image = drawn_image(30, 40)
     found = segmenter.begin(image)
     with pytest.raises(ValueError, match="begin with scores=True"):
         found.scores()
@@ -343,14 +333,14 @@ def test_scores_have_to_be_kept(trained):
 def test_pictures_are_never_overwritten(trained, tmp_path):
     """Oracle: the bytes of the pictures, before and after."""
     picture = tmp_path / "a.png"
-    Image.fromarray(_image(20, 20)).save(picture)
+    Image.fromarray(drawn_image(20, 20)).save(picture)
     before = picture.read_bytes()
     result = _predict(f"--checkpoint={trained[0]}", f"--output={tmp_path}", picture)
     assert result.returncode == 2
     assert "would overwrite" in result.stderr
     assert picture.read_bytes() == before
     other = tmp_path / "a_overlay.png"
-    Image.fromarray(_image(20, 20)).save(other)
+    Image.fromarray(drawn_image(20, 20)).save(other)
     output = tmp_path / "out"
     result = _predict(
         f"--checkpoint={trained[0]}", f"--output={output}", "--overlay", picture, other
@@ -360,35 +350,11 @@ def test_pictures_are_never_overwritten(trained, tmp_path):
     assert not output.exists()
 
 
-def test_an_image_that_the_net_cannot_take_is_refused(tmp_path):
-    """Oracle: AlexNet without the reference padding needs 29 pixels."""
-    config = configuration.base()
-    config.model.backbone = "alexnet"
-    config.model.padding = "same"
-    config.model.width = 1 / 16
-    records = read_preprocessing(config)
-    shapes = flat_arrays(parameter_shapes(_network(config), {"color": 3}))
-    CheckpointStore(tmp_path).save(
-        5,
-        params={path: np.zeros(s.shape, s.dtype) for path, s in shapes.items()},
-        optimizer={},
-        record={
-            "config": configuration.to_dict(config),
-            "outputs": {"semantic": CLASSES.to_dict()},
-            "preprocessing": {n: r.to_dict() for n, r in records.items()},
-        },
-    )
-    own = load_model(tmp_path)
-    assert smallest_image(own.maps) == 29
-    with pytest.raises(ValueError, match="20 x 40 pixels, this net needs at least 29"):
-        Segmenter(own).scores(_image(20, 40))
-
-
 @pytest.mark.slow
 def test_pictures_of_equal_names_are_refused(trained, tmp_path):
     """Oracle: two files would write one label map."""
-    Image.fromarray(_image(20, 20)).save(tmp_path / "a.png")
-    Image.fromarray(_image(20, 20)).save(tmp_path / "a.jpg")
+    Image.fromarray(drawn_image(20, 20)).save(tmp_path / "a.png")
+    Image.fromarray(drawn_image(20, 20)).save(tmp_path / "a.jpg")
     assert len(find_pictures([str(tmp_path)], tmp_path / "out").pictures) == 2
     result = _predict(
         f"--checkpoint={trained[0]}", f"--output={tmp_path / 'out'}", tmp_path

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.convert.narrow_vgg16 import WIDTH, vgg16_caffemodel
+from tests.quick import QUICK
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
@@ -94,7 +95,7 @@ def test_every_command_runs(tmp_path):
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "XLA_FLAGS": QUICK,
         "TFDS_DATA_DIR": str(tmp_path / "tfds"),
     }
     commands = _commands()

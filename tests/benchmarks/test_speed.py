@@ -13,6 +13,7 @@ from benchmarks import agreement, speed, systems
 from benchmarks.cases import Case, Setting, create_weights, draw
 from fcn_jax.runtime.cli import run
 from fcn_jax.runtime.messages import RunError
+from tests.quick import QUICK
 
 ROOT = Path(__file__).parents[2]
 KEYS = {
@@ -81,7 +82,7 @@ def test_defaults_are_what_is_installed(monkeypatch):
 def command(*arguments):
     """Run the command in a Python of its own, on one device."""
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    environment["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+    environment["XLA_FLAGS"] = QUICK
     return subprocess.run(
         [sys.executable, "-m", "benchmarks.speed", *arguments],
         capture_output=True,
@@ -103,7 +104,7 @@ def test_reading_through_the_command(tmp_path):
     assert ended.returncode == 0, ended.stderr
     record = json.loads(file.read_text())
     flags = record["machine"]["environment"]["XLA_FLAGS"]
-    assert flags == "--xla_backend_optimization_level=0"
+    assert flags == QUICK
     theirs, ours = record["runs"]
     assert (theirs["system"], ours["system"]) == ("torch", "fcn_jax")
     assert set(ours) >= KEYS

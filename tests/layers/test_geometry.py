@@ -14,17 +14,21 @@ from fcn_jax.layers.geometry import (
     Window,
     align,
     bilinear_kernel_size,
-    crop_offset,
     crop_to_image,
     same_grid,
     smaller,
     upsampling_window,
     whole_factor,
 )
-
-CONV3 = Window("convolution", 3, pad=1)
-POOL2 = Window("pooling", 2, stride=2)
-POOL3 = Window("pooling", 3, stride=2)
+from tests.layers.chains import (
+    CONV3,
+    POOL2,
+    POOL3,
+    alexnet,
+    googlenet,
+    vgg16,
+    with_upsampling,
+)
 
 
 def starts_of_convolution(size, kernel, stride, pad, dilation):
@@ -180,70 +184,6 @@ def test_composition_and_receptive_field_by_brute_force(windows):
     assert geometry.scale == scale
 
 
-# Chains of the three trunks, from the papers' tables.
-def vgg16(input_pad=100, fc6_pad=0):
-    """pool3, pool4, pool5 and fc7."""
-    pool1 = (Window("convolution", 3, 1, input_pad), CONV3, POOL2)
-    pool3 = (*pool1, CONV3, CONV3, POOL2, CONV3, CONV3, CONV3, POOL2)
-    pool4 = (*pool3, CONV3, CONV3, CONV3, POOL2)
-    pool5 = (*pool4, CONV3, CONV3, CONV3, POOL2)
-    fc7 = (*pool5, Window("convolution", 7, 1, fc6_pad), Window("convolution", 1))
-    return {
-        "pool3": Geometry(pool3),
-        "pool4": Geometry(pool4),
-        "pool5": Geometry(pool5),
-        "fc7": Geometry(fc7),
-    }
-
-
-def alexnet(input_pad=100):
-    """fc7 of FCN-AlexNet."""
-    conv1 = Window("convolution", 11, 4, input_pad)
-    conv2 = Window("convolution", 5, 1, 2)
-    fc6, fc7 = Window("convolution", 6), Window("convolution", 1)
-    return Geometry((conv1, POOL3, conv2, POOL3, CONV3, CONV3, CONV3, POOL3, fc6, fc7))
-
-
-def googlenet(extra_pad):
-    """inception_5b of GoogLeNet, along the widest branches."""
-    block = (Window("convolution", 1), Window("convolution", 5, 1, 2))
-    stem = (Window("convolution", 7, 2, 3 + extra_pad), POOL3, CONV3, POOL3)
-    return Geometry((*stem, *block * 2, POOL3, *block * 5, POOL3, *block * 2))
-
-
-def _up(geometry, kernel, stride):
-    return geometry.after(Window("transposed", kernel, stride))
-
-
-@pytest.mark.parametrize("input_pad", [100, 1, 35])
-@pytest.mark.parametrize("fc6_pad", [0, 3])
-def test_vgg16_crop_offsets_for_any_padding(input_pad, fc6_pad):
-    """Oracle: closed forms, which give 19; 5, 27; 9, 31 for the reference's padding."""
-    trunk = vgg16(input_pad, fc6_pad)
-    shift = input_pad + 32 * fc6_pad
-    assert crop_offset(IMAGE, _up(trunk["fc7"], 64, 32)) == shift - 81
-    upscore2 = _up(trunk["fc7"], 4, 2)
-    assert crop_offset(upscore2, trunk["pool4"]) == 5 - 2 * fc6_pad
-    assert crop_offset(IMAGE, _up(upscore2, 32, 16)) == shift - 73
-    upscore_pool4 = _up(upscore2, 4, 2)
-    assert crop_offset(upscore_pool4, trunk["pool3"]) == 9 - 4 * fc6_pad
-    assert crop_offset(IMAGE, _up(upscore_pool4, 16, 8)) == shift - 69
-
-
-def test_crop_offsets_of_the_other_nets():
-    """Oracle: 18 (AlexNet), 1 + P (GoogLeNet), 115, 107, 103 (truncated VGG16)."""
-    assert crop_offset(IMAGE, _up(alexnet(), 63, 32)) == 18
-    for pad in (0, 15, 100):
-        assert crop_offset(IMAGE, _up(googlenet(pad), 63, 32)) == 1 + pad
-    trunk = vgg16()
-    for name, factor, expected in (
-        ("pool5", 32, 115),
-        ("pool4", 16, 107),
-        ("pool3", 8, 103),
-    ):
-        assert crop_to_image(_up(trunk[name], 2 * factor, factor))[1] == expected
-
-
 def test_receptive_fields_of_the_trunks():
     """Oracle: the papers' 404 and 355; 715 for GoogLeNet without its last pooling."""
     assert vgg16()["fc7"].receptive_field == 404
@@ -256,110 +196,25 @@ def test_receptive_fields_of_the_trunks():
 
 def test_upsampling_does_not_enlarge_the_receptive_field():
     """Oracle: the definition; what was scored has seen 404 pixels."""
-    upsampled = _up(vgg16()["fc7"], 64, 32)
+    upsampled = with_upsampling(vgg16()["fc7"], 64, 32)
     assert upsampled.receptive_field == 404
     assert crop_to_image(upsampled)[0].receptive_field == 404
     shared, _, _ = align(Geometry((CONV3,)), IMAGE)
     assert shared.receptive_field == 3
 
 
-def test_scores_half_a_pixel_apart_are_refused():
-    """Oracle: kernel 64 puts GoogLeNet and AlexNet half a pixel off, 63 VGG16."""
-    for upsampled in (
-        _up(googlenet(0), 64, 32),
-        _up(alexnet(), 64, 32),
-        _up(vgg16()["fc7"], 63, 32),
-    ):
-        with pytest.raises(ValueError, match=r"\.5 pixels apart.*kernel parity"):
-            crop_to_image(upsampled)
-
-
-def test_maps_of_other_scales_are_refused():
-    """Oracle: stride 32 and stride 16 have no crop in common."""
-    trunk = vgg16()
-    with pytest.raises(ValueError, match="scale 32 and 16 cannot be aligned"):
-        align(trunk["fc7"], trunk["pool4"])
-
-
-def test_scores_that_begin_inside_the_image_are_refused():
-    """Oracle: a 7 x 7 window without padding is centred on pixel 3."""
-    bare = Geometry((Window("convolution", 7),))
-    with pytest.raises(ValueError, match="3 pixels inside the image"):
-        crop_to_image(bare)
-    with pytest.raises(ValueError, match="1 pixels inside the image"):
-        crop_to_image(Geometry((Window("convolution", 3),)))
-
-
-def test_scores_cut_to_the_image_have_its_size():
-    """Oracle: by hand; 0 and 2 rows are cut at the start, the rest at the end."""
-    for pad, start in ((1, 0), (3, 2)):
-        padded = Geometry((Window("convolution", 3, pad=pad),))
-        cut, found = crop_to_image(padded)
-        assert found == start
-        assert [cut.size(size) for size in (1, 7, 30)] == [1, 7, 30]
-        assert cut.map == (1, 0)
-
-
-def test_align_cuts_whichever_map_begins_earlier():
-    """Oracle: the reference's 5 on the skip; -1 of the same-size variant."""
-    for fc6_pad, starts in ((0, (0, 5)), (3, (1, 0))):
-        trunk = vgg16(1 if fc6_pad else 100, fc6_pad)
-        upsampled = _up(trunk["fc7"], 4, 2)
-        shared, start, skip_start = align(upsampled, trunk["pool4"])
-        assert (start, skip_start) == starts
-        assert shared.crops == (skip_start - start,)
-        assert shared.scale == 16
-        for size in (64, 333, 500):
-            expected = min(
-                upsampled.size(size) - start, trunk["pool4"].size(size) - skip_start
-            )
-            assert shared.size(size) == expected
-        # Both maps, cut, put their first pixel over the same image pixel.
-        skip_scale, skip_offset = trunk["pool4"].map
-        assert shared.map[1] == skip_offset + skip_scale * skip_start
-
-
-def test_what_two_maps_share_is_where_both_have_pixels():
-    """Oracle: the places of both maps, listed; a stride of 4 leaves out the last rows."""
-
-    def places(geometry, size):
-        scale, offset = geometry.map
-        return {scale * o + offset for o in range(geometry.size(size))}
-
-    wide = Geometry((Window("convolution", 3, pad=3),))
-    narrow = Geometry((Window("convolution", 5),))
-    whole_fours = _up(Geometry((Window("convolution", 4, 4),)), 4, 4)
-    inner = Geometry((Window("convolution", 3),))
-    for first, second in ((wide, narrow), (whole_fours, inner)):
-        for upsampled, skip in ((first, second), (second, first)):
-            shared, _, _ = align(upsampled, skip)
-            for size in range(12, 30):
-                both = places(upsampled, size) & places(skip, size)
-                assert places(shared, size) == both
-
-
-def test_crops_of_the_reference_nets_along_the_chain():
-    """Oracle: the crop layers of the reference's prototxts, coarse to fine."""
-    trunk = vgg16()
-    assert crop_to_image(_up(trunk["fc7"], 64, 32))[0].crops == (19,)
-    with_pool4, _, _ = align(_up(trunk["fc7"], 4, 2), trunk["pool4"])
-    assert crop_to_image(_up(with_pool4, 32, 16))[0].crops == (5, 27)
-    with_pool3, _, _ = align(_up(with_pool4, 4, 2), trunk["pool3"])
-    assert crop_to_image(_up(with_pool3, 16, 8))[0].crops == (5, 9, 31)
-
-
 def test_period_by_hand():
     """Oracle: products of strides; then every extent grows by period / scale."""
     trunk = vgg16()
-    thirds = _up(Geometry((Window("convolution", 3, 3),)), 3, 3)
-    halves = _up(Geometry((POOL2,)), 2, 2)
+    thirds = with_upsampling(Geometry((Window("convolution", 3, 3),)), 3, 3)
+    halves = with_upsampling(Geometry((POOL2,)), 2, 2)
     shared, _, _ = align(thirds, halves)
     for geometry, period in (
         (IMAGE, 1),
         (trunk["fc7"], 32),
         (alexnet(), 32),
-        (_up(trunk["fc7"], 64, 32), 32),
-        (align(_up(trunk["fc7"], 4, 2), trunk["pool4"])[0], 32),
+        (with_upsampling(trunk["fc7"], 64, 32), 32),
+        (align(with_upsampling(trunk["fc7"], 4, 2), trunk["pool4"])[0], 32),
         (thirds, 3),
         (shared, 6),
         (shared.after(Window("convolution", 2, 2)), 12),
@@ -391,7 +246,7 @@ def _pool(*window):
         (_conv(2, 2), _pool(2, 2), False),
         (_conv(3, 2), _pool(3, 2), False),
         # The same centres; 2 (rows / 2) and 3 (rows / 3), both 0 for one row.
-        (_up(_conv(2, 2), 2, 2), _up(_conv(3, 3), 3, 3), False),
+        (with_upsampling(_conv(2, 2), 2, 2), with_upsampling(_conv(3, 3), 3, 3), False),
         (_conv(3), IMAGE, False),
     ],
 )
@@ -424,7 +279,7 @@ def test_smallest_image_looks_into_the_skips_too():
     """Oracle: the skip needs 81 - 40 = 41 pixels, the upsampled branch one."""
     skip = Geometry((Window("convolution", 81, 2, 20),))
     coarse = Geometry((Window("convolution", 81, 4, 60),))
-    shared, _, _ = align(_up(coarse, 3, 2), skip)
+    shared, _, _ = align(with_upsampling(coarse, 3, 2), skip)
     assert coarse.smallest_image() == 1
     assert skip.smallest_image() == 41
     assert shared.smallest_image() == 41
@@ -472,7 +327,7 @@ def test_upsampling_windows():
     assert upsampling_window(IMAGE, IMAGE) == Window("transposed", 1, 1)
     for coarse, kernel in ((trunk["fc7"], 63), (alexnet(), 64)):
         with pytest.raises(ValueError, match="no crop aligns"):
-            crop_to_image(_up(coarse, kernel, 32))
+            crop_to_image(with_upsampling(coarse, kernel, 32))
 
 
 def test_maps_that_no_kernel_aligns_are_refused():
@@ -488,4 +343,4 @@ def test_maps_of_endpoints_by_hand():
     trunk = vgg16()
     assert trunk["pool3"].map == (8, Fraction(-191, 2))
     assert trunk["fc7"].map == (32, Fraction(25, 2))
-    assert _up(trunk["fc7"], 64, 32).map == (1, -19)
+    assert with_upsampling(trunk["fc7"], 64, 32).map == (1, -19)

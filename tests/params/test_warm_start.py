@@ -273,6 +273,26 @@ def test_grey_pictures_from_a_colour_net():
     assert origins["trunk.conv1_1.kernel"] == "fcn32s (mean of 3 channels)"
 
 
+def test_the_channels_of_an_input_kernel_reversed():
+    """Oracle: NumPy's slice, for colours stored in the other order; the bias as it is."""
+    params = drawn_params(seed=1)
+    stored = drawn_arrays(drawn_params(), seed=2)
+    adapt = (("trunk.conv1_1.kernel", "reversed"),)
+    started, origins = _warm(params, stored, adapt=adapt)
+    old = stored["trunk.conv1_1.kernel"]
+    np.testing.assert_array_equal(
+        started["trunk"]["conv1_1"]["kernel"], old[:, :, ::-1]
+    )
+    np.testing.assert_array_equal(
+        started["trunk"]["conv1_1"]["bias"], stored["trunk.conv1_1.bias"]
+    )
+    assert origins["trunk.conv1_1.kernel"] == "fcn32s (channels reversed)"
+    for path in ("trunk.conv1_1.bias", "trunk.conv1_1.kernel"):
+        other = {**stored, path: stored[path][..., :1]}
+        with pytest.raises(ValueError, match="of a kernel of the same shape"):
+            _warm(params, other, adapt=((path, "reversed"),))
+
+
 def test_adaptations_that_do_not_apply_are_refused():
     """Oracle: a misspelt pattern, one that is always second, a layer of no input."""
     params = drawn_params()
