@@ -324,23 +324,3 @@ def test_a_partial_checkpoint_says_that_it_is():
         _warm(params, _given(stored, missing=lost))
     _, origins = _warm(params, _given(stored, missing=lost), new=("trunk.fc6.*",))
     assert origins["trunk.fc6.kernel"] == "initialised"
-
-
-def test_the_channels_of_an_input_kernel_reversed():
-    """Oracle: NumPy's slice, for colours stored in the other order; the bias as it is."""
-    params = drawn_params(seed=1)
-    stored = drawn_arrays(drawn_params(), seed=2)
-    adapt = (("trunk.conv1_1.kernel", "reversed"),)
-    started, origins = _warm(params, stored, adapt=adapt)
-    old = stored["trunk.conv1_1.kernel"]
-    np.testing.assert_array_equal(
-        started["trunk"]["conv1_1"]["kernel"], old[:, :, ::-1]
-    )
-    np.testing.assert_array_equal(
-        started["trunk"]["conv1_1"]["bias"], stored["trunk.conv1_1.bias"]
-    )
-    assert origins["trunk.conv1_1.kernel"] == "fcn32s (channels reversed)"
-    for path in ("trunk.conv1_1.bias", "trunk.conv1_1.kernel"):
-        other = {**stored, path: stored[path][..., :1]}
-        with pytest.raises(ValueError, match="of a kernel of the same shape"):
-            _warm(params, other, adapt=((path, "reversed"),))
