@@ -36,8 +36,8 @@ def params() -> dict[str, np.ndarray]:
 def test_a_whole_checkpoint_labels_pictures(version, params, tmp_path):
     """Oracle: its own parameters, in the tree of the network."""
     save(tmp_path, tiny_record(version), params)
-    for head in ("skips", None):
-        found = load_model(tmp_path, head=head)
+    for classifier in (False, None):
+        found = load_model(tmp_path, classifier=classifier)
         assert (found.step, found.directory) == (0, tmp_path / "0")
         assert found.variables.keys() == {"params"}
         kernel = found.variables["params"]["trunk"]["conv1_1"]["kernel"]
@@ -55,8 +55,8 @@ def test_a_whole_classifier_scores_pictures(version, tmp_path):
     params = drawn_params(record)
     assert params["head.fc8.kernel"].shape[-1] == 2
     save(tmp_path, record, params)
-    for head in ("classifier", None):
-        found = load_model(tmp_path, head=head)
+    for classifier in (True, None):
+        found = load_model(tmp_path, classifier=classifier)
         kernel = found.variables["params"]["head"]["fc8"]["kernel"]
         np.testing.assert_array_equal(kernel, params["head.fc8.kernel"])
     own = Classifier.load(tmp_path)
