@@ -138,7 +138,7 @@ def _instances(tree: Tree) -> list[PurePosixPath]:
 
 
 def _crowds(objects: Sequence[_Object], crowd: str) -> list[_Object]:
-    """Return objects that are none of a crowd where --crowd says so."""
+    """Clear the crowd marks of objects where --crowd=drawn."""
     if crowd != DRAWN:
         return list(objects)
     return [dataclasses.replace(own, crowd=False) for own in objects]
