@@ -89,8 +89,8 @@ def convert(
     ]
     problems += [f"{name} is left over" for name, why in extra.items() if not why]
     problems += _idle(allow, [*lacking.values(), *extra])
-    values, copied, misfits = _transform(weight_file, layout, shapes, blobs, sources)
-    _refuse(weight_file, [*misfits, *problems])
+    values, copied, mismatches = _transform(weight_file, layout, shapes, blobs, sources)
+    _refuse(weight_file, [*mismatches, *problems])
     checked = _fold_scales(weight_file, net, values, copied, scales)
     learned = _check_upsampling(
         weight_file, net, values, copied, blobs, checked, missing
@@ -154,17 +154,17 @@ def _transform(
     sources: Mapping[str, str],
 ) -> tuple[dict[str, np.ndarray], dict[str, Copied], list[str]]:
     """Return the converted arrays, what was done to each, and the shape mismatches."""
-    values, copied, misfits = {}, {}, []
+    values, copied, mismatches = {}, {}, []
     for path, name in sources.items():
         array, blob, shape = weight_file.arrays[name], blobs[path], shapes[path]
         try:
             value, how = _placed(array, blob, shape, layout)
         except ValueError as error:
-            misfits.append(f"{name} {error}")
+            mismatches.append(f"{name} {error}")
             continue
         values[path] = value
         copied[path] = Copied(path, shape, name, array.shape, how)
-    return values, copied, misfits
+    return values, copied, mismatches
 
 
 def _placed(

@@ -2,7 +2,7 @@
 
 Images of different sizes share a batch by being padded to one canvas. What the
 padding must never do is change a score: a convolution's bias and ReLU turn the
-zeros outside an image into something, which the next layer would read. So every
+zeros outside an image into other values, which the next layer would read. So every
 layer's result is zeroed outside each image's own extent, which the geometry gives.
 The result inside is then what the image alone gives, for scores, losses and
 gradients. All of it happens in this file; layers and models never mask.
@@ -92,13 +92,13 @@ class FeatureMap(struct.PyTreeNode):
 
     @property
     def sizes(self) -> Array | None:
-        """`[N, 2] int32`: rows and columns of this map that each image owns."""
+        """`[N, 2] int32`: rows and columns of this map inside each image."""
         if self.image_sizes is None:
             return None
         return self.geometry.size(self.image_sizes)
 
     def inside(self) -> Array | None:
-        """Return the image's own pixels, `[N, H, W, 1] bool`; None if all are."""
+        """Return where pixels lie inside the images, `[N, H, W, 1] bool`; None if all do."""
         sizes = self.sizes
         if sizes is None:
             return None
@@ -125,7 +125,7 @@ class FeatureMap(struct.PyTreeNode):
 
         Args:
             window: the layer's window.
-            values: `[N, H', W', D]`, its results.
+            values: `[N, H', W', D]` floating point, the layer's output.
             nonnegative: whether no value is negative.
         """
         geometry = self.geometry.after(window)
@@ -138,7 +138,7 @@ class FeatureMap(struct.PyTreeNode):
 
         Args:
             geometry: where the values lie over the image.
-            values: `[N, H', W', D]`.
+            values: `[N, H', W', D]` floating point.
             nonnegative: whether no value is negative.
 
         Raises:
@@ -177,7 +177,7 @@ class FeatureMap(struct.PyTreeNode):
             relu: whether a ReLU follows.
 
         Returns:
-            The map `[N, H', W', D]`.
+            The map `[N, H', W', D]` in the dtype of the values.
         """
         y = conv.convolution(
             self.values,
@@ -200,7 +200,7 @@ class FeatureMap(struct.PyTreeNode):
             pad: pixels of minus infinity on each of the four sides.
 
         Returns:
-            The map `[N, H', W', C]`.
+            The map `[N, H', W', C]` in the dtype of the values.
         """
         values = self.values if self.nonnegative else self._filled(-jnp.inf)
         pooled = pool.max_pool(values, kernel=kernel, stride=stride, pad=pad)
@@ -217,7 +217,7 @@ class FeatureMap(struct.PyTreeNode):
         """Apply a function that treats every pixel alone.
 
         Args:
-            function: `[N, H, W, C]` to `[N, H, W, D]`.
+            function: maps `[N, H, W, C]` to `[N, H, W, D]`, floating point.
             keeps_sign: whether nonnegative values stay nonnegative.
         """
         known = self.nonnegative and keeps_sign
@@ -232,10 +232,11 @@ def concatenate(parts: Sequence[Features]) -> FeatureMap:
     """Join maps of the same grid along the channels.
 
     Args:
-        parts: maps `[N, H, W, C_i]`.
+        parts: maps `[N, H, W, C_i]` of one floating-point dtype.
 
     Returns:
-        The map `[N, H, W, sum of C_i]`; its receptive field is the largest of all.
+        The map `[N, H, W, sum of C_i]` in that dtype. Its receptive field is the
+        largest of all.
 
     Raises:
         ValueError: if the maps differ in place or extent.
@@ -249,11 +250,12 @@ def add(first: Features, second: Features) -> FeatureMap:
     """Add two maps of the same grid, as a residual net does.
 
     Args:
-        first: map `[N, H, W, C]`.
-        second: map `[N, H, W, C]`.
+        first: map `[N, H, W, C]` floating point.
+        second: map `[N, H, W, C]` in the same dtype.
 
     Returns:
-        The map `[N, H, W, C]`; its receptive field is the larger of the two.
+        The map `[N, H, W, C]` in that dtype. Its receptive field is the larger of the
+        two.
 
     Raises:
         ValueError: if the maps differ in place or extent.

@@ -47,8 +47,8 @@ class Frame(NamedTuple):
     """A frame of zeros around an image that is not computed.
 
     Attributes:
-        margin: rows of zeros on each side: by so much more than it has to does the
-            first convolution pad the image.
+        margin: rows of zeros on each side, in pixels. The first convolution pads the
+            image by this much more than it has to.
         scale: coarsest scale up to which layers skip the frame, where they can: the
             product of the strides of their pooling.
     """
@@ -61,7 +61,7 @@ class FramedMap(struct.PyTreeNode):
     """A feature map as a blank map and a window of deviations from it.
 
     Attributes:
-        deviation: `[N, h, w, C]`, from the constant, in the window.
+        deviation: `[N, h, w, C]` floating point, from the constant, in the window.
         constant: `[C]`, float32 or better, the blank map far from its borders.
         blank: the map of a small blank frame, `[1 or N, s, s, C]`.
         image: the image alone, for its sizes and the canvas.
@@ -210,7 +210,7 @@ def framed(image: FeatureMap, frame: Frame) -> FramedMap | FeatureMap:
     """Split an image in a frame of zeros, which its first convolution pads it by.
 
     Args:
-        image: `[N, H, W, C]`, zero outside each image.
+        image: `[N, H, W, C]` floating point, zero outside each image.
         frame: of zeros; its margin is part of the padding of the first convolution.
 
     Returns:

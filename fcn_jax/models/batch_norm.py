@@ -34,12 +34,12 @@ class BatchNorm(nn.Module):
         """Normalise every channel.
 
         Args:
-            x: `[N, H, W, C]`.
+            x: `[N, H, W, C]` floating point.
             train: True uses the statistics of the batch and updates the running
                 ones; False uses the running ones.
 
         Returns:
-            `[N, H, W, C]`, zero outside each image.
+            `[N, H, W, C]` in the dtype of `x`, zero outside each image.
         """
         x = x.to_feature_map()
         shape = (x.channels,)

@@ -78,7 +78,7 @@ def run_until(steps: Steps, x: Features, last: str) -> dict[str, FeatureMap]:
 
     Args:
         steps: from high to low resolution.
-        x: mean-subtracted image `[N, H, W, C]`.
+        x: mean-subtracted image `[N, H, W, C]` floating point.
         last: name of the last endpoint to compute.
 
     Returns:
@@ -128,7 +128,7 @@ class Convolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: Features) -> Features:
-        """Map `[N, H, W, C]` to `[N, H', W', features]`."""
+        """Map `[N, H, W, C]` to `[N, H', W', features]`, both in one dtype."""
         channels = x.channels // self.groups
         shape = (self.kernel, self.kernel, channels, self.features)
         # The dtype is named: its default, and so the numbers drawn, follow jax_enable_x64.
@@ -167,7 +167,7 @@ def dropout(
     """Zero features at random in training; change nothing otherwise.
 
     Args:
-        x: `[N, H, W, C]`.
+        x: `[N, H, W, C]` floating point.
         rate: probability of zero.
         layer: number that tells this dropout layer from others of the net.
         train: whether features are dropped at all.
@@ -175,7 +175,7 @@ def dropout(
             above 0.
 
     Returns:
-        `[N, H, W, C]`.
+        `[N, H, W, C]` in the dtype of `x`.
 
     Raises:
         ValueError: if features are to be dropped and there are no keys.

@@ -173,7 +173,7 @@ def refuse_small_images(
     """Refuse a split with images smaller than a network takes.
 
     Args:
-        sizes: `[N, 2]` (height, width) of the images, as they are cropped.
+        sizes: `[N, 2] int32`, (height, width) of the images, as they are cropped.
         name: of the image of an index.
         least: pixels that the network needs of either side.
 

@@ -49,12 +49,12 @@ class VGG16(nn.Module):
         """Compute the endpoints by name, from high to low resolution.
 
         Args:
-            x: mean-subtracted image `[N, H, W, C]`.
+            x: mean-subtracted image `[N, H, W, C]` floating point.
             train: whether dropout is on.
-            dropout_keys: `[N]` random keys, one an image.
+            dropout_keys: `[N]` typed random keys, one per image.
 
         Returns:
-            Name -> map `[N, h, w, c]`.
+            Name -> map `[N, h, w, c]` in the dtype of `x`.
         """
         return run_until(self._layers(train, dropout_keys), x, self.until)
 

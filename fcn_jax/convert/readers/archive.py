@@ -33,7 +33,7 @@ def check_expansion(path: Path, declared: int, size: int) -> None:
 
 
 def list_members(path: Path) -> dict[str, zipfile.ZipInfo]:
-    """The files of a zip archive by their names.
+    """Return the files of a zip archive by their names.
 
     Raises:
         WeightFileError: for an archive that is damaged or encrypted, names a file
@@ -82,7 +82,7 @@ class Members:
             raise damaged(path, error) from None
 
     def read(self, name: str) -> bytes:
-        """A file of the archive, its checksum compared.
+        """Return a file of the archive, its checksum compared.
 
         Raises:
             WeightFileError: if it is damaged.
@@ -94,7 +94,7 @@ class Members:
 
 
 def damaged(path: Path, error: Exception, name: str = "") -> WeightFileError:
-    """The sentence for what a library makes of damaged data."""
+    """Return the error for data that a library could not read."""
     where = f"{path}, {name!r}" if name else str(path)
     return WeightFileError(
         f"{where}: cannot be read ({described(error)}); the file is damaged or cut off, get it "

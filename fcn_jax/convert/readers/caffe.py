@@ -100,7 +100,7 @@ class _Layer(NamedTuple):
 
 
 def read_caffemodel(path: Path) -> WeightFile:
-    """The blobs of a .caffemodel of either generation.
+    """Return the blobs of a .caffemodel of either generation.
 
     The arrays map the file, which must stay as it is while they are in use. Layers
     without blobs are left out. A blob has its legacy shape [num, channels, height,
@@ -120,7 +120,7 @@ def read_caffemodel(path: Path) -> WeightFile:
 
 
 def parse_caffemodel(path: Path, data: bytes | mmap.mmap) -> WeightFile:
-    """As `read_caffemodel`, of bytes in memory.
+    """Read a .caffemodel from bytes in memory; see `read_caffemodel`.
 
     Args:
         path: where the bytes come from, for messages.
@@ -166,7 +166,7 @@ def _parsed(path: Path, data: bytes | mmap.mmap) -> WeightFile:
 def _same_generation(
     wire: Wire, field: Field, before: _Generation | None
 ) -> _Generation:
-    """The generation of a layer, which is that of the layers before."""
+    """Return the generation of a layer, which is that of the layers before."""
     generation = _GENERATIONS[field.number]
     if before not in (None, generation):
         raise wire.refusal(
@@ -228,7 +228,7 @@ def _add(
 
 
 def _blob(wire: Wire, message: Field, where: str) -> np.ndarray:
-    """The array of a BlobProto: read-only, float32 or float64."""
+    """Return the array of a BlobProto: read-only, float32 or float64."""
     data, double_data = _Values(wire, "<f4"), _Values(wire, "<f8")
     raw, raw_type = None, None
     legacy, shape = dict.fromkeys(_LEGACY_AXES, 0), []
@@ -262,7 +262,7 @@ def _blob(wire: Wire, message: Field, where: str) -> np.ndarray:
 
 
 def _raw_values(wire: Wire, raw: Field, kind: int | None, where: str) -> np.ndarray:
-    """The values of raw_data; those of 16 bits in 32."""
+    """Return the values of raw_data; 16-bit values are widened to 32 bits."""
     if kind not in _RAW_TYPES:
         raise wire.refusal(
             raw.at,
@@ -390,5 +390,5 @@ def _limit_blobs(wire: Wire, field: Field, where: str, count: int) -> None:
 
 
 def _signed(value: int) -> int:
-    """A varint as the int64 that it stands for."""
+    """Return a varint as the int64 that it stands for."""
     return value - 2**64 if value >= 2**63 else value

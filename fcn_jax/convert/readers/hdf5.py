@@ -44,7 +44,7 @@ class Dataset:
 
 
 def read_hdf5(path: Path, file: IO[bytes]) -> tuple[str, list[Dataset]]:
-    """The arrays of a file, which must stay as it is while they are in use.
+    """Return the arrays of a file, which must stay as it is while they are in use.
 
     Args:
         path: for messages.
@@ -70,7 +70,7 @@ def read_hdf5(path: Path, file: IO[bytes]) -> tuple[str, list[Dataset]]:
 
 
 def _ask(path: Path, file: IO[bytes], unpacked: IO[bytes]) -> dict[str, Any]:
-    """The child's answer."""
+    """Return the child's answer."""
     status, said = run_child(path, file, unpacked)
     if status:
         ended = {
@@ -88,7 +88,7 @@ def _ask(path: Path, file: IO[bytes], unpacked: IO[bytes]) -> dict[str, Any]:
 
 
 def run_child(path: Path, file: IO[bytes], unpacked: IO[bytes]) -> tuple[int, bytes]:
-    """Status of the child, the negative of a signal that ended it, and its answer."""
+    """Return the child's exit status (minus the signal that ended it) and its answer."""
     descriptors = (file.fileno(), unpacked.fileno())
     command = [sys.executable, "-P", "-m", "fcn_jax.convert.readers.hdf5_child"]
     own = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}

@@ -37,7 +37,7 @@ class Refused(ValueError):
 
 
 def describe(file: IO[bytes], unpacked: IO[bytes], most: int = MOST_ARRAYS) -> dict:
-    """What a file holds: {"kind", "datasets"}, or {"error"} with a sentence.
+    """Return what a file holds: {"kind", "datasets"}, or {"error"} with a sentence.
 
     Args:
         file: the HDF5 file.
@@ -94,7 +94,7 @@ def _root(file: Any) -> tuple[str, Any]:
 
 
 def _datasets(root: Any, most: int) -> Iterator[tuple[str, Any]]:
-    """(path below `root`, dataset), found through hard links only."""
+    """Yield (path below `root`, dataset), found through hard links only."""
     waiting, seen = [("", root, 0)], 0
     while waiting:
         prefix, group, depth = waiting.pop()
@@ -154,13 +154,13 @@ def _chunks(dataset: Any) -> tuple[int, ...]:
 
 
 def _plain(dataset: Any) -> bool:
-    """Whether the values are in the file as NumPy has them."""
+    """Tell whether the values are in the file as NumPy has them."""
     same = dataset.id.get_type() == h5py.h5t.py_create(dataset.dtype)
     return same and dataset.id.get_offset() is not None
 
 
 def _problem(dataset: Any) -> str:
-    """What is wrong with a dataset; "" if nothing."""
+    """Say what is wrong with a dataset; "" if it is valid."""
     if dataset.external is not None or dataset.is_virtual:
         return "its values are in another file or dataset; copy them into this one"
     if dataset.shape is None or dataset.dtype.kind not in "fiu":
@@ -186,7 +186,7 @@ def _problem(dataset: Any) -> str:
 
 
 def _place(name: str, dataset: Any, unpacked: IO[bytes]) -> dict[str, Any]:
-    """Where the values of a dataset are, and what stands beside them."""
+    """Return where the values of a dataset are, and what stands beside them."""
     found = {
         "name": name,
         "title": _title(dataset),
@@ -203,7 +203,7 @@ def _place(name: str, dataset: Any, unpacked: IO[bytes]) -> dict[str, Any]:
 
 
 def _title(dataset: Any) -> str:
-    """The name of the layer of which this is a variable, in Keras 3."""
+    """Return the name of the layer of which this is a variable, in Keras 3."""
     if not dataset.parent.name.endswith("/vars"):
         return ""
     title = dataset.parent.attrs.get("name", "")

@@ -20,7 +20,7 @@ _BLOB = re.compile(r"(.+)/(\d+)")
 
 
 def read_hdf5_weights(path: Path) -> WeightFile:
-    """The arrays of an .h5 file of Keras or Caffe.
+    """Return the arrays of an .h5 file of Keras or Caffe.
 
     Keras 2 has "block1_conv1/block1_conv1_W_1:0"; in the file of a whole model only
     "model_weights" is read, and not named. Keras 3 numbers the variables of a layer,
@@ -34,7 +34,7 @@ def read_hdf5_weights(path: Path) -> WeightFile:
 
 
 def read_keras_archive(path: Path) -> WeightFile:
-    """The arrays of a .keras archive; see `read_hdf5_weights`.
+    """Return the arrays of a .keras archive; see `read_hdf5_weights`.
 
     Args:
         path: an archive that `archive.list_members` has accepted.
@@ -76,7 +76,7 @@ def _weight_file(path: Path, kind: str, datasets: Sequence[Dataset]) -> WeightFi
 
 
 def _variables(datasets: Sequence[Dataset]) -> list[str]:
-    """Names of the variables of Keras 3, "block1_conv1/0".
+    """Return names of the variables of Keras 3, "block1_conv1/0".
 
     A layer is called as in the model where the file says so, else by its class and
     number, "conv2d_3"; where layers of inner models have equal names, by its path.

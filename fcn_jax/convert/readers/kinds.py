@@ -104,13 +104,13 @@ def _by_end(path: Path) -> str:
 
 
 def _by_name(path: Path) -> str:
-    """The data of a TensorFlow checkpoint, which are bare numbers."""
+    """Recognise the data file of a TensorFlow checkpoint by its name; "" for others."""
     found = re.fullmatch(r".+\.data-\d{5}-of-\d{5}", path.name)
     return _TENSORFLOW if found else ""
 
 
 def message_kind(wire: Wire) -> str:
-    """What message of protocol buffers a file is, if it is none of a net's weights.
+    """Name the protocol buffers message of a file that holds no weights of a net.
 
     Args:
         wire: the whole file.
@@ -158,7 +158,7 @@ def _first_fields(wire: Wire) -> Iterable[Field]:
 
 
 def _inner(wire: Wire) -> set[int]:
-    """The first two numbers within the first field, if it is a message."""
+    """Return the first two field numbers within the first field, if it is a message."""
     first = next(wire.fields(0, len(wire.data), "the file"), None)
     if first is None or first.wire != BYTES:
         return set()

@@ -58,7 +58,7 @@ class _Header:
 
 
 def read_npz(path: Path) -> WeightFile:
-    """The arrays of an .npz archive, by their names in it.
+    """Return the arrays of an .npz archive, by their names in it.
 
     Raises:
         WeightFileError: for a damaged archive, arrays of anything but numbers, shapes
@@ -78,7 +78,7 @@ def read_npz(path: Path) -> WeightFile:
 
 
 def read_npy(path: Path) -> WeightFile:
-    """The arrays of an .npy file that holds a pickled dictionary, such as vgg16.npy.
+    """Read the arrays of an .npy file with a pickled dictionary, such as vgg16.npy.
 
     {"conv1_1": [weight, bias]} gives "conv1_1[0]" and "conv1_1[1]", {"conv1_1":
     {"weights": array}} gives "conv1_1/weights". Python 2's pickles are read too. The
@@ -143,7 +143,7 @@ def _leaves(
 
 
 def _number_array(path: Path, name: str, value: Any, most: int) -> np.ndarray:
-    """The array of a pickled one, of at most so many bytes."""
+    """Return the array that a pickle describes, of at most so many bytes."""
     where = f"{path}, {name!r}"
     if not isinstance(value, _PickledArray) or not isinstance(value.data, str | bytes):
         kind = f"a {type(value).__name__}"
@@ -169,7 +169,7 @@ def _number_array(path: Path, name: str, value: Any, most: int) -> np.ndarray:
 
 
 def _unwrapped(value: Any) -> Any:
-    """The list of an array of objects; anything else as it is."""
+    """Return the list of an array of objects; anything else as it is."""
     if isinstance(value, _PickledArray) and isinstance(value.data, list):
         return value.data
     return value
@@ -178,7 +178,7 @@ def _unwrapped(value: Any) -> Any:
 def _array(
     where: str, dtype: str, shape: list[int], order: Any, data: bytes, start: int = 0
 ) -> np.ndarray:
-    """The read-only array that fills `data` from `start` on exactly."""
+    """Return the read-only array that fills `data` from `start` on exactly."""
     if not _NUMBERS.fullmatch(dtype):
         raise WeightFileError(
             f"{where}: has the type {dtype[:40]!r}; only floats and integers are read, "

@@ -14,7 +14,7 @@ _LONGEST_HEADER = 2**40  # of safetensors; eight bytes of text are above
 
 
 def open_weights(path: str | Path) -> WeightFile:
-    """The arrays of a .caffemodel, .pth, .safetensors, .h5, .npz or .npy file.
+    """Return the arrays of a .caffemodel, .pth, .safetensors, .h5, .npz or .npy file.
 
     Args:
         path: the file; its name does not matter.
@@ -35,7 +35,7 @@ def open_weights(path: str | Path) -> WeightFile:
 
 
 def _read_head(path: Path) -> bytes:
-    """The first bytes of a file that exists and is not empty."""
+    """Return the first bytes of a file that exists and is not empty."""
     if not path.exists():
         raise WeightFileError(f"{path}: there is no such file; check the path")
     if not path.is_file():
@@ -49,7 +49,7 @@ def _read_head(path: Path) -> bytes:
 
 
 def _reader(path: Path, head: bytes) -> Callable[[Path], WeightFile]:
-    """The reader for a file with these first bytes."""
+    """Return the reader for a file with these first bytes."""
     if head.startswith(hdf5.MAGIC):
         return keras.read_hdf5_weights
     if head.startswith(numpy.MAGIC):
@@ -65,7 +65,7 @@ def _reader(path: Path, head: bytes) -> Callable[[Path], WeightFile]:
 
 
 def _archive_reader(path: Path) -> Callable[[Path], WeightFile]:
-    """The reader for a zip archive with these files."""
+    """Return the reader for a zip archive with these files."""
     names = list(list_members(path))
     if any(name.split("/")[-1] == "data.pkl" for name in names):
         return torch.read_torch

@@ -63,7 +63,7 @@ def read_pickle(
     makers: Mapping[str, Maker],
     load_reference: Maker | None = None,
 ) -> Any:
-    """The object of the pickle at the position of `data`, which moves behind it.
+    """Return the object of the pickle at the position of `data`, which moves behind it.
 
     Python 2's strings are read as Latin-1. Dictionaries of any class are `dict`, and
     the keys of all are text, integers, floats or None. No value is hashed, printed or
@@ -117,7 +117,7 @@ class _Machine:
             raise self.refusal(f"has over {MOST_OPERATIONS} operations")
 
     def step(self, name: str, argument: Any) -> None:
-        """One operation; `name` is pickletools' word for it."""
+        """Run one operation; `name` is pickletools' word for it."""
         if name in _LITERALS:
             self._push(argument)
         elif name in _CONSTANTS:
@@ -182,7 +182,7 @@ class _Machine:
                 raise self.refusal(f"has the operation {name}")
 
     def _made(self, name: Any, arguments: Any) -> Any:
-        """What the maker of a name gives."""
+        """Call the maker of a name and return its result."""
         if not isinstance(name, _Name):
             raise self.refusal("calls what is no name")
         if not isinstance(arguments, tuple) or len(arguments) > _MOST_ARGUMENTS:
@@ -235,7 +235,7 @@ class _Machine:
             self.stack[-1][key] = value
 
     def refusal(self, what: str) -> WeightFileError:
-        """The error for a pickle that does what it does not take."""
+        """Return the error for a pickle that does what it does not take."""
         return WeightFileError(
             f"{self._where}: the pickle {what}, which arrays in a dictionary do not "
             "take; nothing of it was run (save the arrays alone: np.savez, or "

@@ -42,7 +42,7 @@ _MOST_SHARING = 4  # times the file that its arrays may take; tied weights take 
 
 
 def read_torch(path: Path) -> WeightFile:
-    """The tensors of a .pth or .pt file that holds a state dictionary.
+    """Return the tensors of a .pth or .pt file that holds a state dictionary.
 
     The dictionary may stand under "state_dict", "model_state_dict", "model" or, where
     one alone has the first layer of a net, any key of another, beside an optimiser's state, settings or
@@ -79,7 +79,7 @@ def read_torch(path: Path) -> WeightFile:
 
 
 def read_safetensors(path: Path) -> WeightFile:
-    """The tensors of a .safetensors file.
+    """Return the tensors of a .safetensors file.
 
     Raises:
         WeightFileError: for what the library refuses, and types that are no floats or
@@ -114,7 +114,7 @@ def read_safetensors(path: Path) -> WeightFile:
 
 
 def _state_dictionary(path: Path, content: Any) -> dict[str, Tensor]:
-    """The dictionary of tensors by name in what a file holds."""
+    """Return the dictionary of tensors by name in what a file holds."""
     for _ in range(_DEEPEST):
         inner = _wrapped(content)
         if inner is None:
@@ -140,7 +140,7 @@ def _state_dictionary(path: Path, content: Any) -> dict[str, Tensor]:
 
 
 def _wrapped(content: Any) -> dict[Any, Any] | None:
-    """The dictionary in another that is, or has, the state dictionary."""
+    """Return the state dictionary that another dictionary wraps, None without one."""
     if not isinstance(content, dict):
         return None
     nets = {
@@ -167,7 +167,7 @@ def _kind(value: Any) -> str:
 
 
 def _own_metadata(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """What an exported net says of itself, {} for a file of others."""
+    """Return the metadata of an exported net, {} for a file of other programs."""
     attributes = tensors.attributes if isinstance(tensors, Dictionary) else {}
     found = attributes.get(METADATA)
     if not isinstance(found, dict):
@@ -183,7 +183,7 @@ Loader = Callable[[Storage], np.ndarray]
 
 
 def _read_archive(path: Path) -> tuple[Any, Loader]:
-    """What data.pkl holds, and how the values of a storage are found."""
+    """Return what data.pkl holds, and how the values of a storage are found."""
     members = list_members(path)
     pickles = [name for name in members if PurePosixPath(name).name == "data.pkl"]
     if len(pickles) != 1:
@@ -233,7 +233,7 @@ def _check_archive(
 
 
 def _read_legacy(path: Path) -> tuple[Any, Loader]:
-    """As `_read_archive`, of the layout before torch 1.6.
+    """Read the layout before torch 1.6; see `_read_archive`.
 
     Four pickles: magic number, version, facts of the system, the object. Then one of
     the storages' keys in order, and for each its int64 count and values.
@@ -272,7 +272,7 @@ def _read_legacy(path: Path) -> tuple[Any, Loader]:
 def _legacy_storages(
     path: Path, data: mmap.mmap, keys: Any, storages: Mapping[str, Storage]
 ) -> dict[str, np.ndarray]:
-    """Values by key, from the position of `data` on; they map the file."""
+    """Return values by key, from the position of `data` on; they map the file."""
     found = {}
     for key in keys if isinstance(keys, list) else [None]:
         at = data.tell() + 8

@@ -24,7 +24,7 @@ def printable(text: str) -> str:
 
 
 def described(error: Exception) -> str:
-    """The text of a library's error, in one printable line of at most 200 characters.
+    """Return a library's error in one printable line of at most 200 characters.
 
     Only text and numbers are shown: printing deeply nested tuples that share their
     elements could take all memory.

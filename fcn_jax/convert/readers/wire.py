@@ -59,7 +59,7 @@ class Wire:
     left: list[int] = field(default_factory=lambda: [MOST_FIELDS])
 
     def fields(self, start: int, end: int, where: str) -> Iterator[Field]:
-        """The fields of the message in bytes `start` to `end`.
+        """Yield the fields of the message in bytes `start` to `end`.
 
         Args:
             start: offset of the first tag.
@@ -120,7 +120,7 @@ class Wire:
         raise self.damage(at, where, "a number has more than ten bytes")
 
     def damage(self, at: int, where: str, problem: str) -> WeightFileError:
-        """The error for data that no writer of the format writes."""
+        """Return the error for data that no writer of the format writes."""
         return self.refusal(
             at,
             where,
@@ -129,5 +129,5 @@ class Wire:
         )
 
     def refusal(self, at: int, where: str, problem: str) -> WeightFileError:
-        """The error for data that are read but not accepted."""
+        """Return the error for data that are read but not accepted."""
         return WeightFileError(f"{self.path}, byte {at}, {where}: {problem}")

@@ -47,12 +47,12 @@ def _shared(names: Iterable[str]) -> str:
 
 
 def has_first_layer(names: Iterable[str]) -> bool:
-    """Whether the first layer of a net is there, with a prefix or without."""
+    """Tell whether the first layer of a net is there, with a prefix or without."""
     return bool(prefixes_of_nets(names))
 
 
 def prefixes_of_nets(names: Iterable[str]) -> set[str]:
-    """What stands before the first layers of nets."""
+    """Return the prefixes of the first layers of nets."""
     return {
         name.removesuffix(first)
         for name in names
@@ -62,7 +62,7 @@ def prefixes_of_nets(names: Iterable[str]) -> set[str]:
 
 
 def _of_first_layer(names: Iterable[str]) -> str:
-    """The prefix of wrappers before the only first layer; "" if there is none."""
+    """Return the wrappers' prefix of the only first layer; "" without one."""
     names = set(names)
     prefixes = prefixes_of_nets(names)
     if len(prefixes) != 1:

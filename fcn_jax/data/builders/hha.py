@@ -42,7 +42,7 @@ class Camera:
     center: tuple[float, float]
 
     def cropped(self, top: int, left: int) -> "Camera":
-        """The camera of a picture without its first rows and columns."""
+        """Return the camera of a picture without its first rows and columns."""
         return Camera(self.focal, (self.center[0] - left, self.center[1] - top))
 
 
@@ -93,7 +93,7 @@ def hha_from_depth(depth: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 def rays(shape: tuple[int, ...], camera: Camera) -> np.ndarray:
-    """`[H, W, 3]`, what each pixel sees at z = 1; times z it is the point."""
+    """Return `[H, W, 3]`, what each pixel sees at z = 1; times z it is the point."""
     across, along = _directions(shape, camera)
     x, y = np.meshgrid(across, along)
     return np.stack([x, y, np.ones(shape)], axis=-1)
@@ -102,7 +102,7 @@ def rays(shape: tuple[int, ...], camera: Camera) -> np.ndarray:
 def _directions(
     shape: tuple[int, ...], camera: Camera
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates x / z of each column, and y / z of each row."""
+    """Return coordinates x / z of each column, and y / z of each row."""
     across = (np.arange(shape[1]) - camera.center[0]) / camera.focal[0]
     along = (np.arange(shape[0]) - camera.center[1]) / camera.focal[1]
     return across, along
@@ -152,7 +152,7 @@ def _statistics(
 
 
 def _sums(values: np.ndarray, radius: int, axis: int) -> np.ndarray:
-    """Sums over 2 radius + 1 places along an axis, cut at the ends."""
+    """Sum over 2 radius + 1 places along an axis, cut at the ends."""
     length = values.shape[axis]
     before = [(1, 0) if own == axis else (0, 0) for own in range(values.ndim)]
     sums = np.pad(np.cumsum(values, axis=axis), before)
@@ -162,7 +162,7 @@ def _sums(values: np.ndarray, radius: int, axis: int) -> np.ndarray:
 
 
 def gravity(normals: np.ndarray) -> np.ndarray:
-    """The direction down, of Gupta, Arbelaez and Malik (CVPR 2013), section 4.
+    """Return the direction down, of Gupta, Arbelaez and Malik (CVPR 2013), section 4.
 
     Starts along the picture's columns. Normals F within a threshold of the estimate, or
     of its opposite, are of floors; normals W within it of the perpendicular plane are

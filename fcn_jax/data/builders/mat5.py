@@ -41,7 +41,7 @@ class _Damaged(ValueError):
 def read_array(
     path: Path, variable: str, field: str = "", *, remedy: str
 ) -> np.ndarray:
-    """A numeric array of a MATLAB 5 file.
+    """Return a numeric array of a MATLAB 5 file.
 
     Args:
         path: the file.
@@ -127,7 +127,7 @@ def _variable(data: memoryview, order: str, name: str) -> memoryview:
 
 
 def _listed(names: list[str]) -> str:
-    """The first names of a file, which may hold anything."""
+    """List the first names of a file, printable whatever they hold."""
     shown = (name[:40] if name.isprintable() else ascii(name)[:40] for name in names)
     return ", ".join(itertools.islice(shown, 8)) or "none"
 

@@ -14,7 +14,7 @@ from fcn_jax.data.examples import DataError, describe_counts
 def label_png(
     path: Path, variable: str, table: Mapping[int, int], *, remedy: str
 ) -> bytes:
-    """A label map of a MATLAB 5 file as grey PNG.
+    """Return a label map of a MATLAB 5 file as grey PNG.
 
     Args:
         path: the file.

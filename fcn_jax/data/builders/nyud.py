@@ -67,7 +67,7 @@ CAMERAS = {
 
 
 def read_tree(source: Path, lists: Path) -> dict[str, list[Item]]:
-    """The examples of train, val, trainval and test.
+    """Return the examples of train, val, trainval and test.
 
     Args:
         source: holds data/ and segmentation/, in nyud/, data/nyud/ or itself; or the
@@ -101,7 +101,7 @@ def read_tree(source: Path, lists: Path) -> dict[str, list[Item]]:
 
 
 def _tree(source: Path) -> Path | None:
-    """The tree in a directory; None where there is nothing of it."""
+    """Return the tree in a directory; None where no part of it is there."""
     places = [source / parent for parent in PARENTS]
     lacking = {
         place: [piece for piece in PIECES if not (place / piece).is_dir()]
@@ -119,7 +119,7 @@ def _tree(source: Path) -> Path | None:
 
 
 def _read_lists(places: Sequence[Path]) -> dict[str, list[str]]:
-    """Images of those splits whose lists are there; each once, in one split."""
+    """Return images of those splits whose lists are there; each once, in one split."""
     found = {}
     for split, digest in DIGESTS.items():
         paths = [place / f"{split}.txt" for place in places]

@@ -61,7 +61,7 @@ MAX_CHUNK = 256 * 2**20  # bytes that HDF5 inflates at once
 def read_meta(
     path: Path, places: Sequence[Path]
 ) -> tuple[int, np.ndarray, dict[str, list[str]]]:
-    """What the file and those beside it say, without reading pictures.
+    """Return what the file and those beside it say, without reading pictures.
 
     Args:
         path: the labeled file.
@@ -159,7 +159,7 @@ def _meta(places: Sequence[Path], name: str, count: int) -> Path:
 
 
 def _numbers(path: Path, field: str, count: int) -> list[int]:
-    """Numbers of the images of a split, from 1, sorted as they are published."""
+    """Return numbers of the images of a split, from 1, sorted as they are published."""
     remedy = f"take the file of {META_ORIGIN}"
     numbers = read_array(path, field, remedy=remedy).ravel().tolist()
     wrong = [n for n in numbers if n not in range(1, count + 1)]
@@ -172,7 +172,7 @@ def _numbers(path: Path, field: str, count: int) -> list[int]:
 
 
 def _table(path: Path) -> np.ndarray:
-    """`[raw classes + 1] uint8`: the id of each raw class here, 0 being void."""
+    """Return `[raw classes + 1] uint8`: the id of each raw class here, 0 being void."""
     remedy = f"take the file of {META_ORIGIN}"
     classes = read_array(path, "mapClass", remedy=remedy).ravel()
     if not classes.size or not np.isin(classes, np.arange(1, CLASSES + 1)).all():
@@ -189,7 +189,7 @@ def item(
     table: np.ndarray,
     hha_png: Callable[[Encoded, str], bytes],
 ) -> Item:
-    """An example of the file.
+    """Return an example of the file.
 
     Args:
         path: the labeled file.
@@ -212,7 +212,7 @@ def item(
 
 
 def _read(path: Path, field: str, number: int) -> np.ndarray:
-    """An image of a field, cut, with MATLAB's axes."""
+    """Return an image of a field, cut, with MATLAB's axes."""
     try:
         with _opened(path) as file:
             return file[field][number - 1, ..., COLUMNS, ROWS].T

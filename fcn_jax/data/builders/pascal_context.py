@@ -51,7 +51,7 @@ ALIASES = {"diningtable": "table", "bedcloth": "bedclothes", "clothes": "cloth"}
 
 
 def read_tree(source: Path, lists: Path) -> dict[str, list[Item]]:
-    """The examples of train and val.
+    """Return the examples of train and val.
 
     Args:
         source: holds trainval/ with the label maps, and VOC2010/, in VOCdevkit/ or not;
@@ -151,7 +151,7 @@ def _check_names(places: Iterable[Path]) -> None:
 
 
 def _names(path: Path) -> dict[int, str]:
-    """Names by id of lines as `2: aeroplane`; blanks in names do not count."""
+    """Return names by id of lines as `2: aeroplane`; blanks in names do not count."""
     try:
         lines = path.read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:

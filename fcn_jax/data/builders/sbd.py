@@ -38,7 +38,7 @@ PLACES = tuple(
 
 
 def read_tree(source: Path, lists: Path) -> dict[str, list[Item]]:
-    """The examples of train and val.
+    """Return the examples of train and val.
 
     Args:
         source: the directory that holds the tree.
@@ -62,7 +62,7 @@ def read_tree(source: Path, lists: Path) -> dict[str, list[Item]]:
 
 
 def require_tree(source: Path) -> Path:
-    """The tree below a directory.
+    """Return the tree below a directory.
 
     Raises:
         DataError: naming what is missing.
@@ -84,7 +84,7 @@ def require_tree(source: Path) -> Path:
 
 
 def read_split(tree: Path, split: str) -> list[str]:
-    """The image ids of a split.
+    """Return the image ids of a split.
 
     Raises:
         DataError: see `read_list`.
@@ -93,7 +93,7 @@ def read_split(tree: Path, split: str) -> list[str]:
 
 
 def sbd_items(tree: Path, ids: Sequence[str], *, of: str) -> list[Item]:
-    """The photographs and labels that have these ids, in their order.
+    """Return the photographs and labels that have these ids, in their order.
 
     Raises:
         DataError: where files are missing.
@@ -112,14 +112,14 @@ def sbd_items(tree: Path, ids: Sequence[str], *, of: str) -> list[Item]:
 
 
 def label_png(path: Path) -> bytes:
-    """A cls/<id>.mat file as grey PNG, see `segmentation`."""
+    """Return a cls/<id>.mat file as grey PNG, see `segmentation`."""
     buffer = io.BytesIO()
     Image.fromarray(segmentation(path)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def segmentation(path: Path) -> np.ndarray:
-    """The label map of a cls/<id>.mat file.
+    """Return the label map of a cls/<id>.mat file.
 
     Args:
         path: MATLAB 5 file with the struct GTcls, whose field Segmentation holds ids.

@@ -48,7 +48,7 @@ TABLES = {
 
 
 def read_tree(source: Path, lists: Path) -> dict[str, list[Item]]:
-    """The examples of trainval and test.
+    """Return the examples of trainval and test.
 
     Args:
         source: holds Images/, SemanticLabels/ and GeoLabels/, or SiftFlowDataset/ with

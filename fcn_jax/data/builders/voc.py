@@ -72,7 +72,7 @@ RELEASE_2012 = Release(
 
 
 def read_tree(release: Release, source: Path, lists: Path) -> dict[str, list[Item]]:
-    """The examples of train, val and trainval.
+    """Return the examples of train, val and trainval.
 
     Args:
         release: the year wanted.
@@ -98,13 +98,13 @@ def read_tree(release: Release, source: Path, lists: Path) -> dict[str, list[Ite
 
 
 def find_tree(source: Path, release: Release) -> Path | None:
-    """The tree of a release below a directory, if every piece of it is there."""
+    """Return the tree of a release below a directory, if every piece of it is there."""
     trees = _candidates(source, release)
     return next((tree for tree in trees if not _lacking(tree)), None)
 
 
 def require_tree(source: Path, release: Release) -> Path:
-    """The tree of a release below a directory.
+    """Return the tree of a release below a directory.
 
     Raises:
         DataError: naming what is missing.
@@ -138,13 +138,13 @@ def _lacking(tree: Path) -> list[str]:
 
 
 def read_split(tree: Path, release: Release, split: str) -> list[str]:
-    """The image ids of a list of ImageSets/Segmentation, see `read_voc_list`."""
+    """Return the image ids of a list of ImageSets/Segmentation, see `read_voc_list`."""
     path = tree / PIECES[0] / f"{split}.txt"
     return read_voc_list(path, release, split)
 
 
 def read_voc_list(path: Path, release: Release, split: str) -> list[str]:
-    """The image ids of a split's list, compared with what is known of it.
+    """Return the image ids of a split's list, compared with what is known of it.
 
     Another number of images is left to the sentence that `prepare` ends with; as many,
     but others, is said in the log.
@@ -165,7 +165,7 @@ def read_voc_list(path: Path, release: Release, split: str) -> list[str]:
 
 
 def voc_items(tree: Path, ids: Sequence[str], origin: str, *, of: str) -> list[Item]:
-    """The photographs and labels of a tree that have these ids, in their order.
+    """Return the photographs and labels of a tree that have these ids, in their order.
 
     Raises:
         DataError: where files are missing.

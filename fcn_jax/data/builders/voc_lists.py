@@ -12,7 +12,7 @@ from fcn_jax.data.examples import DataError
 
 
 def read_list(path: Path, origin: str) -> list[str]:
-    """The image ids of a list.
+    """Return the image ids of a list.
 
     Args:
         path: text file with one id a line, as 2007_000032; empty lines count nowhere.

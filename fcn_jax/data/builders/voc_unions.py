@@ -47,7 +47,7 @@ VAL_2011 = "voc2011_val.txt"
 
 
 def read_aug(source: Path, lists: Path) -> dict[str, list[Item]]:
-    """The examples of voc_aug: train, sorted by id, and VOC 2012 val.
+    """Return the examples of voc_aug: train, sorted by id, and VOC 2012 val.
 
     Args:
         source: the directory that holds a VOC 2012 and an SBD tree.
@@ -76,7 +76,7 @@ def read_aug(source: Path, lists: Path) -> dict[str, list[Item]]:
 
 
 def read_reference(source: Path, lists: Path) -> dict[str, list[Item]]:
-    """The examples of voc_reference: SBD train, and seg11valid, sorted by id.
+    """Return the examples of voc_reference: SBD train, and seg11valid, sorted by id.
 
     Args:
         source: the directory that holds an SBD tree and one of VOC 2011 or VOC 2012.
@@ -98,7 +98,7 @@ def read_reference(source: Path, lists: Path) -> dict[str, list[Item]]:
 
 
 def validation_ids(source: Path, lists: Path, train: Sequence[str]) -> list[str]:
-    """The ids of seg11valid, sorted.
+    """Return the ids of seg11valid, sorted.
 
     Taken from seg11valid.txt, else VOC 2011 val less SBD train, whose list is
     voc2011_val.txt or VOC2011/ImageSets/Segmentation/val.txt. Derived from lists that

@@ -110,7 +110,7 @@ def decode(
 def size_of(
     source: Path | bytes, formats: tuple[str, ...], *, where: str, max_pixels: int
 ) -> tuple[int, int, int]:
-    """(height, width, orientation) from the header alone; see `decode`.
+    """Return (height, width, orientation) from the header alone; see `decode`.
 
     Raises:
         DataError: for other formats, or more than `max_pixels`.
@@ -122,7 +122,7 @@ def size_of(
 
 
 def png_header(source: Path | bytes, *, where: str) -> png.Header:
-    """The header of a PNG.
+    """Return the header of a PNG.
 
     Raises:
         DataError: for other formats, or a damaged header.
@@ -146,7 +146,7 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 def _opened(
     stream: BinaryIO, kind: str, where: str, max_pixels: int, *, pixels: bool
 ) -> tuple[Image.Image, int]:
-    """The image of a file before decoding, and its orientation.
+    """Return the image of a file before decoding, and its orientation.
 
     Args:
         stream: the file; it must stay open until the image is loaded.
@@ -214,7 +214,7 @@ def _stream(source: Path | bytes) -> BinaryIO:
 
 
 def _format(stream: BinaryIO, formats: tuple[str, ...], where: str) -> str:
-    """The format by the first bytes; refuses those that are not allowed."""
+    """Return the format by the first bytes; refuses those that are not allowed."""
     head = stream.read(32)
     stream.seek(0)
     if not head:

@@ -181,7 +181,7 @@ _KINDS = {
 
 
 def label_encoding(source: Path | bytes, *, where: str) -> LabelEncoding:
-    """How a label PNG stores its values, from its header alone.
+    """Tell how a label PNG stores its values, from its header alone.
 
     Args:
         source: a file or its bytes.
@@ -234,7 +234,7 @@ def image_size(
     rotate: bool = False,
     formats: tuple[str, ...] = COLOR_FORMATS,
 ) -> tuple[int, int]:
-    """(height, width) that `read_color` would give, from the header alone.
+    """Return (height, width) that `read_color` would give, from the header alone.
 
     The tag of a PNG is found only where it precedes the pixels.
 
@@ -248,7 +248,7 @@ def image_size(
 
 
 def _bands(image: Image.Image) -> Iterator[Image.Image]:
-    """The image in bands of rows, from the top.
+    """Yield the image in bands of rows, from the top.
 
     Whole images between Pillow's and ours would double the memory of large ones.
     """
@@ -262,7 +262,7 @@ def _bands(image: Image.Image) -> Iterator[Image.Image]:
 
 
 def _joined(bands: Iterator[np.ndarray], height: int) -> np.ndarray:
-    """Bands of rows as one array, each written to its place as it comes."""
+    """Return bands of rows as one array, each written to its place as it comes."""
     pixels = next(bands)
     if len(first := pixels) < height:
         pixels = np.empty((height, *first.shape[1:]), first.dtype)

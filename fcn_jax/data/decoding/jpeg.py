@@ -12,7 +12,7 @@ _METADATA = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # not JFIF's and Adobe's, on colou
 
 
 def strip(stream: BinaryIO, *, pixels: bool) -> Stripped:
-    """The JPEG with what its pixels depend on, and what tells its orientation.
+    """Return the JPEG with what its pixels depend on, and what tells its orientation.
 
     Where segments end in something else the rest is left as it is, for the decoder.
 

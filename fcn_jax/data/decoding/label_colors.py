@@ -29,7 +29,7 @@ def ids_of_palette(
     colors: tuple[Color, ...] | None,
     where: str,
 ) -> np.ndarray:
-    """Ids of indices into a palette: themselves where classes have no colours.
+    """Return ids of indices into a palette: themselves where classes have no colours.
 
     Args:
         indices: `[H, W] uint8`, written over.
@@ -106,7 +106,7 @@ def ids_of_colors(
     colors: tuple[Color, ...] | None,
     where: str,
 ) -> Iterator[np.ndarray]:
-    """Ids of bands of a label, `[h, W, 3] uint8` RGB each; `[h, W] uint8`.
+    """Yield ids of bands of a label, `[h, W, 3] uint8` RGB each; `[h, W] uint8`.
 
     Args:
         bands: of rows; all of them are looked at before a colour is called unknown.
@@ -146,7 +146,7 @@ def ids_of_colors(
 def _search(
     pixels: np.ndarray, colors: tuple[Color, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The ids of `[..., 3] uint8` colours, and which of them have one."""
+    """Return the ids of `[..., 3] uint8` colours, and which of them have one."""
     known = {VOID_COLOR: IGNORE} | {color: i for i, color in enumerate(colors)}
     codes = _codes(np.array(list(known), np.uint8))
     order = np.argsort(codes)
@@ -157,13 +157,13 @@ def _search(
 
 
 def _codes(pixels: np.ndarray) -> np.ndarray:
-    """One number for each of `[..., 3] uint8` colours."""
+    """Return one number for each of `[..., 3] uint8` colours."""
     channels = pixels.astype(np.int32)
     return (channels[..., 0] << 16) | (channels[..., 1] << 8) | channels[..., 2]
 
 
 def beyond_palette(length: int, index: int, where: str) -> DataError:
-    """The error of an index that has no colour."""
+    """Return the error of an index that has no colour."""
     return DataError(
         f"{where}: its palette has {length} colours and its pixels the index {index}; "
         "save it again with the whole palette"
@@ -171,7 +171,7 @@ def beyond_palette(length: int, index: int, where: str) -> DataError:
 
 
 def transparent(what: str, where: str) -> DataError:
-    """The error of a value that is marked as transparent."""
+    """Return the error of a value that is marked as transparent."""
     return DataError(
         f"{where}: {what} in use is transparent, so what it stands for is not known; "
         "save the label without transparency"
@@ -187,7 +187,7 @@ def _photograph(colors: int, where: str) -> DataError:
 
 
 def _unknown_colors(unknown: Counter[Color], where: str) -> DataError:
-    """The error of colours that no class has, with their numbers of pixels."""
+    """Return the error of colours that no class has, with their numbers of pixels."""
     frequent = dict(unknown.most_common())
     return DataError(
         f"{where}: the label has colours that no class has, "

@@ -61,7 +61,7 @@ class Header:
 
 
 def read_header(stream: BinaryIO) -> Header:
-    """The chunks before the pixels, whose checksums are compared.
+    """Return the chunks before the pixels, whose checksums are compared.
 
     Args:
         stream: at its beginning; it can seek.
@@ -95,7 +95,7 @@ def read_header(stream: BinaryIO) -> Header:
 
 
 def strip(stream: BinaryIO, *, pixels: bool) -> Stripped:
-    """The PNG with what its pixels depend on, and what tells its orientation.
+    """Return the PNG with what its pixels depend on, and what tells its orientation.
 
     Args:
         stream: at its beginning; it can seek.
@@ -160,7 +160,7 @@ def _refuse_missing_pixels(header: bytes, data: list[bytes]) -> None:
 def chunks(
     stream: BinaryIO, *, keep: Collection[bytes], compare_all: bool
 ) -> Iterator[tuple[bytes, bytes]]:
-    """The kind of each chunk, and the data of those to keep.
+    """Yield the kind of each chunk, and the data of those to keep.
 
     Args:
         stream: at its beginning; it can seek.
@@ -207,7 +207,7 @@ def chunks(
 
 
 def _inflated(kind: bytes, text: bytes) -> bytes:
-    """The text after its keyword, as far as it is looked at."""
+    """Return the text after its keyword, as far as it is looked at."""
     if kind == b"iTXt":
         compressed = text[:1] == b"\1"
         text = text[2:].split(b"\0", 2)[-1]  # after method, language, translation
@@ -223,7 +223,7 @@ def _inflated(kind: bytes, text: bytes) -> bytes:
 
 
 def _of_hexadecimal(profile: bytes) -> bytes:
-    """The block in a raw profile: three lines of head, then digits."""
+    """Return the block in a raw profile: three lines of head, then digits."""
     digits = b"".join(profile.split(b"\n")[3:])
     try:
         return bytes.fromhex(digits.decode("ascii"))

@@ -40,7 +40,7 @@ _LABEL = "_gtFine_labelIds"
 
 
 def has_cityscapes(tree: Tree) -> bool:
-    """Whether a tree holds pictures and id maps of Cityscapes."""
+    """Tell whether a tree holds pictures and id maps of Cityscapes."""
     stems = [file.stem for file in tree.ending(".png")]
     return all(any(stem.endswith(end) for stem in stems) for end in (_LABEL, _IMAGE))
 

@@ -48,7 +48,7 @@ class ClassList:
 
 
 def find_list(tree: Tree, given: str) -> ClassList | None:
-    """The list of classes that is given, or else the one that the tree has.
+    """Read the class list of --classes, or else the one in the tree.
 
     Raises:
         DataError: where the tree has lists that differ, or the list cannot be read.
@@ -99,7 +99,7 @@ def read_list(path: Path, origin: str) -> ClassList:
 
 
 def _colors_first(lines: Sequence[Sequence[str]], origin: str) -> ClassList:
-    """`64 128 64 Animal` a line, as CamVid's label_colors.txt has it."""
+    """Read lines such as `64 128 64 Animal`, as in CamVid's label_colors.txt."""
     entries = [
         (" ".join(name.split()), (int(red[:4]), int(green[:4]), int(blue[:4])))
         for red, green, blue, name in lines
@@ -117,7 +117,7 @@ def _colors_first(lines: Sequence[Sequence[str]], origin: str) -> ClassList:
 
 
 def _valued(lines: Sequence[str], origin: str) -> ClassList:
-    """`0, background` a line, as Roboflow's _classes.csv has it."""
+    """Read lines such as `0, background`, as in Roboflow's _classes.csv."""
     entries = [re.fullmatch(r"([0-9]{1,3})\s*,\s*(\S.*)", line) for line in lines]
     found = [(int(own[1]), own[2]) for own in entries if own]
     values = {value: label for label, (value, _) in enumerate(found)}
@@ -134,5 +134,5 @@ def _valued(lines: Sequence[str], origin: str) -> ClassList:
 
 
 def is_ignored(name: str) -> bool:
-    """Whether a name stands for pixels that count nowhere."""
+    """Tell whether a name stands for ignored pixels."""
     return name.lower() in IGNORED_NAMES

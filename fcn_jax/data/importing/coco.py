@@ -50,7 +50,7 @@ class _Document:
 
 
 def is_coco(record: Any) -> bool:
-    """Whether a JSON document is one of COCO's instances."""
+    """Tell whether a JSON document is one of COCO's instances."""
     return isinstance(record, dict) and set(record) >= _KEYS
 
 
@@ -138,7 +138,7 @@ def _instances(tree: Tree) -> list[PurePosixPath]:
 
 
 def _crowds(objects: Sequence[_Object], crowd: str) -> list[_Object]:
-    """Objects that are none of a crowd where --crowd says so."""
+    """Clear the crowd marks of objects where --crowd=drawn."""
     if crowd != DRAWN:
         return list(objects)
     return [dataclasses.replace(own, crowd=False) for own in objects]
@@ -172,7 +172,7 @@ def _refuse_repeated(pictures: Sequence[PurePosixPath]) -> None:
 
 
 def _split(file: PurePosixPath) -> str:
-    """The split in the name of a JSON file, or else in that of a folder."""
+    """Return the split in the name of a JSON file, or else in that of a folder."""
     for part in (file.stem, *reversed(file.parts[:-1])):
         words = re.split("[^a-z]+", part.lower())
         found = [SPLITS[word] for word in words if word in SPLITS]
@@ -218,7 +218,7 @@ def _read(tree: Tree, file: PurePosixPath) -> _Document:
 
 
 def _near(tree: Tree, file: PurePosixPath, name: str) -> PurePosixPath:
-    """Where pictures lie: beside the file, or in the folder that its name tells.
+    """Return where pictures lie: beside the file, or in the folder that its name tells.
 
     `instances_val2017.json` is of val2017/, and CVAT's `instances_train.json` of
     images/train/; the same picture name may be in several such folders.
@@ -234,7 +234,7 @@ def _near(tree: Tree, file: PurePosixPath, name: str) -> PurePosixPath:
 def _objects(
     annotations: Sequence[Any], categories: dict[int, str], where: str
 ) -> tuple[dict[int, list[_Object]], int]:
-    """Annotations by image, and how many have no segmentation."""
+    """Return annotations by image, and how many have no segmentation."""
     objects: dict[int, list[_Object]] = {}
     boxes = 0
     for number, annotation in enumerate(annotations, 1):
@@ -300,7 +300,7 @@ def _paint(
 
 
 def _covered(one: _Object, height: int, width: int) -> np.ndarray:
-    """`[H, W] bool` of an annotation."""
+    """Return `[H, W] bool` of an annotation."""
     if one.runs is not None:
         runs = (
             parse_runs(one.runs, one.where) if isinstance(one.runs, str) else one.runs

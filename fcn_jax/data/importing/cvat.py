@@ -171,7 +171,7 @@ def _shape(element: ElementTree.Element, where: str, size: tuple[int, int]) -> _
 
 
 def _corners(element: ElementTree.Element, where: str) -> Sequence[Point]:
-    """A shape as a polygon; box and ellipse are turned by their rotation."""
+    """Return a shape as a polygon; box and ellipse are turned by their rotation."""
     degrees = real_number(element.get("rotation") or "0", where)
     if element.tag == "polygon":
         text = element.get("points") or ""

@@ -14,7 +14,7 @@ _MAX_BYTES, _MAX_DEPTH = 2**30, 32
 
 
 def find_cvat(tree: Tree) -> list[PurePosixPath]:
-    """The XML files of CVAT: annotations.xml, or whose first element is annotations."""
+    """Return CVAT's XML files: annotations.xml, or first element <annotations>."""
     return [
         file
         for file in tree.ending(".xml")
@@ -50,7 +50,7 @@ class _Shallow(ElementTree.TreeBuilder):
 
 
 def read_document(path: Path, where: str) -> ElementTree.Element:
-    """An XML document without entities, of limited size and depth."""
+    """Return an XML document without entities, of limited size and depth."""
     if path.stat().st_size > _MAX_BYTES:
         raise DataError(
             f"{where}: larger than {_MAX_BYTES} bytes; export fewer pictures"
@@ -77,7 +77,7 @@ def read_document(path: Path, where: str) -> ElementTree.Element:
 
 
 def labels_of(root: ElementTree.Element) -> dict[str, Color | None]:
-    """The labels of the task in their order, with their colours."""
+    """Return the labels of the task in their order, with their colours."""
     labels: dict[str, Color | None] = {}
     for label in root.findall("./meta//labels/label"):
         text = label.findtext("name") or ""
@@ -94,7 +94,7 @@ def labels_of(root: ElementTree.Element) -> dict[str, Color | None]:
 
 
 def whole_number(element: ElementTree.Element, key: str, where: str) -> int:
-    """A whole number of an element; `12.0` is one.
+    """Return a whole number of an element; `12.0` is one.
 
     Raises:
         DataError: for another text.
@@ -106,7 +106,7 @@ def whole_number(element: ElementTree.Element, key: str, where: str) -> int:
 
 
 def run_length(text: str, where: str) -> int:
-    """A run length of a mask.
+    """Return a run length of a mask.
 
     Raises:
         DataError: for another text.
@@ -117,7 +117,7 @@ def run_length(text: str, where: str) -> int:
 
 
 def real_number(text: str, where: str) -> float:
-    """A finite number.
+    """Return a finite number.
 
     Raises:
         DataError: for another text.

@@ -17,7 +17,7 @@ LONGEST_NAME = 200
 
 
 def class_name(text: str, where: str) -> str:
-    """The name of a class, with single blanks.
+    """Return the name of a class, with single blanks.
 
     Raises:
         DataError: for one that is empty, too long, or has characters that cannot be

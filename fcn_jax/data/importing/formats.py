@@ -94,7 +94,7 @@ def _format_of(tree: Tree) -> str:
 
 
 def _signs(tree: Tree) -> dict[str, bool]:
-    """Whether a tree has what only one format has."""
+    """Tell whether a tree has what only one format has."""
     records = _peeked(tree)
     cityscapes = has_cityscapes(tree)
     signs = {
@@ -110,7 +110,7 @@ def _signs(tree: Tree) -> dict[str, bool]:
 
 
 def _has_masks(tree: Tree) -> bool:
-    """Whether pictures have masks beside annotations of another kind."""
+    """Tell whether pictures have masks beside annotations of another kind."""
     try:
         return bool(find_pairs(tree, "", "").pairs)
     except DataError:

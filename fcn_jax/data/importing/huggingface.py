@@ -24,12 +24,12 @@ Row = Mapping[str, str]
 
 
 def find_tables(tree: Tree) -> list[PurePosixPath]:
-    """The metadata tables of an image folder."""
+    """Return the metadata tables of an image folder."""
     return [file for file in tree.files if file.name in TABLES]
 
 
 def has_parquet(tree: Tree) -> bool:
-    """Whether the only tables are in a format that is not read."""
+    """Tell whether the only tables are in a format that is not read."""
     return bool(tree.ending(".parquet", ".arrow")) and not find_tables(tree)
 
 
@@ -94,7 +94,7 @@ def _rows(tree: Tree, table: PurePosixPath) -> list[Row]:
 
 
 def _columns(rows: Sequence[Row], given: str, where: str) -> tuple[str, str]:
-    """The columns of pictures and of masks."""
+    """Return the columns of pictures and of masks."""
     names = [name for name in rows[0] if isinstance(name, str)]
     picture = next((name for name in _PICTURE_COLUMNS if name in names), "")
     if not picture:

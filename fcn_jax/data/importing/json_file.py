@@ -43,7 +43,7 @@ def parse_json(content: bytes | str, where: str) -> Any:
 
 
 def field(record: Any, key: str, kind: type[T], where: str) -> T:
-    """A value of a JSON object, of the kind that it must have.
+    """Return a value of a JSON object, of the kind that it must have.
 
     Raises:
         DataError: where the object is none, or lacks the key, or has another kind

@@ -59,7 +59,7 @@ class _Annotation:
 
 
 def is_labelme(record: Any) -> bool:
-    """Whether a JSON document is one of labelme's."""
+    """Tell whether a JSON document is one of labelme's."""
     return isinstance(record, dict) and {"shapes", "imagePath"} <= set(record)
 
 
@@ -143,7 +143,7 @@ def _read(tree: Tree, file: PurePosixPath) -> _Annotation:
 
 
 def _embedded(tree: Tree, file: PurePosixPath) -> bytes:
-    """The picture within a JSON file."""
+    """Return the picture within a JSON file."""
     record = read_json(tree.path(file), str(file))
     return _bytes(field(record, "imageData", str, str(file)), str(file))
 

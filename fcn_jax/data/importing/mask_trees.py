@@ -52,13 +52,13 @@ def read_masks(tree: Tree, options: Options, report: Progress | None) -> Export:
 def survey_all(
     tree: Tree, masks: Sequence[PurePosixPath], report: Progress | None
 ) -> dict:
-    """What each mask holds, by its name."""
+    """Return what each mask holds, by its name."""
     found = scan(lambda mask: survey(tree.path(mask), str(mask)), masks, report)
     return dict(zip(map(str, masks), found, strict=True))
 
 
 def entries(tree: Tree, pairs: Sequence[Pair], table: ValueTable) -> tuple[Entry, ...]:
-    """The pairs with their labels read by a table."""
+    """Return the pairs with their labels read by a table."""
     return tuple(
         Entry(
             name=pair.image,

@@ -81,17 +81,17 @@ class Survey:
 
 
 def color_code(color: Color) -> int:
-    """A colour as one number."""
+    """Return a colour as one number."""
     return COLOR + (color[0] << 16) + (color[1] << 8) + color[2]
 
 
 def code_color(code: int) -> Color:
-    """The inverse of `color_code`."""
+    """Return the inverse of `color_code`."""
     return (code >> 16) & 255, (code >> 8) & 255, code & 255
 
 
 def spoken(code: int) -> str:
-    """A value, or a colour as `#rrggbb`, as options take it."""
+    """Return a value, or a colour as `#rrggbb`, as options take it."""
     return str(code) if code < COLOR else f"#{code - COLOR:06x}"
 
 
@@ -135,7 +135,7 @@ def read_mask(path: Path, where: str) -> Mask:
 
 
 def mask_size(path: Path, where: str) -> tuple[int, int]:
-    """(height, width), from the header."""
+    """Return (height, width), from the header."""
     height, width, _ = size_of(path, FORMATS, where=where, max_pixels=MAX_PIXELS)
     return height, width
 

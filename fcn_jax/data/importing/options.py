@@ -54,7 +54,7 @@ class Options:
 
 
 def parse_map(text: str) -> tuple[tuple[str, str], ...]:
-    """`255:object,0:background` as pairs.
+    """Parse `255:object,0:background` to pairs.
 
     Raises:
         DataError: for a part without a colon or a name, or a value given twice.
@@ -76,14 +76,14 @@ def parse_map(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def parse_names(text: str) -> tuple[str, ...]:
-    """Class names with commas between; `voc` and `camvid` stand for theirs."""
+    """Parse class names with commas between; `voc` and `camvid` name known lists."""
     if text in PRESETS:
         return tuple(PRESETS[text])
     return tuple(class_name(part, "--names") for part in _parts(text))
 
 
 def parse_ignore(text: str) -> tuple[str, ...]:
-    """Values, colours, labels or names with commas between."""
+    """Parse values, colours, labels or names with commas between."""
     return tuple(_parts(text))
 
 

@@ -82,7 +82,7 @@ def find_pairs(tree: Tree, images: str, masks: str) -> Pairing:
 
 
 def _match(pictures: Sequence[Place], masks: Sequence[Place]) -> dict[Place, Place]:
-    """The mask of each picture that has one, by ever less of their names."""
+    """Return the mask of each picture that has one, by ever less of their names."""
     matched: dict[Place, Place] = {}
     for key in (Place.path, Place.stem, Place.bare):
         taken = set(matched.values())
@@ -150,7 +150,7 @@ def _nothing(tree: Tree, pictures: Sequence[Place], masks: Sequence[Place]) -> s
 
 
 def _without_masks(tree: Tree, pictures: Sequence[Place]) -> str:
-    """What is there instead of masks, and what to do about it."""
+    """Say what the tree holds instead of masks, and the remedy."""
     shown = set(tree.pictures())
     others = [file for file in tree.files if file not in shown]
     beside = [file for file in others if place_of(file, "", "").role == "mask"]

@@ -23,7 +23,7 @@ SIDEWAYS = range(5, 9)  # orientations that exchange height and width
 def written_picture(
     entry: Entry, turned: bool | None, exif: str
 ) -> tuple[bytes, str, tuple[int, int], str]:
-    """The picture of an entry as it is written.
+    """Return the picture of an entry as it is written.
 
     JPEG and PNG files without a turn in their EXIF tag keep their bytes; others become
     PNG without one.
@@ -79,7 +79,7 @@ def _is_turned(
     exif: str,
     where: str,
 ) -> bool:
-    """Whether the annotation is of the picture as its EXIF tag turns it."""
+    """Tell whether the annotation is of the picture as its EXIF tag turns it."""
     if exif:
         return exif == TURNED
     if tag in SIDEWAYS and stored[0] != stored[1]:
@@ -97,7 +97,7 @@ def _is_turned(
 
 
 def _png(content: bytes, turn: bool, where: str) -> bytes:
-    """The pixels of an image as PNG without a tag."""
+    """Return the pixels of an image as PNG without a tag."""
     found = decode(content, FORMATS, where=where, max_pixels=MAX_PIXELS, result_bytes=4)
     image = found.image
     if image.mode == "P":

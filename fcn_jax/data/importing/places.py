@@ -41,20 +41,20 @@ class Place:
     rest: tuple[str, ...]
 
     def path(self) -> str:
-        """The path without folders of a role, with the split first."""
+        """Return the path without folders of a role, with the split first."""
         return "/".join((self.split, *self.rest, self.stem()))
 
     def stem(self) -> str:
-        """The name without its ending, in Unicode's form NFC."""
+        """Return the name without its ending, in Unicode's form NFC."""
         return unicodedata.normalize("NFC", self.file.stem)
 
     def bare(self) -> str:
-        """The stem without words of a role at its ends."""
+        """Return the stem without words of a role at its ends."""
         return _without_words(self.stem(), IMAGE_WORDS | MASK_WORDS | _CAMVID)
 
 
 def place_of(file: PurePosixPath, images: str, masks: str) -> Place:
-    """What the folders of a file say.
+    """Return what the folder names tell about a file.
 
     Args:
         file: relative path.
@@ -123,7 +123,7 @@ def roles_of(
 
 
 def without_common(places: Sequence[Place]) -> list[Place]:
-    """Places without the outer folders that all of them are in."""
+    """Return places without the outer folders that all of them are in."""
     common = 0
     for names in zip(*(place.rest for place in places), strict=False):
         if len(set(names)) > 1:
@@ -146,7 +146,7 @@ def _is_mask_of_one(place: Place, stems: set[tuple[PurePosixPath, str]]) -> bool
 
 
 def _without_words(stem: str, words: frozenset[str]) -> str:
-    """`0001` of `img_0001`, `0001_mask` or `0001_gtFine_labelIds`."""
+    """Return `0001` of `img_0001`, `0001_mask` or `0001_gtFine_labelIds`."""
     parts = re.split(r"([_\-. ]+)", stem)
     while len(parts) > 2 and parts[-1].lower() in words:
         parts = parts[:-2]

@@ -12,7 +12,7 @@ _MORE, _NEGATIVE = 0x20, 0x10
 
 
 def decode_runs(runs: Sequence[Any], count: int, where: str) -> np.ndarray:
-    """`[count] bool` of run lengths.
+    """Return `[count] bool` of run lengths.
 
     Raises:
         DataError: for a run that is no number from 0, or a sum other than `count`.
@@ -31,7 +31,7 @@ def decode_runs(runs: Sequence[Any], count: int, where: str) -> np.ndarray:
 
 
 def parse_runs(text: str, where: str) -> list[int]:
-    """The run lengths of COCO's compressed form.
+    """Return the run lengths of COCO's compressed form.
 
     A character holds five bits of a number, the lowest first, and whether more follow;
     from the fourth run on, numbers are differences to the run before the last.

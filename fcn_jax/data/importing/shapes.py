@@ -24,7 +24,7 @@ _ELLIPSE_CORNERS = 360
 
 
 def checked_points(points: Sequence[Sequence[float]], where: str) -> list[Point]:
-    """Points as pairs of finite numbers.
+    """Return points as pairs of finite numbers.
 
     Args:
         points: (x, y) each.
@@ -54,7 +54,7 @@ def checked_points(points: Sequence[Sequence[float]], where: str) -> list[Point]
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a finite number and no truth value."""
+    """Tell whether a value is a finite number and no truth value."""
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
@@ -111,7 +111,7 @@ def refuse_tangles(corners: np.ndarray, height: int, where: str) -> None:
 
 
 def _near(corners: np.ndarray, top: float, bottom: float) -> np.ndarray:
-    """A polygon that is the same between two rows, of fewer corners.
+    """Return a polygon with fewer corners that is the same between two rows.
 
     Of corners that follow each other on one side of the rows the first and the last stay.
     """
@@ -121,13 +121,13 @@ def _near(corners: np.ndarray, top: float, bottom: float) -> np.ndarray:
 
 
 def _span(levels: np.ndarray, size: int) -> tuple[int, int]:
-    """The pixels of an axis that a shape may touch."""
+    """Return the pixels of an axis that a shape may touch."""
     low = max(0, math.floor(levels.min()) - 1)
     return low, min(size, math.ceil(levels.max()) + 1)
 
 
 def ellipse(center: Point, radii: Point, degrees: float) -> list[Point]:
-    """An ellipse, turned clockwise as seen, as a polygon of 360 corners."""
+    """Return an ellipse, turned clockwise as seen, as a polygon of 360 corners."""
     angles = np.linspace(0, 2 * np.pi, _ELLIPSE_CORNERS, endpoint=False)
     corners = np.stack([radii[0] * np.cos(angles), radii[1] * np.sin(angles)], axis=1)
     return turned([(float(x), float(y)) for x, y in corners], (0, 0), degrees, center)
@@ -136,7 +136,7 @@ def ellipse(center: Point, radii: Point, degrees: float) -> list[Point]:
 def turned(
     points: Sequence[Point], center: Point, degrees: float, offset: Point = (0, 0)
 ) -> list[Point]:
-    """Points turned clockwise as seen around a centre, then moved."""
+    """Return points turned clockwise as seen around a centre, then moved."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return [
         (

@@ -83,7 +83,7 @@ def with_lists(tree: Tree, export: Export) -> Export:
 def _find_lists(
     tree: Tree, entries: tuple[Entry, ...]
 ) -> tuple[Mapping[str, SplitList], PurePosixPath]:
-    """The lists of the innermost folder that has some, and that folder."""
+    """Return the lists of the innermost folder that has some, and that folder."""
     counts = Counter(entry.name.stem for entry in entries)
     folders = {entry.name.parent for entry in entries}
     common = [parts[0] for parts in zip(*(f.parts for f in folders), strict=False)
@@ -110,7 +110,7 @@ def _named_splits(
     where: PurePosixPath,
     left_out: list[tuple[str, str]],
 ) -> dict[str, SplitList]:
-    """The lists that are splits, under the names that these have here."""
+    """Return the lists that are splits, under the names that these have here."""
     names = {**SPLITS, "trainval": "train"}
     splits: dict[str, SplitList] = {}
     both = {names.get(name.lower()) for name in lists if name.lower() != "trainval"}

@@ -22,7 +22,7 @@ def print_table(export: Export, written: Written, console: Console) -> None:
 
 
 def rows(export: Export, written: Written) -> list[tuple[str, str]]:
-    """The rows of the table, (what, how)."""
+    """Return the rows of the table, (what, how)."""
     done = [f"{n} {how}" for how, n in sorted(written.pictures.items())]
     found = [("format", export.format), ("pictures", ", ".join(done))]
     found += export.rules

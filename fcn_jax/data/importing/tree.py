@@ -46,23 +46,23 @@ class Tree:
             self._by_name.setdefault(_composed(file).name, []).append(file)
 
     def has(self, file: PurePosixPath) -> bool:
-        """Whether there is such a file."""
+        """Tell whether there is such a file."""
         return file in self._known
 
     def path(self, file: PurePosixPath) -> Path:
-        """Where one of the files is."""
+        """Return where one of the files is."""
         return self.root / file
 
     def pictures(self) -> list[PurePosixPath]:
-        """The files whose ending is a picture's."""
+        """Return the files whose ending is a picture's."""
         return self.ending(*PICTURES)
 
     def ending(self, *endings: str) -> list[PurePosixPath]:
-        """The files with one of these endings, in lower case."""
+        """Return the files with one of these endings, in lower case."""
         return [file for file in self.files if file.suffix.lower() in endings]
 
     def find(self, name: str, *, near: PurePosixPath, where: str) -> PurePosixPath:
-        """The file that an annotation names.
+        """Return the file that an annotation names.
 
         Looked for beside the annotation, then from the root, then as the only file whose
         path ends like this; names in both forms of Unicode (NFC, NFD) are one.
@@ -108,13 +108,13 @@ class Tree:
 
 
 def named(files: Sequence[object], limit: int = 3) -> str:
-    """`3 (a, b, c)`; of more than `limit` the first ones."""
+    """Return `3 (a, b, c)`; of more than `limit` the first ones."""
     some = ", ".join(str(file) for file in files[:limit])
     return f"{len(files)} ({some}{', ...' if len(files) > limit else ''})"
 
 
 def endings(files: Iterable[PurePosixPath]) -> str:
-    """`3 .xml, 1 .txt`: how many files there are of each ending."""
+    """Return `3 .xml, 1 .txt`: how many files there are of each ending."""
     counts: dict[str, int] = {}
     for file in files:
         ending = file.suffix.lower() or "without ending"
@@ -159,12 +159,12 @@ def _parts(name: str, where: str) -> tuple[str, ...]:
 
 
 def _composed(file: PurePosixPath) -> PurePosixPath:
-    """A path in Unicode's form NFC."""
+    """Return a path in Unicode's form NFC."""
     return PurePosixPath(unicodedata.normalize("NFC", str(file)))
 
 
 def _resolved(parts: Sequence[str]) -> PurePosixPath | None:
-    """A relative path without . and ..; None where it leaves the root."""
+    """Return a relative path without . and ..; None where it leaves the root."""
     kept: list[str] = []
     for part in parts:
         if part == ".." and not kept:

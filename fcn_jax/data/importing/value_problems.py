@@ -12,7 +12,7 @@ VOID = {VALUES: IGNORE, COLORS: color_code(VOID_COLOR)}
 
 
 def counts_of(surveys: Mapping[str, Survey], by: str) -> Counter[int]:
-    """Pixels by value or colour, over all masks."""
+    """Count pixels by value or colour, over all masks."""
     total: Counter[int] = Counter()
     for one in surveys.values():
         total.update(one.colors if by == COLORS else one.values or {})
@@ -73,7 +73,7 @@ def refuse_two_values(
 
 
 def undecided(surveys: Mapping[str, Survey]) -> str:
-    """What to decide about masks of which nothing says the classes."""
+    """Say what the user must decide about masks whose classes are unknown."""
     by = VALUES if all(one.values is not None for one in surveys.values()) else COLORS
     counts = counts_of(surveys, by)
     codes = sorted(set(counts) - {VOID[by]} if len(counts) > 2 else counts)
@@ -115,7 +115,7 @@ def unknown_sentence(
     by: str,
     entries: Sequence[tuple[int, str]],
 ) -> str:
-    """What to do about values that no class has.
+    """Say what to do about values that belong to no class.
 
     Args:
         unknown: these values and their pixels.

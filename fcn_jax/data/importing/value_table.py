@@ -57,7 +57,7 @@ class ValueTable:
         return tuple(f"{word} {spoken(c)}" for c, i in self.ids.items() if i == IGNORE)
 
     def label(self, mask: Mask, where: str) -> np.ndarray:
-        """Class ids of a mask, `[H, W] uint8`.
+        """Return class ids of a mask, `[H, W] uint8`.
 
         Raises:
             DataError: for a value that the table does not have.
@@ -195,7 +195,7 @@ def _mapped(
 def _are_greys(
     mapped: set[int], surveys: Mapping[str, Survey], options: Options
 ) -> bool:
-    """Whether masks have the mapped values as brightness alone, not as stored.
+    """Tell whether the mapped values are brightnesses of the masks, not stored values.
 
     White is 255 in grey of 8 bits, 1 in grey of 1 bit, and any index of a palette.
     """
@@ -217,7 +217,7 @@ def _as_grey(code: int) -> int:
 def _numbered(
     entries: Sequence[tuple[int, str]], by: str, options: Options
 ) -> tuple[dict[int, int], tuple[Class, ...], list[int]]:
-    """Ids of values, the classes, and the values that are ignored."""
+    """Return ids of values, the classes, and the values that are ignored."""
     word = "colour" if by == COLORS else "value"
     dropped = {name for _, name in entries if is_ignored(name)}
     ignored = []

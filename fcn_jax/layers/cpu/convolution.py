@@ -62,7 +62,7 @@ def convolve(x: Array, kernel: Array, spec: ConvSpec) -> Array:
         spec: stride, padding and groups; no dilation.
 
     Returns:
-        `[N, H', W', D]`.
+        `[N, H', W', D]` in the dtype of `x`.
     """
     if spec.groups > 1:
         parts = zip(*_groups(spec, x, kernel), strict=True)
@@ -89,11 +89,11 @@ def gradients(
     Args:
         x: `[N, H, W, C]` float32 or float64, the input.
         kernel: `[k, k, C / groups, D]` float32 or float64.
-        grad: `[N, H', W', D]`, the gradient of the output.
+        grad: `[N, H', W', D]` in the same dtype, the gradient of the output.
         spec: stride, padding and groups; no dilation.
 
     Returns:
-        The gradients, of the shapes of `x` and `kernel`.
+        The gradients, with the shapes and dtype of `x` and `kernel`.
     """
     if spec.groups > 1:
         return _gradients_by_group(x, kernel, grad, spec)

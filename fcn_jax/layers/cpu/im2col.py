@@ -33,7 +33,7 @@ class Tap(NamedTuple):
     """Where a tap of a kernel is on the map.
 
     Attributes:
-        index: of the tap in the kernel.
+        index: (row, column) of the tap in the kernel.
         seen: the inputs that it sees.
         outputs: the outputs for which it sees them, in the same order.
     """
@@ -52,7 +52,7 @@ def convolve(x: Array, kernel: Array, pad: int) -> Array:
         pad: zeros on each of the four sides.
 
     Returns:
-        `[N, H + 2 pad - k + 1, W + 2 pad - k + 1, D]`.
+        `[N, H + 2 pad - k + 1, W + 2 pad - k + 1, D]` in the dtype of `x`.
     """
     columns = _columns(x, kernel.shape[0], pad)
     matrix = kernel.reshape(-1, kernel.shape[-1])
@@ -63,7 +63,7 @@ def convolve(x: Array, kernel: Array, pad: int) -> Array:
 def convolve_by_taps(x: Array, kernel: Array, pad: int) -> Array:
     """Compute `convolve` as a product for each tap, without those with the padding.
 
-    Args and result as there: `[N, H, W, C]` and `[k, k, C, D]` to `[N, H', W', D]`.
+    Arguments, dtype and result as there: `[N, H, W, C]` and `[k, k, C, D]` to `[N, H', W', D]`.
     """
     size, features = kernel.shape[0], kernel.shape[-1]
     batch, *extents, _ = x.shape
@@ -85,12 +85,12 @@ def input_gradient_by_taps(grad: Array, kernel: Array, pad: int) -> Array:
     """Compute the gradient of `convolve_by_taps` for the input.
 
     Args:
-        grad: `[N, H', W', D]`, of the output.
+        grad: `[N, H', W', D]` float32 or float64, the gradient of the output.
         kernel: `[k, k, C, D]` float32 or float64.
         pad: zeros on each of the four sides.
 
     Returns:
-        `[N, H, W, C]`.
+        `[N, H, W, C]` in the dtype of `grad`.
     """
     size, _, channels, _ = kernel.shape
     batch, *extents, _ = grad.shape
@@ -107,12 +107,12 @@ def kernel_gradient(x: Array, grad: Array, size: int, pad: int) -> Array:
 
     Args:
         x: `[N, H, W, C]` float32 or float64, the input.
-        grad: `[N, H', W', D]`, of the output.
+        grad: `[N, H', W', D]` float32 or float64, the gradient of the output.
         size: k, of the kernel.
         pad: zeros on each of the four sides.
 
     Returns:
-        `[k, k, C, D]`.
+        `[k, k, C, D]` in the dtype of `x`.
     """
     columns = _columns(x, size, pad)
     flat = columns.reshape(-1, columns.shape[-1]).T @ grad.reshape(-1, grad.shape[-1])
@@ -122,7 +122,7 @@ def kernel_gradient(x: Array, grad: Array, size: int, pad: int) -> Array:
 def kernel_gradient_by_taps(x: Array, grad: Array, size: int, pad: int) -> Array:
     """Compute `kernel_gradient` as a product for each tap, without columns in memory.
 
-    Args and result as there: `[N, H, W, C]` and `[N, H', W', D]` to `[k, k, C, D]`.
+    Arguments, dtype and result as there: `[N, H, W, C]` and `[N, H', W', D]` to `[k, k, C, D]`.
     """
     flat = grad.reshape(-1, grad.shape[-1])
     taps = [view.reshape(-1, view.shape[-1]).T @ flat for view in _views(x, size, pad)]
@@ -132,7 +132,7 @@ def kernel_gradient_by_taps(x: Array, grad: Array, size: int, pad: int) -> Array
 def input_gradient(grad: Array, kernel: Array, pad: int) -> Array:
     """Compute the gradient of `convolve` for the input.
 
-    Args and result as in `input_gradient_by_taps`: `[N, H', W', D]` and
+    Arguments, dtype and result as in `input_gradient_by_taps`: `[N, H', W', D]` and
     `[k, k, C, D]` to `[N, H, W, C]`.
     """
     size, _, channels, features = kernel.shape
@@ -150,7 +150,8 @@ def _overlap_add(products: Array) -> Array:
     """Sum what each tap gives, placed where the tap lies: `[N, H, W, C]`.
 
     Args:
-        products: `[N, rows, columns, k, k, C]`, of each output and tap.
+        products: `[N, rows, columns, k, k, C]` float32 or float64, of each output and
+            tap.
     """
     size = products.shape[3]
     along_rows = [

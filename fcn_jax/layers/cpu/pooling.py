@@ -50,7 +50,7 @@ def max_pool(x: Array, window: Window) -> Array:
         window: the pooling window.
 
     Returns:
-        `[N, H', W', C]`.
+        `[N, H', W', C]` in the dtype of `x`.
     """
     return _max_pool(window, x.shape[1:3], x)
 
@@ -142,7 +142,7 @@ def _spread(index: Array, dy: Array, window: Window, size: tuple[int, int]) -> A
 def _taps_of_phases(window: Window, up: int, left: int) -> np.ndarray:
     """Return the tap by which a cell's phases lie in a window: `[1, 1, s, 1, s, 1] int8`.
 
-    The window is the cell's own, moved `up` and `left` by so many strides; -2 where
+    The window is the cell's, moved `up` and `left` by so many strides; -2 where
     it does not reach the phase.
     """
     phase = np.arange(window.stride)

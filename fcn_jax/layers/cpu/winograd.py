@@ -45,7 +45,7 @@ MOST_BANDS = 16
 
 
 def cook_toom() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute the matrices A^T `[4, 6]`, G `[6, 3]` and B^T `[6, 6]` of the points."""
+    """Compute the matrices A^T `[4, 6]`, G `[6, 3]` and B^T `[6, 6]`, float64."""
     powers = np.vander(POINTS, TILE, increasing=True)
     at, g, bt = [*powers], [], []
     for index, point in enumerate(POINTS):
@@ -72,7 +72,7 @@ def convolve(x: Array, kernel: Array, pad: int) -> Array:
         pad: zeros on each of the four sides.
 
     Returns:
-        `[N, H + 2 pad - 2, W + 2 pad - 2, D]`.
+        `[N, H + 2 pad - 2, W + 2 pad - 2, D]` in the dtype of `x`.
     """
     rows, columns = (length + 2 * pad - TAPS + 1 for length in x.shape[1:3])
     padded = _padded(x, pad, rows, columns)
@@ -96,11 +96,11 @@ def gradients(x: Array, kernel: Array, grad: Array, pad: int) -> tuple[Array, Ar
     Args:
         x: `[N, H, W, C]` float32 or float64, the input.
         kernel: `[3, 3, C, D]` float32 or float64.
-        grad: `[N, H', W', D]`, the gradient of the output.
+        grad: `[N, H', W', D]` in the same dtype, the gradient of the output.
         pad: zeros on each of the four sides.
 
     Returns:
-        The gradients, of the shapes of `x` and `kernel`.
+        The gradients, with the shapes and dtype of `x` and `kernel`.
     """
     padded = _padded(x, pad, *grad.shape[1:3])
     grad = _whole_tiles(lax.optimization_barrier(grad))
@@ -191,7 +191,7 @@ def _pixels(x: Array, count: int, axis: int) -> list[Array]:
 
     Args:
         x: `[N, H, W, C]` float32 or float64.
-        count: pixels of a tile, 4 of its own or 6 that it sees; all are there.
+        count: pixels of a tile: 4 outputs, or 6 inputs. `x` must hold them all.
         axis: 1 or 2, which then has an entry for each tile.
     """
     last = (x.shape[axis] - count) // TILE * TILE
@@ -205,7 +205,7 @@ def _overlap_add(seen: Array, axis: int) -> Array:
     """Sum what the tiles give to each pixel: the transpose of `_pixels`, for six.
 
     Args:
-        seen: `[6, N, H, W, C]`.
+        seen: `[6, N, H, W, C]` float32 or float64.
         axis: 2 or 3, that of the tiles; it becomes the pixels of one tile more.
     """
     own = jnp.moveaxis(seen[:TILE], 0, axis)
