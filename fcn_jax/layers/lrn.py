@@ -24,7 +24,7 @@ from fcn_jax.layers.feature_map import FeatureMap, Features
 
 
 def normalize(x: Features) -> FeatureMap:
-    """Normalise `[N, H, W, C]` across channels, as AlexNet and GoogLeNet do."""
+    """Normalise `[N, H, W, C]` floating point across channels, as AlexNet does."""
     return x.to_feature_map().map(local_response_normalization, keeps_sign=True)
 
 

@@ -59,7 +59,7 @@ class Inception(nn.Module):
 
     @nn.compact
     def __call__(self, x: Features) -> FeatureMap:
-        """Map `[N, H, W, C]` to `[N, H, W, sum of the branches]`."""
+        """Map `[N, H, W, C]` to `[N, H, W, sum of the branches]`, both in one dtype."""
         one, reduce3, three, reduce5, five, project = (
             scaled(channels, self.width) for channels in self.channels
         )

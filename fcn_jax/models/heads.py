@@ -127,7 +127,7 @@ class SkipHead(nn.Module):
     def _score(
         self, score: ScoreLayer, endpoints: Endpoints, classes: int, output: str
     ) -> FeatureMap:
-        """Compute an endpoint's scores `[N, h, w, K]`, averaged over the streams."""
+        """Compute an endpoint's scores `[N, h, w, K]` float32 or better, averaged over the streams."""
         init = nn.initializers.zeros
         if self.score_init == "gaussian":
             init = nn.initializers.normal(0.01)
@@ -218,7 +218,7 @@ class ClassifierHead(nn.Module):
         *,
         canvas: tuple[int, int],
     ) -> dict[str, FeatureMap]:
-        """Compute scores `[N, h, w, K]` on the coarse grid; the canvas plays no part."""
+        """Compute scores `[N, h, w, K]` on the coarse grid, in the dtype of the features."""
         (features,) = endpoints.values()
         x: Features = features[self.endpoint]
         if self.pool:

@@ -74,7 +74,7 @@ class Members:
     """The files of an archive, opened once: its list may be longer than its files."""
 
     def __init__(self, path: Path):
-        """Of an archive that `list_members` has accepted."""
+        """Read a member of an archive that `list_members` has accepted."""
         self._path = path
         try:
             self._archive = zipfile.ZipFile(path)

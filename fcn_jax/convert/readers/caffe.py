@@ -298,7 +298,7 @@ def _shaped(
 
 
 def _dims(wire: Wire, message: Field, where: str) -> list[int]:
-    """Sizes of a BlobShape, packed or not; of too many, the first beyond the limit."""
+    """Return the sizes of a BlobShape, packed or not, and at most one too many."""
     dims = []
     for field in wire.fields(message.start, message.end, where):
         if field.number != _DIM:

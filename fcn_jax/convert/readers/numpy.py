@@ -129,7 +129,7 @@ def read_npy(path: Path) -> WeightFile:
 def _leaves(
     tree: Mapping[Any, Any], prefix: str, depth: int
 ) -> Iterator[tuple[str, Any]]:
-    """(name, value) of a dictionary of values, lists of values and dictionaries."""
+    """Yield (name, value) of a dictionary of values, lists and dictionaries."""
     for key, value in tree.items():
         name = f"{prefix}{key}"
         value = _unwrapped(value)

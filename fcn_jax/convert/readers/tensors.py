@@ -70,7 +70,7 @@ class Tensor:
         return prod(self.shape)
 
     def of(self, values: np.ndarray) -> np.ndarray:
-        """The read-only array in its storage's values; 16-bit floats as float32."""
+        """Return the values as a read-only array; 16-bit floats as float32."""
         dtype = self.storage.dtype
         if not self.size:
             array = np.zeros([min(size, _LARGEST_EMPTY) for size in self.shape], dtype)
@@ -89,7 +89,7 @@ class Tensor:
 
 
 def reference(identity: Any) -> Storage:
-    """The storage of a persistent id ("storage", type, key, device, count[, view])."""
+    """Return the storage of an id ("storage", type, key, device, count[, view])."""
     if not isinstance(identity, tuple) or not 5 <= len(identity) <= 6:
         raise ValueError("a reference is to no storage")
     kind, dtype, key, _, count, *view = identity

@@ -101,7 +101,7 @@ class Wire:
         return Field(number, wire, at, start, start + length, 0)
 
     def varint(self, at: int, end: int, where: str) -> tuple[int, int]:
-        """An unsigned number of up to 64 bits at offset `at`, and the offset behind it.
+        """Read an unsigned number of up to 64 bits; return it and the offset after it.
 
         Raises:
             WeightFileError: if it does not end before `end` or after ten bytes, or has

@@ -197,7 +197,7 @@ def _record(source: Path, archives: Sequence[Archive], others: Sequence[str]) ->
 
 
 def _recorded(target: Path) -> str | None:
-    """What an earlier call extracted to the target; None where there is no target.
+    """Return the record of what the target holds; None if there is no target.
 
     Raises:
         DataError: for a target that no call has written, which is left alone.

@@ -210,7 +210,7 @@ def hha_png(depth: Callable[[], bytes], where: str) -> bytes:
 
 
 def _labeled(path: Path, places: Sequence[Path]) -> dict[str, list[Item]]:
-    """The examples of the official file, with train and val where the lists are."""
+    """Return the examples of the official file, by split where lists are there."""
     count, table, ids = nyud_labeled.read_meta(path, places)
     lists = _read_lists(places)
     if "train" in lists and "val" in lists:

@@ -61,7 +61,7 @@ MAX_CHUNK = 256 * 2**20  # bytes that HDF5 inflates at once
 def read_meta(
     path: Path, places: Sequence[Path]
 ) -> tuple[int, np.ndarray, dict[str, list[str]]]:
-    """Return what the file and those beside it say, without reading pictures.
+    """Read what the file and those beside it say, without their pictures.
 
     Args:
         path: the labeled file.

@@ -133,7 +133,7 @@ def png_header(source: Path | bytes, *, where: str) -> png.Header:
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """`[H, W, ...]` pixels turned as EXIF's orientation tells (EXIF 2.32, tag 274)."""
+    """Turn pixels `[H, W, ...]` as EXIF's orientation tells (EXIF 2.32, tag 274)."""
     if orientation >= 5:  # rows are stored as columns
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -293,7 +293,7 @@ def _refuse_scans(image: Image.Image, content: BinaryIO, where: str) -> None:
 
 
 def _bytes_a_pixel(image: Image.Image) -> int:
-    """What Pillow takes while it decodes."""
+    """Estimate the bytes that Pillow takes while it decodes."""
     stored = _STORED_BYTES.get(image.mode, 4)
     if not image.info.get("progressive"):
         return stored
@@ -304,7 +304,7 @@ def _bytes_a_pixel(image: Image.Image) -> int:
 
 
 def _depth(image: Image.Image, where: str) -> int:
-    """Bits of a channel; of a TIFF, which Pillow may reduce to 8 unasked, as stored."""
+    """Return the bits of a channel; of a TIFF those stored, which Pillow may reduce."""
     tags: Any = getattr(image, "tag_v2", {})
     channels = tags.get(ExifTags.Base.SamplesPerPixel, len(image.getbands()))
     if channels != len(image.getbands()):

@@ -72,7 +72,7 @@ def ids_of_grey(
     colors: tuple[Color, ...] | None,
     where: str,
 ) -> np.ndarray:
-    """Ids of grey values: themselves, or those of the classes that have these greys.
+    """Return the ids of grey values: themselves, or the classes with these greys.
 
     Args:
         values: `[H, W] uint8` as stored, 0..2^depth-1, written over.

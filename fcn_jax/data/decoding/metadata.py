@@ -33,7 +33,7 @@ class Stripped(NamedTuple):
 
 
 def orientation(exif: bytes, xmp: bytes) -> int:
-    """2 to 8 where a tag asks to turn the picture; 1 for any other value, and for none.
+    """Return 2 to 8 where a tag asks to turn the picture, else 1.
 
     Other values have no meaning, and programs that show pictures ignore them.
     """
@@ -45,7 +45,7 @@ def orientation(exif: bytes, xmp: bytes) -> int:
 
 
 def _of_exif(block: bytes) -> int | None:
-    """The value of the tag in the first directory; None without, 0 if it is no number."""
+    """Return the tag's value in the first directory; None without, 0 if no number."""
     order = {b"II": "<", b"MM": ">"}.get(block[:2])
     if order is None:
         return None

@@ -95,7 +95,7 @@ def read_header(stream: BinaryIO) -> Header:
 
 
 def strip(stream: BinaryIO, *, pixels: bool) -> Stripped:
-    """Return the PNG with what its pixels depend on, and what tells its orientation.
+    """Return the PNG's chunks that decide its pixels, and those with its orientation.
 
     Args:
         stream: at its beginning; it can seek.

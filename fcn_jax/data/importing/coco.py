@@ -131,7 +131,7 @@ def read_coco(tree: Tree, options: Options, report: Progress | None) -> Export:
 
 
 def _instances(tree: Tree) -> list[PurePosixPath]:
-    """The JSON files that are read: those called instances, where there are such."""
+    """Choose the JSON files to read: those called instances, if there are any."""
     files = tree.ending(".json")
     called = [file for file in files if file.name.startswith("instances")]
     return called or files

@@ -192,7 +192,7 @@ def _paint(
 
 
 def _mask(shape: _Shape, where: str) -> tuple[tuple[int, int], np.ndarray]:
-    """(x, y) of a mask and its `[H, W] bool`; its corners are its outermost pixels."""
+    """Return (x, y) of a mask's top left corner and the mask, `[H, W] bool`."""
     found = decode(
         shape.pixels, ("PNG",), where=where, max_pixels=MAX_PIXELS, result_bytes=1
     )

@@ -43,7 +43,7 @@ class Mask:
     lossy: bool
 
     def colors(self) -> np.ndarray:
-        """`[H, W] int32`: the colour of each pixel, grey ones at their brightness."""
+        """Return the colour of each pixel, `[H, W] int32`; a grey has three equal channels."""
         if self.kind == "colour":
             return self.stored
         if self.palette is not None:
@@ -52,7 +52,7 @@ class Mask:
         return COLOR + level * 0x010101
 
     def values(self) -> np.ndarray | None:
-        """`[H, W] int32`: the value of each pixel; None where colours are no greys."""
+        """Return the grey of each pixel, `[H, W] int32`; None if any is coloured."""
         if self.kind != "colour":
             return self.stored
         level = self.stored & 255

@@ -88,7 +88,7 @@ def parse_ignore(text: str) -> tuple[str, ...]:
 
 
 def value_code(text: str) -> int | None:
-    """A number or a colour (`#rrggbb`, `r/g/b`) as masks hold it; None for other text."""
+    """Parse a number or a colour (`#rrggbb`, `r/g/b`); None for other text."""
     if re.fullmatch("[0-9]{1,5}", text) and int(text) < 65536:
         return int(text)
     if re.fullmatch("#[0-9a-fA-F]{6}", text):

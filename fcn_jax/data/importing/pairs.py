@@ -109,7 +109,7 @@ def _grouped(
 
 
 def _agree(picture: Place, mask: Place) -> bool:
-    """Whether folders allow a pair: of one city, or of any where one side says none."""
+    """Tell whether the folders of a pair agree: one city, or one side without."""
     one, other = set(picture.rest), set(mask.rest)
     splits = {picture.split, mask.split} - {""}
     return len(splits) < 2 and (one <= other or other <= one)

@@ -81,7 +81,7 @@ def place_of(file: PurePosixPath, images: str, masks: str) -> Place:
 
 
 def _meaning(folder: str) -> tuple[str, str]:
-    """The role and the split that the name of a folder says; either may be empty."""
+    """Return the role and the split that a folder's name says; either may be empty."""
     words = [w for w in re.split(r"[_\-. ]+", folder.lower()) if w not in ("", "dir")]
     if len(words) == 1:  # trainannot, testmasks
         for start in sorted(SPLITS, key=len, reverse=True):

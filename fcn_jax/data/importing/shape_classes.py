@@ -114,7 +114,7 @@ def classes_of(
 
 
 def without_shapes(pictures: Sequence[object]) -> tuple[tuple[str, str], ...]:
-    """A row of the table for pictures on which nothing is drawn; none where all have."""
+    """Return a row for the pictures without shapes; none if all have some."""
     if not pictures:
         return ()
     return ((f"without shapes: {named(pictures)}", "background everywhere"),)

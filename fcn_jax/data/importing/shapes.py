@@ -65,7 +65,7 @@ def is_number(value: object) -> bool:
 def polygon(
     points: Sequence[Point], height: int, width: int, where: str = "polygon"
 ) -> np.ndarray:
-    """`[H, W] bool`: the pixels whose centres lie within a polygon, by even-odd rule.
+    """Fill a polygon by the even-odd rule at the pixels' centres: `[H, W] bool`.
 
     Raises:
         DataError: for edges that cross more than a million rows together, which no

@@ -18,13 +18,13 @@ SPLITS = {
 
 
 def folder_split(file: PurePosixPath) -> str:
-    """The split that the innermost such folder of a file names; empty where none does."""
+    """Return the split that the innermost such folder names, or an empty text."""
     found = [SPLITS[f.lower()] for f in file.parts[:-1] if f.lower() in SPLITS]
     return found[-1] if found else ""
 
 
 def with_lists(tree: Tree, export: Export) -> Export:
-    """An export whose folders name no splits, with those of the lists of its tree.
+    """Return an export without split folders, with the splits of its lists.
 
     Lists are looked for beside the folder of the pictures and above it, as
     `split_lists.read_splits` does. A list trainval counts where train and val have none;

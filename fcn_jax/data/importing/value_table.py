@@ -131,7 +131,7 @@ def table_of(
 def _entries(
     surveys: Mapping[str, Survey], listed: ClassList | None, options: Options
 ) -> tuple[str, list[tuple[int, str]], str]:
-    """How masks are read, the class name of each value, and where that comes from."""
+    """Return how masks are read, each value's class name, and its source."""
     if options.map:
         return _mapped(surveys, options)
     start = 1 if options.reduce_zero_label else 0
@@ -170,7 +170,7 @@ def _fits(surveys: Mapping[str, Survey], colored: Sequence[tuple[int, str]]) -> 
 def _mapped(
     surveys: Mapping[str, Survey], options: Options
 ) -> tuple[str, list[tuple[int, str]], str]:
-    """The entries of --map, as values, as colours, or as greys where these are meant."""
+    """Parse the entries of --map: values, colours, or greys where these are meant."""
     entries = []
     for text, name in options.map:
         code = value_code(text)
@@ -271,7 +271,7 @@ def _nearest(code: int, known: np.ndarray) -> int:
 
 
 def from_ids(listed: Sequence[tuple[str, Color, int]]) -> ValueTable:
-    """The table of a data set whose values are published; all others are ignored.
+    """Return the published table of a data set; all other values are ignored.
 
     Args:
         listed: name, colour and value of the classes, in the order of the ids.

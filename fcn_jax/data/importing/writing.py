@@ -128,7 +128,7 @@ def _write_pair(
 
 
 def _stems(entries: Sequence[Entry]) -> tuple[list[str], list[tuple[str, str]]]:
-    """A stem for each entry: that of its file, or its path where stems repeat."""
+    """Return a stem for each entry: its file's, or its path's where stems repeat."""
     stems = [entry.name.stem for entry in entries]
     if len({stem.lower() for stem in stems}) == len(stems):
         return stems, []
@@ -146,7 +146,7 @@ def _joined(name: PurePosixPath) -> str:
 
 
 def _classes(classes: Sequence[Class]) -> tuple[Classes, list[tuple[str, str]]]:
-    """Classes with the colours of the source, where these tell all of them apart."""
+    """Return the classes with the source's colours, if these are all different."""
     names = tuple(one.name for one in classes)
     black: list[Color | None] = [(0, 0, 0), *[None] * len(classes)]
     given = [own for one, first in zip(classes, black, strict=False)
@@ -183,7 +183,7 @@ def _write_classes(path: Path, classes: Classes) -> None:
 
 
 def _splits(entries: Sequence[Entry], stems: Sequence[str]) -> dict[str, list[str]]:
-    """Stems by split, train first; empty where none, or train alone, is known."""
+    """Return the stems by split, train first; empty if train is the only split."""
     splits: dict[str, list[str]] = {}
     for entry, stem in zip(entries, stems, strict=True):
         if entry.split:

@@ -36,7 +36,7 @@ LARGEST_KERNEL = 5
 
 
 def applies(x: Array, window: Window) -> bool:
-    """Tell whether this form is meant for a map `[N, H, W, C]` and a window."""
+    """Tell whether this form is meant for a map `[N, H, W, C]` of its dtype and a window."""
     if x.dtype not in (np.float32, np.float64) or window.kernel > LARGEST_KERNEL:
         return False
     return all(window.size(size) > 0 for size in x.shape[1:3])
@@ -120,7 +120,7 @@ def _windows_inside(offset: int, size: int, count: int, stride: int) -> tuple[in
 
 
 def _spread(index: Array, dy: Array, window: Window, size: tuple[int, int]) -> Array:
-    """Spread the gradient of the maxima over the map: `[N, *size, C]`."""
+    """Spread the gradient of the maxima over the map: `[N, *size, C]` of its dtype."""
     stride, zero = window.stride, np.array(0, dy.dtype)
     further = -(-window.kernel // stride) - 1
     rows, columns = (count + further for count in dy.shape[1:3])
