@@ -28,7 +28,7 @@ def tiny_record(version: int = 1, **changes: Any) -> dict[str, Any]:
         changes: in its form of version 1.
     """
     config = configuration.to_dict(get_config())
-    del config["model"]["scores"]  # newer than 0.1.0
+    del config["model"]["scores"], config["model"]["head"]  # newer than 0.1.0
     record = {
         "network": "fcn",
         "config": config,

@@ -13,6 +13,7 @@ from tests.checkpoints.records import (
     COLOR,
     VERSIONS,
     classifier_record,
+    drawn_params,
     save,
     tiny_record,
 )
@@ -122,6 +123,12 @@ ALTERED = {
     },
 }
 CASES = [(version, name) for version, own in ALTERED.items() for name in own]
+
+
+@pytest.fixture(scope="module")
+def params() -> dict[str, np.ndarray]:
+    """Parameters of the tiny net."""
+    return drawn_params(tiny_record())
 
 
 @pytest.mark.slow
