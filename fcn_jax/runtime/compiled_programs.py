@@ -14,10 +14,7 @@ import jax
 from fcn_jax.runtime import memory
 
 MOST = 32  # programs; of a full-size net each has 1 to 10 MB
-
-
 _ON_HOST = ("cpu",)  # there the system kills a process that takes too much memory
-
 
 OPTIONS: dict[str, dict[str, bool | str]] = {
     "cpu": {
