@@ -57,6 +57,10 @@ def base() -> Config:
     config.accumulation = 1  # batches per update (Caffe's iter_size)
     config.devices = 0  # devices to use; 0 is all
     config.dtype = "float32"  # of the trunk's arithmetic: float32 or bfloat16
+    config.tf32 = False  # GPU: round the factors of float32 products to TF32: faster
+    # In which the gradients of a bfloat16 trunk are summed over devices; bfloat16 sends
+    # half the bytes, and loses digits with every device.
+    config.gradient_dtype = "float32"
     # Compute features again in the backward pass instead of keeping them: less memory,
     # more time, the same result up to rounding.
     config.rematerialize = False
@@ -228,6 +232,11 @@ def validate(config: Config) -> None:
         config.checkpoint.keep >= 1, "checkpoint.keep", config.checkpoint.keep, ">= 1"
     )
     require(config.seed >= 0, "seed", config.seed, "at least 0")
+    if config.gradient_dtype != "float32" and config.dtype == "float32":
+        raise ValueError(
+            "config.gradient_dtype is 'bfloat16', but config.dtype is 'float32'; set both "
+            "to bfloat16, or leave config.gradient_dtype at float32"
+        )
     _validate_start(config)
     one_of("data.name", config.data.name, DATA_SETS)
     if config.data.eval_name:

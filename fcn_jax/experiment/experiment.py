@@ -88,6 +88,8 @@ class Experiment:
         batch_size: images of an accumulation step, over all devices.
         accumulation: batches of an update.
         dtype: of the trunk's arithmetic.
+        gradient_dtype: in which gradients are computed and summed over devices.
+        tf32: whether float32 products may be rounded to TF32.
         rematerialize: whether features are computed again in the backward pass.
         evaluate_every: updates between evaluations; the last one is always scored.
         pictures: examples drawn at each evaluation.
@@ -125,6 +127,8 @@ class Experiment:
     batch_size: int
     accumulation: int
     dtype: str
+    gradient_dtype: str
+    tf32: bool
     rematerialize: bool
     evaluate_every: int
     pictures: int
@@ -226,6 +230,8 @@ class Experiment:
             batch_size=config.batch_size,
             accumulation=config.accumulation,
             dtype=config.dtype,
+            gradient_dtype=config.gradient_dtype,
+            tf32=config.tf32,
             rematerialize=config.rematerialize,
             evaluate_every=config.evaluation.every,
             pictures=config.evaluation.pictures,

@@ -42,6 +42,7 @@ class Scoring:
         canvases: rows and columns of batches.
         loading: how examples are read.
         mesh: the devices.
+        tf32: whether float32 products may be rounded to TF32.
     """
 
     source: Source
@@ -54,6 +55,7 @@ class Scoring:
     canvases: tuple[Canvas, ...]
     loading: Loading
     mesh: Mesh
+    tf32: bool = False
 
     @classmethod
     def from_config(
@@ -97,6 +99,7 @@ class Scoring:
             canvases=batch_canvases(source.sizes(), most=config.data.canvases),
             loading=reading.read_loading(config),
             mesh=mesh,
+            tf32=config.tf32,
         )
 
     def batches(self) -> Iterable[Mapping[str, Any]]:

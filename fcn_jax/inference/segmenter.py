@@ -16,7 +16,8 @@ from fcn_jax.models.build import BACKBONES
 from fcn_jax.models.fcn import smallest_image, too_small
 from fcn_jax.models.heads import HEADS, MakeHead
 from fcn_jax.models.preprocessing import checked_input
-from fcn_jax.runtime.compiled_programs import Programs
+from fcn_jax.runtime.compiled_programs import Programs, in_precision
+from fcn_jax.runtime.prepared_programs import inference_programs
 
 Picture = np.ndarray | Mapping[str, np.ndarray]
 
@@ -77,7 +78,6 @@ class Segmenter:
         self._records = record.preprocessing
         self._smallest_image = smallest_image(loaded.maps)
         self._canvases = tuple(canvases)
-        self._variables = jax.device_put(loaded.variables)
 
         def forward(variables: Any, inputs: Any, sizes: Any) -> Any:
             ready = preprocess(inputs, record.preprocessing, record.dtype)
@@ -91,7 +91,9 @@ class Segmenter:
 
         # Two programs: in one, XLA might compute the scores twice, with different
         # rounding.
-        self._forward, self._classify = Programs(forward), Programs(classify)
+        self._forward = inference_programs(in_precision(forward, record.dtype))
+        self._classify = Programs(classify)
+        self._variables = self._forward.place(loaded.variables)
 
     @classmethod
     def load(
