@@ -21,6 +21,24 @@ OTHER_CANVASES = 16
 WORTH_COMPILING = 4_000_000
 """Pixels that two cores label in the time in which they compile a full-size net."""
 
+BATCH_PIXELS = 2_000_000
+"""Pixels of a batch that keeps an accelerator busy: 8 images of 500 x 500."""
+MOST_IMAGES = 16
+
+
+def images_of_batch(canvas: Canvas, platform: str) -> int:
+    """Return how many images a device scores at once.
+
+    One on a CPU: more are not faster there, and need more memory.
+
+    Args:
+        canvas: (height, width) of the batch.
+        platform: of the device, "cpu", "gpu" or "tpu".
+    """
+    if platform == "cpu":
+        return 1
+    return min(max(1, BATCH_PIXELS // (canvas[0] * canvas[1])), MOST_IMAGES)
+
 
 def rounded_up(size: Sequence[int]) -> Canvas:
     """Round a size up: to multiples of 64 pixels, above 1024 to 8 sizes per octave."""
