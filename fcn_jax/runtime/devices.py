@@ -44,6 +44,13 @@ def start_devices() -> None:
             raise RunError(_sentence(error)) from error
 
 
+def platform() -> str:
+    """Return what computes: "cpu", "gpu" or "tpu"."""
+    import jax
+
+    return jax.default_backend()
+
+
 def log_devices(dtype: str, *, count: int = 0, tf32: bool = False) -> None:
     """Log what computes and in which precision; warn of an accelerator that idles.
 
