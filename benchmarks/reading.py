@@ -6,11 +6,13 @@
 Without a folder, pictures of PASCAL VOC's size are drawn: JPEG of quality 90 and about
 90 KB, with palette PNG labels. One thread of the package, several threads, as many
 processes and as many of torch's processes take turns; all in one process, unlike
-`benchmarks.speed`. "A core" divides by the cores that so many readers can keep busy, so
-the row of one thread says what a core reads by itself.
+`benchmarks.speed`. Images a second a core are images by seconds of processor time, of
+the process and its workers: what other programs take away does not count.
 """
 
 import json
+import multiprocessing
+import os
 import statistics
 import tempfile
 from collections.abc import Sequence
@@ -35,16 +37,16 @@ def main(arguments: list[str]) -> int:
         if not options.folder:
             draw_folder(folder, options.images, CANVAS)
         systems = _systems(folder, options.readers, with_torch=not options.no_torch)
-        seconds: dict[str, list[float]] = {name: [] for name in systems}
+        rates: dict[str, list[float]] = {name: [] for name in systems}
+        of_core: dict[str, list[float]] = {name: [] for name in systems}
         for _ in range(options.rounds):
             for name, system in systems.items():
-                seconds[name].append(turn(system, 1))
-    cores = usable_cores()
-    rates = {
-        name: [systems[name].images / s for s in own] for name, own in seconds.items()
-    }
+                before = processor_seconds()
+                rates[name].append(system.images / turn(system, 1))
+                of_core[name].append(system.images / (processor_seconds() - before))
+    cores, torch = usable_cores(), rates.get("torch")
     rows = [
-        row(name, rates[name], systems[name].readers, cores, rates.get("torch"))
+        row(name, systems[name].readers, rates[name], of_core[name], torch)
         for name in systems
     ]
     print(f"{cores} cores")
@@ -71,20 +73,39 @@ def _systems(folder: Path, readers: int, *, with_torch: bool) -> dict[str, Any]:
     return systems
 
 
+def processor_seconds() -> float:
+    """Seconds of processor time of this process, its threads and its workers."""
+    own = sum(os.times()[:4])  # with the workers that have ended
+    return own + sum(_seconds_of(worker.pid) for worker in _workers())
+
+
+def _workers() -> list[Any]:
+    return multiprocessing.active_children()
+
+
+def _seconds_of(process: int | None) -> float:
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except OSError:  # it has just ended
+        return 0.0
+    user, system = stat.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 def row(
     name: str,
-    rates: Sequence[float],
     readers: int,
-    cores: int,
+    rates: Sequence[float],
+    of_core: Sequence[float],
     torch: Sequence[float] | None,
 ) -> dict[str, Any]:
     """What is said of a system.
 
     Args:
         name: of the system.
-        rates: images a second, in each round.
         readers: threads or processes that read.
-        cores: of the machine.
+        rates: images a second, in each round.
+        of_core: images a second of processor time, in each round.
         torch: images a second of torch in the same rounds, None where it did not run.
     """
     median = statistics.median(rates)
@@ -93,7 +114,7 @@ def row(
         "system": name,
         "readers": readers,
         "images_per_second": median,
-        "images_per_second_a_core": median / min(readers, cores),
+        "images_per_second_a_core": statistics.median(of_core),
         "images_per_second_all": list(rates),
         "ratio_to_torch": statistics.median(ratios) if torch else None,
     }
