@@ -115,7 +115,7 @@ def _labelling(options: argparse.Namespace, pictures: Sequence[Picture]) -> Stag
 
     sizes = _sizes(pictures)
     known = [size for size in sizes if size is not None]
-    canvases = picture_canvases(np.array(known)) if known else ()
+    canvases = picture_canvases(np.array(known), platform()) if known else ()
     segmenter = Segmenter.load(options.checkpoint, canvases)
     log_devices(segmenter.dtype, count=1)
     if segmenter.inputs != ("color",):

@@ -9,50 +9,24 @@ import time
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
 from fcn_jax import Segmenter, predict
 from fcn_jax import config as configuration
-from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.experiment.reading import read_preprocessing
 from fcn_jax.inference import segmenter as segment
 from fcn_jax.inference.picture_folders import find_pictures
 from fcn_jax.layers.preprocess import preprocess
-from fcn_jax.params.trees import flat_arrays
-from tests.narrow_fcn import CLASSES, drawn_image, network
+from tests.narrow_fcn import CLASSES, drawn_image, save_checkpoint
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> tuple[Path, dict, object]:
     """A checkpoint directory with random weights, its parameters and network."""
-    config = configuration.base()
-    config.model.width = 1 / 16
-    config.model.stride = 8
-    model = network(config)
-    rng = np.random.default_rng(1)
-    shapes = jax.eval_shape(
-        lambda: model.init(
-            jax.random.key(0), {"color": jnp.zeros((1, 40, 40, 3))}, train=False
-        )["params"]
-    )
-    params = jax.tree.map(
-        lambda s: rng.normal(0, 0.2, s.shape).astype(np.float32), shapes
-    )
     directory = tmp_path_factory.mktemp("weights")
-    records = read_preprocessing(config)
-    CheckpointStore(directory).save(
-        5,
-        params=flat_arrays(params),
-        optimizer={},
-        record={
-            "config": configuration.to_dict(config),
-            "outputs": {"semantic": CLASSES.to_dict()},
-            "preprocessing": {n: r.to_dict() for n, r in records.items()},
-        },
-    )
+    params, model = save_checkpoint(directory)
     return directory, params, model
 
 
