@@ -126,8 +126,8 @@ def base() -> Config:
             "mirror": False,  # flip half of the images left to right
             "jitter": 0,  # pixels of random shift along each axis
             "workers": 0,  # processes that load images; 0 loads in threads
-            "threads": 2,  # threads that load images, without workers
-            "prefetch": 4,  # batches made ahead
+            "threads": 0,  # threads that load images, in each process; 0 is by machine
+            "prefetch": 0,  # batches made ahead, in each process; 0 is by machine
         }
     )
     config.synthetic = ConfigDict(
@@ -160,7 +160,7 @@ def base() -> Config:
     config.evaluation = ConfigDict(
         {
             "every": 4000,  # updates; the last one is always evaluated
-            "batch_size": 1,  # images, over all devices
+            "batch_size": 0,  # images, over all devices; 0 is by device, 1 on a CPU
             "absent": "script",  # absent classes: reference's script, or "paper"
             "pictures": 4,  # examples drawn at each evaluation
         }
@@ -223,10 +223,10 @@ def validate(config: Config) -> None:
         every = config[section].every
         require(every >= 1, f"{section}.every", every, "at least 1")
     require(
-        config.evaluation.batch_size >= 1,
+        config.evaluation.batch_size >= 0,
         "evaluation.batch_size",
         config.evaluation.batch_size,
-        "at least 1",
+        "at least 0",
     )
     require(
         config.checkpoint.keep >= 1, "checkpoint.keep", config.checkpoint.keep, ">= 1"

@@ -284,26 +284,23 @@ def evaluate_to_file(
     checkpoint: Path,
     usual_split: str,
     *,
-    backbones: Mapping[str, Backbone] = BACKBONES,
-    heads: Mapping[str, MakeHead] = HEADS,
+    loaded: LoadedModel,
     timer: StartupTimer | None = None,
 ) -> None:
-    """Evaluate a checkpoint, print the table and write the metrics.
+    """Evaluate a network, print the table and write the metrics.
 
     Args:
         scoring: which data, and how.
         workdir: where scores.json goes, or a file beside it: see `scores_file`.
-        checkpoint: as for `evaluate`.
+        checkpoint: the directory that the network was loaded from, as it was given.
         usual_split: the split in the configuration.
-        backbones: as for `evaluate`.
-        heads: as for `evaluate`.
+        loaded: the network.
         timer: of the program; started here if None.
 
     Raises:
         ValueError: as `evaluate`.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    loaded = load_model(checkpoint, classifier=False, backbones=backbones, heads=heads)
     result = evaluate_model(scoring, loaded, timer)
     outputs, absent = scoring.source.outputs, scoring.absent
     asked = scores_file.question(scoring, checkpoint)
