@@ -67,20 +67,23 @@ def splits(
     }, said
 
 
-def stand_in(config: Config, split: str, name: str) -> tuple[Source, str]:
+def stand_in(
+    config: Config, split: str, name: str, pictures: Pictures | None = None
+) -> tuple[Source, str]:
     """Return a split without images, and what was assumed about it.
 
     Args:
         config: of the run.
         split: name of the split.
         name: of the data set.
+        pictures: its sizes; None takes those that are published.
     """
     outputs: Mapping[str, Classes] = {"semantic": VOC}
     classes = f"{len(VOC)} classes"
     if name in PREPARED:
         outputs = published(name).outputs
         classes = "its published classes"
-    pictures = SIZES.get(name, USUAL)
+    pictures = pictures or SIZES.get(name, USUAL)
     rows, columns = pictures.largest
     shapes = [(rows, columns)]
     if pictures.vary:

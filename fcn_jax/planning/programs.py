@@ -21,7 +21,6 @@ from fcn_jax.runtime import sharding
 from fcn_jax.training.state import TrainState
 from fcn_jax.training.train_step import make_train_step
 
-TASKS = ("train", "scores", "evaluation")
 _PIXELS = {"depth": np.uint16}
 """Stored pixels of inputs that are not uint8."""
 
@@ -150,7 +149,7 @@ def lower(run: Experiment, task: str, shape: Shape) -> jax.stages.Lowered:
 
     Args:
         run: the experiment; its mesh may be of devices that are not there.
-        task: of `TASKS`.
+        task: of `targets.TASKS`.
         shape: of the batch.
     """
     lowered = {

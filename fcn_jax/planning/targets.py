@@ -18,6 +18,8 @@ from typing import Any
 from fcn_jax.runtime.messages import RunError
 
 GIB = 2**30
+TASKS = ("train", "scores", "evaluation")
+"""Programs of a run."""
 
 
 @dataclass(frozen=True)
