@@ -1,6 +1,5 @@
 """Features that the backward pass of an update needs, counted from shapes."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,44 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from fcn_jax.experiment.experiment import Experiment
-from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.planning.operations import Operations, count
-from fcn_jax.planning.programs import Shape, batch_shapes, variable_shapes
-from fcn_jax.training.rematerialize import by_stages
-
-
-def objective(run: Experiment) -> Callable[[Any, Any, Any], jax.Array]:
-    """Return the loss of a batch as a function of parameters, collections and batch.
-
-    Its value and gradients are those of `training.train_step`, without its labels'
-    mask: this function is for counting.
-    """
-
-    def scores(variables: Any, inputs: Any, sizes: Any, keys: Any) -> Any:
-        kept = [name for name in variables if name != "params"]
-        found: Any = run.model.apply(
-            variables,
-            inputs,
-            train=True,
-            sizes=sizes,
-            dropout_keys=keys,
-            mutable=kept or False,
-        )
-        maps = found[0] if kept else found
-        return {name: own.values for name, own in maps.items()}
-
-    forward = by_stages(scores) if run.rematerialize else scores
-
-    def total(params: Any, collections: Any, batch: Any) -> jax.Array:
-        key = jax.random.key(run.seed)
-        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, batch["index"])
-        inputs = preprocess(batch["inputs"], run.preprocessing, run.dtype)
-        variables = {"params": params, **collections}
-        maps = forward(variables, inputs, batch["sizes"], keys)
-        terms = [run.loss(maps[name], own) for name, own in batch["labels"].items()]
-        return jnp.stack([term.reduce(run.reduction) for term in terms]).sum()
-
-    return total
+from fcn_jax.planning.programs import (
+    Shape,
+    batch_shapes,
+    objective,
+    variable_shapes,
+)
 
 
 def update_operations(run: Experiment, shape: Shape, platform: str = "") -> Operations:

@@ -18,6 +18,8 @@ from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.models.fcn import abstract, channels
 from fcn_jax.runtime import sharding
+from fcn_jax.runtime.compiled_programs import compiler_options
+from fcn_jax.training.rematerialize import by_stages
 from fcn_jax.training.state import TrainState
 from fcn_jax.training.train_step import make_train_step
 
@@ -113,6 +115,20 @@ def lower_train(run: Experiment, shape: Shape) -> jax.stages.Lowered:
     return step.lower(state, batch_shapes(run, shape))
 
 
+def lower_gradients(run: Experiment, shape: Shape) -> jax.stages.Lowered:
+    """Lower the gradients of one batch of several, which an update adds up."""
+    whole, split = sharding.replicated(run.mesh), sharding.split_images(run.mesh, 0)
+    gradients = jax.jit(
+        jax.value_and_grad(objective(run)),
+        in_shardings=(whole, whole, split),
+        out_shardings=whole,
+        compiler_options=compiler_options(run.mesh.devices.flat[0].platform),
+    )
+    collections = variable_shapes(run)
+    params = collections.pop("params")
+    return gradients.lower(params, collections, batch_shapes(run, shape))
+
+
 def lower_evaluation(run: Experiment, shape: Shape) -> jax.stages.Lowered:
     """Lower the step that counts the confusions of a batch; see `evaluation.evaluate`."""
     step: Any = make_evaluation_step(
@@ -158,3 +174,37 @@ def lower(run: Experiment, task: str, shape: Shape) -> jax.stages.Lowered:
         "evaluation": lower_evaluation,
     }
     return lowered[task](run, shape)
+
+
+def objective(run: Experiment) -> Callable[[Any, Any, Any], jax.Array]:
+    """Return the loss of a batch as a function of parameters, collections and batch.
+
+    Its value and gradients are those of `training.train_step`, without its labels'
+    mask: this function is for counting.
+    """
+
+    def scores(variables: Any, inputs: Any, sizes: Any, keys: Any) -> Any:
+        kept = [name for name in variables if name != "params"]
+        found: Any = run.model.apply(
+            variables,
+            inputs,
+            train=True,
+            sizes=sizes,
+            dropout_keys=keys,
+            mutable=kept or False,
+        )
+        maps = found[0] if kept else found
+        return {name: own.values for name, own in maps.items()}
+
+    forward = by_stages(scores) if run.rematerialize else scores
+
+    def total(params: Any, collections: Any, batch: Any) -> jax.Array:
+        key = jax.random.key(run.seed)
+        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, batch["index"])
+        inputs = preprocess(batch["inputs"], run.preprocessing, run.dtype)
+        variables = {"params": params, **collections}
+        maps = forward(variables, inputs, batch["sizes"], keys)
+        terms = [run.loss(maps[name], own) for name, own in batch["labels"].items()]
+        return jnp.stack([term.reduce(run.reduction) for term in terms]).sum()
+
+    return total
