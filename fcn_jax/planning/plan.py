@@ -1,11 +1,7 @@
 """The plan of a run: what it will need, from shapes and compiled programs."""
 
-import ctypes
-import gc
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,13 +9,12 @@ import numpy as np
 
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.planning import activations, kernels, operations, programs
-from fcn_jax.planning.memory import Memory, memory_of
+from fcn_jax.planning.memory import Memory, memory_of, resident
 from fcn_jax.planning.operations import Operations
 from fcn_jax.planning.programs import Shape
 from fcn_jax.planning.targets import Target
 
 TASKS = ("train", "evaluation")
-_STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True)
@@ -111,12 +106,13 @@ class Plan:
         return self.train.shape.images / self.train.seconds
 
 
-def make_plan(run: Experiment, target: Target) -> Plan:
+def make_plan(run: Experiment, target: Target, process: int | None = None) -> Plan:
     """Compile the programs of a run and count what they need.
 
     Args:
         run: the experiment, whose mesh is of devices of the target.
         target: the machine.
+        process: bytes of the program itself; None measures this process.
     """
     state = programs.state_shapes(run)
     params = jax.tree.leaves(state.params)
@@ -137,7 +133,7 @@ def make_plan(run: Experiment, target: Target) -> Plan:
         train=train,
         evaluation=evaluation,
         batch_bytes=batch,
-        process=resident() if shared else 0,
+        process=(resident() if process is None else process) if shared else 0,
         waiting_bytes=ahead * batch if shared else 0,
     )
 
@@ -190,21 +186,3 @@ def _bytes(tree: Any) -> int:
         math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize
         for leaf in jax.tree.leaves(tree)
     )
-
-
-def resident() -> int:
-    """Return the bytes of this process that are in memory, freed blocks returned first.
-
-    After the programs are compiled that is what a run keeps beside its arrays: libraries,
-    compiled code, and what the compiler leaves.
-    """
-    gc.collect()
-    library = ctypes.CDLL(None)
-    if hasattr(library, "malloc_trim"):
-        library.malloc_trim(0)
-    try:
-        lines = _STATUS.read_text(encoding="ascii").splitlines()
-    except OSError:  # not Linux
-        return 0
-    found: Mapping[str, str] = dict(line.split(":", 1) for line in lines)
-    return int(found["VmRSS"].split()[0]) * 1024

@@ -6,7 +6,6 @@ memory they take. Times that follow from it are estimates at the rates stated he
 
 import contextlib
 import importlib.util
-import math
 import os
 import sys
 import sysconfig
@@ -208,12 +207,14 @@ def here(dtype: str) -> Target:
     """
     import jax
 
+    from fcn_jax.planning.memory import resident
     from fcn_jax.planning.rates import bandwidth, matrix_rate
     from fcn_jax.runtime import memory
 
     device = jax.devices()[0]
     if device.platform == "cpu":
-        room = memory.available()
+        free = memory.available()
+        room = None if free is None else free + resident()
     else:
         room = (device.memory_stats() or {}).get("bytes_limit")
     rate = matrix_rate(dtype)
@@ -230,7 +231,22 @@ def here(dtype: str) -> Target:
 
 
 def gib(size: float) -> str:
-    """Write bytes in GiB, with two digits below 10."""
-    value = size / GIB
-    digits = 2 if math.fabs(value) < 10 else 1
-    return f"{value:.{digits}f} GiB"
+    """Write bytes in GiB with two digits, or in MiB below a tenth of one."""
+    if size < GIB / 10:
+        return f"{size / 2**20:.0f} MiB"
+    return f"{size / GIB:.2f} GiB"
+
+
+def parse_memory(text: str) -> int:
+    """Read a number of GiB, as `--memory` has it; return bytes.
+
+    Raises:
+        ValueError: if it is no number above 0.
+    """
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < float("inf"):
+        raise ValueError(f"--memory is {text!r}; it must be a number of GiB above 0")
+    return round(found * GIB)
