@@ -149,6 +149,7 @@ class Experiment:
         augmentation: Augment | None = None,
         backbones: Mapping[str, Backbone] = BACKBONES,
         heads: Mapping[str, MakeHead] = HEADS,
+        mesh: Mesh | None = None,
     ) -> "Experiment":
         """Build every part, and check all that needs no parameters.
 
@@ -165,13 +166,14 @@ class Experiment:
             augmentation: what is varied at random in training.
             backbones: what `config.model.backbone` may be.
             heads: what `config.model.head` may be.
+            mesh: the devices, in place of those of `config.devices`.
 
         Raises:
             ValueError: for a value, a data set or a combination that cannot work.
         """
         config = located_config(config)
         validate(config)
-        mesh = reading.read_mesh(config)
+        mesh = mesh or reading.read_mesh(config)
         sharding.check_divisible(config.batch_size, mesh, "config.batch_size")
         if train_source is None:
             train_source = reading.open_split(config, config.data.train_split)

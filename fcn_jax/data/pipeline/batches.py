@@ -159,9 +159,14 @@ def unpadded(
         sizes: `[N, 2] int`, (height, width) of its images after augmentation.
         canvases: of the batches.
     """
-    if len(canvases) > 1 or (sizes != canvases[0]).any():
+    if are_padded(sizes, canvases):
         return iter(batches)
     return ({**batch, "sizes": None} for batch in batches)
+
+
+def are_padded(sizes: np.ndarray, canvases: Sequence[Canvas]) -> bool:
+    """Tell whether some image does not fill its canvas; see `unpadded`."""
+    return len(canvases) > 1 or bool((sizes != canvases[0]).any())
 
 
 def _check_counts(
