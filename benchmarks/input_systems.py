@@ -56,13 +56,19 @@ class Ours(Reading):
     """The package's evaluation pipeline."""
 
     def __init__(
-        self, folder: Path, batch: int, canvas: tuple[int, int], workers: int = 0
+        self,
+        folder: Path,
+        batch: int,
+        canvas: tuple[int, int],
+        workers: int = 0,
+        threads: int = WORKERS,
     ):
         from fcn_jax.data.sources.catalog import open_source
 
         self.source = open_source("folder", "val", folder=str(folder))
         self.images = len(self.source)
         self.batch, self.canvas, self.workers = batch, canvas, workers
+        self.threads = threads
 
     def batches(self) -> Iterable[tuple[Any, Any]]:
         """Of the split, in order."""
@@ -73,8 +79,8 @@ class Ours(Reading):
             batch_size=self.batch,
             canvases=(self.canvas,),
             workers=self.workers,
-            threads=WORKERS,
-            prefetch=PREFETCH,
+            threads=self.threads,
+            prefetch=max(PREFETCH, 2 * self.threads),
         ):
             (labels,) = batch["labels"].values()
             yield batch["inputs"]["color"], labels
@@ -83,7 +89,13 @@ class Ours(Reading):
 class Torch(Reading):
     """A DataLoader whose workers outlive a pass, as in a training of many epochs."""
 
-    def __init__(self, folder: Path, batch: int, canvas: tuple[int, int]):
+    def __init__(
+        self,
+        folder: Path,
+        batch: int,
+        canvas: tuple[int, int],
+        workers: int = WORKERS,
+    ):
         import torch
 
         names = (folder / "splits" / "val.txt").read_text().split()
@@ -92,7 +104,7 @@ class Torch(Reading):
         self.loader = torch.utils.data.DataLoader(
             pairs,
             batch_size=batch,
-            num_workers=WORKERS,
+            num_workers=workers,
             persistent_workers=True,
         )
 
