@@ -174,7 +174,7 @@ def _scores_operations(run: Experiment, shape: Shape, platform: str) -> Operatio
 def _seconds(compiled: Any, run: Experiment, target: Target, own: Operations) -> float:
     """Estimate a program's time: by kernel where its text tells them, else as a whole."""
     total = own.total // run.mesh.size
-    tf32 = bool(getattr(run, "tf32", False))
+    tf32 = run.tf32
     if target.platform == "cpu":
         return total / target.rate(run.dtype, tf32)
     reading = kernels.read(compiled.as_text())
