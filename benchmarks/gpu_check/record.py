@@ -64,4 +64,4 @@ def _share(row: Mapping[str, Any], rates: Mapping[str, float]) -> float | None:
     peak = rates.get(ARITHMETIC.get(row.get("system", ""), "bfloat16"))
     if not peak or "nominal_tflops" not in row:
         return None
-    return row["nominal_tflops"] / peak
+    return float(row["nominal_tflops"]) / peak
