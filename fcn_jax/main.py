@@ -1,23 +1,26 @@
-"""Train or evaluate an experiment: `python -m fcn_jax.main --config=quickstart`.
+"""Train, evaluate or plan an experiment: `python -m fcn_jax.main --config=quickstart`.
 
 The work directory is the run: the same command again continues it. Without
 `--workdir` it is runs/<experiment>. Every key of fcn_jax/config.py can be overridden:
-`--config.KEY=VALUE`.
+`--config.KEY=VALUE`. `--mode=plan` trains nothing: it says what the run will need.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from fcn_jax.config import Config, initial_checkpoints, located_config, validate
 from fcn_jax.launch import experiment_files, flags
 from fcn_jax.launch.flags import Command
 from fcn_jax.launch.run_name import default_workdir
-from fcn_jax.runtime.cli import run, set_up_logging
+from fcn_jax.planning import targets
+from fcn_jax.runtime.cli import printing, run, set_up_logging
 from fcn_jax.runtime.compilation import (
     enable_compilation_cache,
     request_deterministic,
     trim_compiler_memory,
 )
-from fcn_jax.runtime.devices import start_devices
+from fcn_jax.runtime.devices import log_devices, start_devices
 from fcn_jax.runtime.locations import located, refuse_file
 from fcn_jax.runtime.stop import StopRequest
 from fcn_jax.runtime.timing import StartupTimer
@@ -38,49 +41,110 @@ def main(arguments: list[str]) -> None:
     directory = directory.absolute()
     stored = Path(located(command.checkpoint) or directory).absolute()
     _check(command, config, stored)
+    if command.target:
+        targets.prepare(command.target)
     if config.deterministic:
         request_deterministic()
     start_devices()
     enable_compilation_cache()
     trim_compiler_memory()
 
-    # Imported late, so that --help and a mistake answer at once.
-    from fcn_jax.experiment.experiment import Experiment
-    from fcn_jax.experiment.scoring import Scoring
-
+    # What needs jax is imported late, so that --help and a mistake answer at once.
     parts = experiment_files.load_parts(command.experiment, config)
-    if command.mode == "train":
-        from fcn_jax.training.loop import train
-
-        with StopRequest() as stop:
-            with stop.now():
-                experiment = Experiment.from_config(config, **parts)
-            train(experiment, directory, timer)
+    if command.mode == "plan":
+        _plan(command, config, parts)
         return
+    if command.mode == "train":
+        _train(config, parts, directory, timer)
+        return
+    target = directory if command.workdir or not command.checkpoint else stored
+    _evaluate(config, command.split, parts, stored, target, timer)
+
+
+def _train(
+    config: Config, parts: Mapping[str, Any], workdir: Path, timer: StartupTimer
+) -> None:
+    from fcn_jax.experiment.experiment import Experiment
+    from fcn_jax.training.loop import train
+
+    log_devices(config.dtype, count=config.devices, tf32=config.get("tf32", False))
+    with StopRequest() as stop:
+        with stop.now():
+            experiment = Experiment.from_config(config, **parts)
+        train(experiment, workdir, timer)
+
+
+def _evaluate(
+    config: Config,
+    split: str,
+    parts: Mapping[str, Any],
+    stored: Path,
+    target: Path,
+    timer: StartupTimer,
+) -> None:
+    """Score the network in `stored`; the metrics go to `target`."""
+    from fcn_jax.checkpoints.load_model import load_model
     from fcn_jax.evaluation.evaluate import evaluate_to_file
+    from fcn_jax.experiment.scoring import Scoring
     from fcn_jax.models.build import BACKBONES
     from fcn_jax.models.heads import HEADS
 
-    target = directory if command.workdir or not command.checkpoint else stored
-    evaluate_to_file(
-        Scoring.from_config(
-            config,
-            command.split,
-            source=parts.get("eval_source"),
-            loss=parts.get("loss"),
-        ),
-        target,
+    loaded = load_model(
         stored,
-        config.data.eval_split,
+        classifier=False,
         backbones=parts.get("backbones", BACKBONES),
         heads=parts.get("heads", HEADS),
-        timer=timer,
     )
+    dtype, tf32 = loaded.record.dtype, config.get("tf32", False)
+    log_devices(dtype, count=config.devices, tf32=tf32)
+    source, loss = parts.get("eval_source"), parts.get("loss")
+    scoring = Scoring.from_config(config, split, source=source, loss=loss)
+    usual = config.data.eval_split
+    evaluate_to_file(scoring, target, stored, usual, loaded=loaded, timer=timer)
+
+
+def _plan(command: Command, config: Config, parts: dict[str, Any]) -> None:
+    """Print what a run will need; data that are not there are replaced by assumptions."""
+    from fcn_jax.experiment import without_data
+    from fcn_jax.experiment.experiment import Experiment
+    from fcn_jax.planning import command as planning
+    from fcn_jax.runtime import sharding
+
+    sources, assumed = without_data.splits(
+        config, parts.get("train_source"), parts.get("eval_source")
+    )
+    target, mesh = targets.TARGETS.get(command.target), None
+    if target is None:
+        target = targets.here(config.dtype)
+    else:
+        devices = targets.deviceless(target.name, config.devices or 1)
+        mesh = sharding.make_mesh(devices)
+
+    def build(overrides: Mapping[str, Any]) -> Experiment:
+        changed = config.copy_and_resolve_references()
+        with changed.unlocked():
+            changed.update_from_flattened_dict(dict(overrides))
+        return Experiment.from_config(changed, **(parts | sources), mesh=mesh)
+
+    room = target.memory
+    if command.memory:
+        room = targets.parse_memory(command.memory)
+    with printing():
+        planning.print_plan(build, target, room, assumed)
 
 
 def _check(command: Command, config: Config, stored: Path) -> None:
     """Refuse what no run could use, before jax is imported."""
-    if command.mode == "train" and (command.checkpoint or command.split):
+    if command.mode != "plan" and (command.target or command.memory):
+        raise ValueError("--target and --memory belong to --mode=plan")
+    if command.target not in ("", *targets.TARGETS):
+        known = " or ".join(targets.TARGETS)
+        raise ValueError(
+            f"--target is {command.target!r}; it must be {known}, or empty"
+        )
+    if command.memory:
+        targets.parse_memory(command.memory)
+    if command.mode != "evaluate" and (command.checkpoint or command.split):
         raise ValueError("--checkpoint and --split belong to --mode=evaluate")
     if command.mode == "evaluate":
         if not stored.exists():

@@ -20,6 +20,7 @@ FLOORS = (
     ("experiment",),
     ("evaluation", "inference", "convert"),
     ("training",),
+    ("planning",),
     ("main", "predict", "__main__"),
 )
 """From the ground up: a module imports from floors below its own, or its own."""

@@ -18,7 +18,8 @@ from fcn_jax.runtime.messages import shortened
 PROGRAM = "python -m fcn_jax.main"
 _OVERRIDE = re.compile(r"--?(?:no)?config\.([^=]+)(=.*)?", re.DOTALL)
 _FLAG = re.compile(r"--?[A-Za-z]")
-_TEXTS = ("workdir", "checkpoint", "split")
+_TEXTS = ("workdir", "checkpoint", "split", "target", "memory")
+MODES = ("train", "evaluate", "plan")
 _KINDS = {bool: "True or False", int: "a whole number", float: "a number"}
 _FLAGS = (
     (
@@ -27,9 +28,15 @@ _FLAGS = (
         ":ARGUMENT.",
     ),
     ("workdir", "Directory of the run; runs/<experiment> if empty."),
-    ("mode", "What to do: train or evaluate."),
+    ("mode", "What to do: train, evaluate, or plan (say what a run will need)."),
     ("checkpoint", "Evaluate: work directory or converted checkpoint to score."),
     ("split", "Evaluate: split to score; the experiment's own if empty."),
+    (
+        "target",
+        "Plan: h100 or v5e, for which programs can be compiled without one; this machine "
+        "if empty.",
+    ),
+    ("memory", "Plan: GiB of a device, in place of what it has."),
 )
 
 
@@ -41,9 +48,11 @@ class Command:
         experiment: the file and its argument.
         config: the experiment with its overrides, locked.
         workdir: directory of the run.
-        mode: "train" or "evaluate".
+        mode: of `MODES`.
         checkpoint: the checkpoint to evaluate.
         split: the split to evaluate.
+        target: the machine to plan for.
+        memory: GiB of a device to plan for.
     """
 
     experiment: ExperimentFile
@@ -52,6 +61,8 @@ class Command:
     mode: str
     checkpoint: str
     split: str
+    target: str
+    memory: str
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -88,10 +99,8 @@ def parse(arguments: Sequence[str]) -> Command:
     return Command(
         experiment=found,
         config=values.config,
-        workdir=values.workdir,
         mode=values.mode,
-        checkpoint=values.checkpoint,
-        split=values.split,
+        **{name: values[name].value for name in _TEXTS},
     )
 
 
@@ -112,7 +121,7 @@ def _flag_values() -> flags.FlagValues:
     texts = dict(_FLAGS)
     for name in _TEXTS:
         flags.DEFINE_string(name, "", texts[name], flag_values=values)
-    modes = ["train", "evaluate"]
+    modes = list(MODES)
     flags.DEFINE_enum("mode", "train", modes, texts["mode"], flag_values=values)
     return values
 

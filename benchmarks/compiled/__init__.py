@@ -1,0 +1,1 @@
+"""Compiled programs counted: kernels, bytes, memory; no device is needed."""
