@@ -181,7 +181,7 @@ def _input(row: Mapping[str, Any]) -> str:
     return (
         f"Pictures read by {row['reader']} with {row['threads']} workers: "
         f"{row['images_per_second']:.0f} images/s, "
-        f"{row['images_per_second_and_core']:.0f} a core."
+        f"{row['images_per_second_a_core']:.0f} a core."
     )
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks.gpu_check import plain
-from fcn_jax.layers import conv, frame, pool
-from fcn_jax.models import fcn
+from fcn_jax.layers import conv, frame, pool, upsample
+from fcn_jax.models import fcn, heads
 from fcn_jax.models.build import build_fcn
 
 HIDDEN = ("custom_vjp_call", "platform_index", "cond")
@@ -22,6 +22,7 @@ def test_arguments_are_those_of_the_layers():
     for own, layer in (
         (plain.convolution, conv.convolution),
         (plain.max_pool, pool.max_pool),
+        (plain.bilinear_upsample, upsample.bilinear_upsample),
         (plain.unframed, frame.framed),
     ):
         theirs = inspect.signature(layer).parameters.values()
@@ -30,6 +31,7 @@ def test_arguments_are_those_of_the_layers():
             p.replace(annotation=None) for p in theirs
         ]
     assert fcn.framed is frame.framed
+    assert heads.bilinear_upsample is upsample.bilinear_upsample
 
 
 def test_values_are_those_of_the_layers():
@@ -48,6 +50,12 @@ def test_values_are_those_of_the_layers():
     window = {"kernel": 3, "stride": 2, "pad": 1}
     np.testing.assert_array_equal(
         plain.max_pool(x, **window), pool.max_pool(x, **window)
+    )
+    crop = {"stride": 8, "kernel": 16, "start": 31, "size": (400, 300)}
+    np.testing.assert_allclose(
+        plain.bilinear_upsample(x, **crop),
+        upsample.bilinear_upsample(x, **crop),
+        atol=1e-4,
     )
 
 
