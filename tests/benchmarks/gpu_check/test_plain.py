@@ -95,14 +95,12 @@ def operations(model, image, variables):
 def test_no_other_form_is_left(net):
     """Oracle: the program. With the frame no convolution pads by 100 pixels."""
     names, text = operations(*net)
-    assert "custom_vjp_call" in names
+    assert {*HIDDEN} <= {*names}
     assert PADDING not in text
     with plain.plain_layers():
         names, text = operations(*net)
     assert names.count("conv_general_dilated") >= 15
     assert names.count("reduce_window_max") == 5
-    trunk = names[: names.index("reduce_window_max")]
-    assert not {*HIDDEN} & {*trunk}
-    assert "custom_vjp_call" not in names
+    assert not {*HIDDEN} & {*names}
     assert PADDING in text
     assert "custom_vjp_call" in operations(*net)[0]

@@ -70,14 +70,15 @@ def test_shares_are_of_the_fastest_product_in_the_same_arithmetic(entries):
 
 
 def test_failures_are_named(entries):
-    """Oracle: an error, and gradients beyond their bounds."""
-    row = {"task": "train", "net": "fcn8s", "system": "torch"}
+    """Oracle: an error, and gradients beyond their bounds; a peer's are its own."""
+    row = {"task": "train", "net": "fcn8s", "system": "fcn_jax"}
     entries += [
         Entry("correctness", row, {"beyond": ["too large"]}),
+        Entry("correctness", {**row, "system": "torch"}, {"beyond": ["too large"]}),
         Entry("camvid", {"dtype": "bfloat16"}, {"error": "no data"}),
     ]
     assert record.failures(record.build(entries)) == [
-        "correctness train fcn8s torch: too large",
+        "correctness train fcn8s fcn_jax: too large",
         "camvid bfloat16: no data",
     ]
 
