@@ -99,8 +99,3 @@ def _shapes(net: Net) -> Iterator[tuple[str, tuple[int, ...]]]:
         part = "trunk" if work.layer.relu else "head"
         yield f"{part}.{work.layer.name}.kernel", work.shape
         yield f"{part}.{work.layer.name}.bias", (work.layer.outputs,)
-
-
-def sample(values: np.ndarray) -> np.ndarray:
-    """Some numbers of a parameter's update: those of 16 outputs."""
-    return np.ascontiguousarray(values[..., :: max(1, values.shape[-1] // 16)])

@@ -15,7 +15,6 @@ from benchmarks.cases import (
     Setting,
     draw,
     load_weights,
-    sample,
 )
 from benchmarks.nets import CLASSES, NETS
 
@@ -31,7 +30,8 @@ def make(
         case: what is raced.
         setting: what is common to all races.
         weights: folder of the parameters.
-        dtype: "float32" or "bfloat16", of the trunk's arithmetic.
+        dtype: "float32" or "bfloat16", of the trunk's arithmetic; "tf32" is float32
+            with products that a GPU may round to TF32, as jax does by default.
         dropout: whether training drops features.
     """
     if setting.device == "cpu":
@@ -46,6 +46,10 @@ def make(
     if setting.cache:
         jax.config.update("jax_compilation_cache_dir", setting.cache)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    if setting.device == "gpu":
+        precision = None if dtype == "tf32" else "float32"
+        jax.config.update("jax_default_matmul_precision", precision)
+    dtype = "float32" if dtype == "tf32" else dtype
     kinds = {"train": Training, "evaluation": Evaluation, "inference": Inference}
     own = {} if dropout else {"dropout_rate": 0.0}
     return kinds[case.task](case, setting, weights, dtype, own)
@@ -233,7 +237,7 @@ class Training(_System):
         jax.block_until_ready((self.state, self.result))
 
     def outputs(self) -> dict[str, np.ndarray]:
-        """`loss`, and some numbers of the update of each parameter.
+        """`loss`, and the update of each parameter, float32.
 
         Raises:
             RunError: if anything is not finite.
@@ -245,5 +249,5 @@ class Training(_System):
         for path, value in flat_arrays(self.state.opt_state).items():
             if path.startswith("history."):
                 name = path.replace("history.", "update.", 1)
-                outputs[name] = sample(np.asarray(value))
+                outputs[name] = np.asarray(value)
         return outputs

@@ -1,8 +1,8 @@
 """Input pipelines on the same files: the package's, and torch's DataLoader.
 
-Both decode with Pillow, pad to one canvas and hand over batches of uint8, with two
-workers: threads in the package, whose loop reads so by default, processes in torch.
-A step is a pass over the split.
+Both decode with Pillow, pad to one canvas and hand over batches of uint8: the package
+in threads, as its loop reads by default, or in processes, torch in processes. A step is
+a pass over the split.
 """
 
 from collections.abc import Iterable
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-WORKERS, PREFETCH = 2, 4
-"""The package's own defaults; torch prefetches two batches a worker, as many."""
+WORKERS = 2
+PREFETCH = 2  # batches ahead of each worker, as torch has by default
 
 
 class Reading:
@@ -53,16 +53,40 @@ class Reading:
 
 
 class Ours(Reading):
-    """The package's evaluation pipeline."""
+    """The package's evaluation pipeline.
+
+    Attributes:
+        readers: threads or processes that read.
+    """
 
     def __init__(
-        self, folder: Path, batch: int, canvas: tuple[int, int], workers: int = 0
+        self,
+        folder: Path,
+        batch: int,
+        canvas: tuple[int, int],
+        *,
+        workers: int = 0,
+        threads: int = WORKERS,
     ):
+        """Open the split.
+
+        Args:
+            folder: a folder data set.
+            batch: images of a batch.
+            canvas: rows and columns.
+            workers: processes that read; 0 reads in this one.
+            threads: that read in each of these processes; 0 is by machine.
+        """
+        from fcn_jax.data.pipeline.loading import Loading
         from fcn_jax.data.sources.catalog import open_source
 
         self.source = open_source("folder", "val", folder=str(folder))
         self.images = len(self.source)
-        self.batch, self.canvas, self.workers = batch, canvas, workers
+        self.batch, self.canvas = batch, canvas
+        prefetch = PREFETCH * threads
+        pixels = batch * canvas[0] * canvas[1]
+        self.loading = Loading(workers, threads, prefetch).by_machine(pixels)
+        self.readers = workers or self.loading.threads
 
     def batches(self) -> Iterable[tuple[Any, Any]]:
         """Of the split, in order."""
@@ -72,19 +96,31 @@ class Ours(Reading):
             self.source,
             batch_size=self.batch,
             canvases=(self.canvas,),
-            workers=self.workers,
-            threads=WORKERS,
-            prefetch=PREFETCH,
+            **self.loading._asdict(),
         ):
             (labels,) = batch["labels"].values()
             yield batch["inputs"]["color"], labels
 
 
 class Torch(Reading):
-    """A DataLoader whose workers outlive a pass, as in a training of many epochs."""
+    """A DataLoader whose workers outlive a pass, as in a training of many epochs.
 
-    def __init__(self, folder: Path, batch: int, canvas: tuple[int, int]):
+    Attributes:
+        readers: processes that read.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        batch: int,
+        canvas: tuple[int, int],
+        *,
+        workers: int = WORKERS,
+    ):
+        """Open the split; arguments as those of `Ours`."""
         import torch
+
+        self.readers = workers
 
         names = (folder / "splits" / "val.txt").read_text().split()
         self.images = len(names)
@@ -92,7 +128,7 @@ class Torch(Reading):
         self.loader = torch.utils.data.DataLoader(
             pairs,
             batch_size=batch,
-            num_workers=WORKERS,
+            num_workers=workers,
             persistent_workers=True,
         )
 

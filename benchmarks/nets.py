@@ -117,24 +117,58 @@ class Net:
     build: dict[str, Any]
 
 
-def _fully_connected(kernel: int, pad: int) -> tuple[Layer, ...]:
+NARROW = 8
+"""By how much `fcn8s_narrow` and `fcn8s_same_narrow` have fewer channels, for tests."""
+
+
+def _fully_connected(kernel: int, pad: int, share: int = 1) -> tuple[Layer, ...]:
     return (
-        Conv("fc6", 4096, kernel, pad=pad),
+        Conv("fc6", 4096 // share, kernel, pad=pad),
         Dropout("drop6", 0.5),
-        Conv("fc7", 4096, 1),
+        Conv("fc7", 4096 // share, 1),
         Dropout("drop7", 0.5),
     )
 
 
-def _vgg16(pad: int, fc6_pad: int) -> tuple[Layer, ...]:
+def _vgg16(pad: int, fc6_pad: int, share: int) -> tuple[Layer, ...]:
     layers: list[Layer] = []
     stages = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
     for stage, (depth, channels) in enumerate(stages, start=1):
         for index in range(1, depth + 1):
             own = pad if stage == index == 1 else 1
-            layers.append(Conv(f"conv{stage}_{index}", channels, 3, pad=own))
+            layers.append(Conv(f"conv{stage}_{index}", channels // share, 3, pad=own))
         layers.append(Pool(f"pool{stage}", 2, 2))
-    return (*layers, *_fully_connected(7, fc6_pad))
+    return (*layers, *_fully_connected(7, fc6_pad, share))
+
+
+def _fcn8s(name: str, share: int = 1) -> Net:
+    """FCN-8s with the reference's padding, and a share of its channels."""
+    return Net(
+        name,
+        _vgg16(100, 0, share),
+        "drop7",
+        (
+            Skip("pool4", 5, Upsampling(2, 4, 0)),
+            Skip("pool3", 9, Upsampling(2, 4, 0)),
+        ),
+        Upsampling(8, 16, 31),
+        {"backbone": "vgg16", "stride": 8, "width": 1 / share},
+    )
+
+
+def _fcn8s_same(name: str, share: int = 1) -> Net:
+    """FCN-8s with padding that only keeps sizes, and a share of its channels."""
+    return Net(
+        name,
+        _vgg16(1, 3, share),
+        "drop7",
+        (
+            Skip("pool4", 0, Upsampling(2, 4, 1)),
+            Skip("pool3", 0, Upsampling(2, 4, 1)),
+        ),
+        Upsampling(8, 16, 4),
+        {"backbone": "vgg16", "stride": 8, "padding": "same", "width": 1 / share},
+    )
 
 
 _CAFFENET: tuple[Layer, ...] = (
@@ -176,28 +210,10 @@ _GOOGLENET: tuple[Layer, ...] = (
 NETS = {
     net.name: net
     for net in (
-        Net(
-            "fcn8s",
-            _vgg16(100, 0),
-            "drop7",
-            (
-                Skip("pool4", 5, Upsampling(2, 4, 0)),
-                Skip("pool3", 9, Upsampling(2, 4, 0)),
-            ),
-            Upsampling(8, 16, 31),
-            {"backbone": "vgg16", "stride": 8},
-        ),
-        Net(
-            "fcn8s_same",
-            _vgg16(1, 3),
-            "drop7",
-            (
-                Skip("pool4", 0, Upsampling(2, 4, 1)),
-                Skip("pool3", 0, Upsampling(2, 4, 1)),
-            ),
-            Upsampling(8, 16, 4),
-            {"backbone": "vgg16", "stride": 8, "padding": "same"},
-        ),
+        _fcn8s("fcn8s"),
+        _fcn8s_same("fcn8s_same"),
+        _fcn8s("fcn8s_narrow", NARROW),
+        _fcn8s_same("fcn8s_same_narrow", NARROW),
         Net(
             "fcn_alexnet",
             _CAFFENET,

@@ -159,9 +159,15 @@ def turn(system: systems.System, steps: int) -> float:
 def update(
     name: str, case: Case, setting: Setting, files: Path
 ) -> dict[str, np.ndarray]:
-    """Loss and update of a first train step without dropout, to be compared."""
+    """Loss and update of a first train step without dropout, to be compared.
+
+    The reference computes in float32 on an accelerator too.
+    """
     with tempfile.TemporaryDirectory(dir=files) as scratch:
         _own_cache(scratch, setting)
-        system = systems.make(name, case, setting, files, dropout=False)
+        precise = name == systems.REFERENCE
+        system = systems.make(
+            name, case, setting, files, dropout=False, precise=precise
+        )
         turn(system, 1)
         return system.outputs()

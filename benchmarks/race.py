@@ -171,11 +171,12 @@ class Race:
         """
         if not reference or name == REFERENCE:
             return None
-        precisions = {
-            systems.precision(other, self.setting.device) for other in (name, REFERENCE)
-        }
+        # The update of the reference is float32's; its scores are in its own precision.
+        compared = (name,) if self.case.task == "train" else (name, REFERENCE)
+        precisions = {systems.precision(own, self.setting.device) for own in compared}
         dtype = "float32" if self.case.task == "input" else min(precisions)
-        measured = agreement.check(name, outputs, reference, dtype)
+        allowed = agreement.tolerances(dtype, self.case.net)
+        measured = agreement.check(name, outputs, reference, allowed)
         told = ", ".join(f"{kind} {value:.1e}" for kind, value in measured.items())
         self.say(f"{self.case}: {name} agrees with {REFERENCE}: {told}")
         return measured

@@ -92,7 +92,13 @@ def entered(case: Case, systems: list[str]) -> list[str]:
 
 
 def make(
-    name: str, case: Case, setting: Setting, files: Path, *, dropout: bool = True
+    name: str,
+    case: Case,
+    setting: Setting,
+    files: Path,
+    *,
+    dropout: bool = True,
+    precise: bool = False,
 ) -> System:
     """Make a system, in the process that will run it.
 
@@ -102,6 +108,7 @@ def make(
         setting: what is common to all races.
         files: folder with weights/, net.onnx and pictures/, as far as they are needed.
         dropout: whether training drops features; off where updates are compared.
+        precise: whether torch computes in float32 on an accelerator too.
     """
     weights = files / "weights"
     if case.task == "input":
@@ -116,7 +123,12 @@ def make(
 
         compiled = name == "torch_compile"
         return torch_system.make(
-            case, setting, weights, compiled=compiled, dropout=dropout
+            case,
+            setting,
+            weights,
+            compiled=compiled,
+            dropout=dropout,
+            precise=precise,
         )
     from benchmarks import onnx_systems
 

@@ -20,7 +20,6 @@ from benchmarks.cases import (
     Setting,
     draw,
     load_weights,
-    sample,
 )
 from benchmarks.nets import CLASSES, NETS
 
@@ -32,6 +31,7 @@ def make(
     *,
     compiled: bool = False,
     dropout: bool = True,
+    precise: bool = False,
 ) -> Any:
     """A system that runs `case`.
 
@@ -41,13 +41,15 @@ def make(
         weights: folder of the parameters.
         compiled: whether torch.compile makes the program.
         dropout: whether training drops features.
+        precise: whether an accelerator computes in float32 too, for comparisons.
     """
     import torch
 
     torch.set_num_threads(setting.threads)
     torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = not precise
     kinds = {"train": Training, "evaluation": Evaluation, "inference": Inference}
-    return kinds[case.task](case, setting, weights, compiled, dropout)
+    return kinds[case.task](case, setting, weights, compiled, dropout, precise)
 
 
 def prepared(case: Case) -> np.ndarray:
@@ -65,13 +67,20 @@ class _System:
     images = 1
 
     def __init__(
-        self, case: Case, setting: Setting, weights: Path, compiled: bool, dropout: bool
+        self,
+        case: Case,
+        setting: Setting,
+        weights: Path,
+        compiled: bool,
+        dropout: bool,
+        precise: bool,
     ):
         import torch
 
         from benchmarks.torch_nets import TorchFCN
 
         self.device = torch.device("cuda" if setting.device == "gpu" else "cpu")
+        self.lower = setting.device == "gpu" and not precise
         net = TorchFCN(NETS[case.net], load_weights(case.net, weights))
         self.net = net.to(self.device)
         self.net.train(case.task == "train" and dropout)
@@ -89,8 +98,7 @@ class _System:
         """Of the batch, in float32."""
         import torch
 
-        lower = self.device.type == "cuda"
-        with torch.autocast("cuda", torch.bfloat16, enabled=lower):
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.lower):
             return self.net(self.x).float()
 
     def wait(self) -> None:
@@ -185,13 +193,13 @@ class Training(_System):
         self.optimizer.step()
 
     def outputs(self) -> dict[str, np.ndarray]:
-        """`loss`, and some numbers of the update of each parameter."""
+        """`loss`, and the update of each parameter, float32."""
         outputs = {"loss": self.result.detach().cpu().numpy()}
         for path, parameter in self.net.paths():
             rate = LEARNING_RATE * (2 if path.endswith("bias") else 1)
             buffer = self.optimizer.state[parameter]["momentum_buffer"]
             value = buffer.permute(2, 3, 1, 0) if buffer.ndim == 4 else buffer
-            outputs[f"update.{path}"] = sample(rate * value.cpu().numpy())
+            outputs[f"update.{path}"] = rate * value.cpu().numpy()
         return outputs
 
 

@@ -14,6 +14,7 @@ from ml_collections.config_dict import FieldReference
 
 from fcn_jax.data.sources import DATA_SETS
 from fcn_jax.launch.config_values import check_values, one_of, require
+from fcn_jax.launch.start_values import check_start
 from fcn_jax.models.published import ILSVRC_MEAN, NETS
 from fcn_jax.params.paths import pretrained_sources
 from fcn_jax.runtime.locations import all_located, located
@@ -27,9 +28,6 @@ CAFFE_MULTIPLIERS = (("*.bias", 2.0, 0.0), ("*", 1.0, 1.0))
 
 LONGEST_KEY = 80
 """Characters of a stored key."""
-
-ADAPTATIONS = ("classes", "channels", "reversed")
-"""Ways to adapt a stored parameter; `params.adapting` does it."""
 
 CHANGEABLE = (
     "checkpoint.*",
@@ -57,6 +55,10 @@ def base() -> Config:
     config.accumulation = 1  # batches per update (Caffe's iter_size)
     config.devices = 0  # devices to use; 0 is all
     config.dtype = "float32"  # of the trunk's arithmetic: float32 or bfloat16
+    config.tf32 = False  # GPU: round the factors of float32 products to TF32: faster
+    # In which the gradients of a bfloat16 trunk are summed over devices; bfloat16 sends
+    # half the bytes, and loses digits with every device.
+    config.gradient_dtype = "float32"
     # Compute features again in the backward pass instead of keeping them: less memory,
     # more time, the same result up to rounding.
     config.rematerialize = False
@@ -122,8 +124,8 @@ def base() -> Config:
             "mirror": False,  # flip half of the images left to right
             "jitter": 0,  # pixels of random shift along each axis
             "workers": 0,  # processes that load images; 0 loads in threads
-            "threads": 2,  # threads that load images, without workers
-            "prefetch": 4,  # batches made ahead
+            "threads": 0,  # threads that load images, in each process; 0 is by machine
+            "prefetch": 0,  # batches made ahead, in each process; 0 is by machine
         }
     )
     config.synthetic = ConfigDict(
@@ -156,7 +158,7 @@ def base() -> Config:
     config.evaluation = ConfigDict(
         {
             "every": 4000,  # updates; the last one is always evaluated
-            "batch_size": 1,  # images, over all devices
+            "batch_size": 0,  # images, over all devices; 0 is by device, 1 on a CPU
             "absent": "script",  # absent classes: reference's script, or "paper"
             "pictures": 4,  # examples drawn at each evaluation
         }
@@ -219,16 +221,21 @@ def validate(config: Config) -> None:
         every = config[section].every
         require(every >= 1, f"{section}.every", every, "at least 1")
     require(
-        config.evaluation.batch_size >= 1,
+        config.evaluation.batch_size >= 0,
         "evaluation.batch_size",
         config.evaluation.batch_size,
-        "at least 1",
+        "at least 0",
     )
     require(
         config.checkpoint.keep >= 1, "checkpoint.keep", config.checkpoint.keep, ">= 1"
     )
     require(config.seed >= 0, "seed", config.seed, "at least 0")
-    _validate_start(config)
+    if config.gradient_dtype != "float32" and config.dtype == "float32":
+        raise ValueError(
+            "config.gradient_dtype is 'bfloat16', but config.dtype is 'float32'; set both "
+            "to bfloat16, or leave config.gradient_dtype at float32"
+        )
+    check_start(config)
     one_of("data.name", config.data.name, DATA_SETS)
     if config.data.eval_name:
         one_of("data.eval_name", config.data.eval_name, DATA_SETS)
@@ -254,47 +261,6 @@ def validate(config: Config) -> None:
             "data.canvas and data.crop are both set; a cropped batch has the size of "
             "the crop: leave data.canvas at (0, 0)"
         )
-
-
-def _validate_start(config: Config) -> None:
-    """Refuse initial parameters that are not written as they must be."""
-    start = config.init_from
-    several = _sequence(start) and start and all(map(_is_checkpoint, start))
-    allowed = (
-        '"", a directory, or a tuple of directories, each alone or with renaming rules: '
-        '("runs/a", ("runs/b", (("trunk.*", "hha.*"),)))'
-    )
-    require(isinstance(start, str) or bool(several), "init_from", start, allowed)
-    for key in ("init_new", "init_unused"):
-        patterns = config[key]
-        require(all(patterns), key, patterns, "a tuple of patterns that are not empty")
-    adapt = config.init_adapt
-    known = _are_pairs(adapt) and all(how in ADAPTATIONS for _, how in adapt)
-    allowed = f"a tuple of (pattern, how) with how one of {', '.join(ADAPTATIONS)}"
-    require(known, "init_adapt", adapt, allowed)
-
-
-def _sequence(value: Any) -> bool:
-    return isinstance(value, tuple | list)
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
-
-
-def _are_pairs(value: Any) -> bool:
-    """Whether it is a sequence of pairs of strings."""
-    return _sequence(value) and all(
-        _sequence(pair) and len(pair) == 2 and all(map(_is_name, pair))
-        for pair in value
-    )
-
-
-def _is_checkpoint(entry: Any) -> bool:
-    """Whether it is a directory, alone or with renaming rules."""
-    if not _sequence(entry):
-        return _is_name(entry)
-    return len(entry) == 2 and _is_name(entry[0]) and _are_pairs(entry[1])
 
 
 def initial_checkpoints(

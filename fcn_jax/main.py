@@ -20,7 +20,7 @@ from fcn_jax.runtime.compilation import (
     request_deterministic,
     trim_compiler_memory,
 )
-from fcn_jax.runtime.devices import start_devices
+from fcn_jax.runtime.devices import log_devices, start_devices
 from fcn_jax.runtime.locations import located, refuse_file
 from fcn_jax.runtime.stop import StopRequest
 from fcn_jax.runtime.timing import StartupTimer
@@ -49,41 +49,58 @@ def main(arguments: list[str]) -> None:
     enable_compilation_cache()
     trim_compiler_memory()
 
-    # Imported late, so that --help and a mistake answer at once.
-    from fcn_jax.experiment.experiment import Experiment
-    from fcn_jax.experiment.scoring import Scoring
-
+    # What needs jax is imported late, so that --help and a mistake answer at once.
     parts = experiment_files.load_parts(command.experiment, config)
     if command.mode == "plan":
         _plan(command, config, parts)
         return
     if command.mode == "train":
-        from fcn_jax.training.loop import train
-
-        with StopRequest() as stop:
-            with stop.now():
-                experiment = Experiment.from_config(config, **parts)
-            train(experiment, directory, timer)
+        _train(config, parts, directory, timer)
         return
+    target = directory if command.workdir or not command.checkpoint else stored
+    _evaluate(config, command.split, parts, stored, target, timer)
+
+
+def _train(
+    config: Config, parts: Mapping[str, Any], workdir: Path, timer: StartupTimer
+) -> None:
+    from fcn_jax.experiment.experiment import Experiment
+    from fcn_jax.training.loop import train
+
+    log_devices(config.dtype, count=config.devices, tf32=config.tf32)
+    with StopRequest() as stop:
+        with stop.now():
+            experiment = Experiment.from_config(config, **parts)
+        train(experiment, workdir, timer)
+
+
+def _evaluate(
+    config: Config,
+    split: str,
+    parts: Mapping[str, Any],
+    stored: Path,
+    target: Path,
+    timer: StartupTimer,
+) -> None:
+    """Score the network in `stored`; the metrics go to `target`."""
+    from fcn_jax.checkpoints.load_model import load_model
     from fcn_jax.evaluation.evaluate import evaluate_to_file
+    from fcn_jax.experiment.scoring import Scoring
     from fcn_jax.models.build import BACKBONES
     from fcn_jax.models.heads import HEADS
 
-    target = directory if command.workdir or not command.checkpoint else stored
-    evaluate_to_file(
-        Scoring.from_config(
-            config,
-            command.split,
-            source=parts.get("eval_source"),
-            loss=parts.get("loss"),
-        ),
-        target,
+    loaded = load_model(
         stored,
-        config.data.eval_split,
+        classifier=False,
         backbones=parts.get("backbones", BACKBONES),
         heads=parts.get("heads", HEADS),
-        timer=timer,
     )
+    dtype, tf32 = loaded.record.dtype, config.tf32
+    log_devices(dtype, count=config.devices, tf32=tf32)
+    source, loss = parts.get("eval_source"), parts.get("loss")
+    scoring = Scoring.from_config(config, split, source=source, loss=loss)
+    usual = config.data.eval_split
+    evaluate_to_file(scoring, target, stored, usual, loaded=loaded, timer=timer)
 
 
 def _plan(command: Command, config: Config, parts: dict[str, Any]) -> None:
@@ -96,6 +113,7 @@ def _plan(command: Command, config: Config, parts: dict[str, Any]) -> None:
     sources, assumed = without_data.splits(
         config, parts.get("train_source"), parts.get("eval_source")
     )
+    given: dict[str, Any] = parts | sources
     target, mesh = targets.TARGETS.get(command.target), None
     if target is None:
         target = targets.here(config.dtype)
@@ -107,7 +125,7 @@ def _plan(command: Command, config: Config, parts: dict[str, Any]) -> None:
         changed = config.copy_and_resolve_references()
         with changed.unlocked():
             changed.update_from_flattened_dict(dict(overrides))
-        return Experiment.from_config(changed, **(parts | sources), mesh=mesh)
+        return Experiment.from_config(changed, **given, mesh=mesh)
 
     room = target.memory
     if command.memory:

@@ -10,19 +10,16 @@ A checkpoint knows its network, preprocessing and classes: give raw RGB pixels.
 """
 
 import argparse
-import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import logging
-from rich.progress import track
 
 import fcn_jax
-from fcn_jax.data.decoding.images import PICTURE_FORMATS, image_size, read_color
-from fcn_jax.data.pipeline.buckets import Canvas, picture_canvases
+from fcn_jax.data.pipeline.buckets import picture_canvases
 from fcn_jax.inference.image_files import (
     refuse_overwriting,
     write_label_map,
@@ -30,14 +27,20 @@ from fcn_jax.inference.image_files import (
     write_scores,
 )
 from fcn_jax.inference.picture_folders import Picture, find_pictures
-from fcn_jax.runtime import atomic, terminal
+from fcn_jax.inference.picture_pipeline import (
+    Failure,
+    Image,
+    Stages,
+    results,
+    size_of,
+    threads_for,
+)
+from fcn_jax.runtime import atomic
 from fcn_jax.runtime.cli import Parser, run, set_up_logging
 from fcn_jax.runtime.compilation import enable_compilation_cache, trim_compiler_memory
-from fcn_jax.runtime.concurrency import in_threads
-from fcn_jax.runtime.devices import start_devices
+from fcn_jax.runtime.devices import log_devices, platform, start_devices
 from fcn_jax.runtime.locations import refuse_file
-from fcn_jax.runtime.memory import refuse_more
-from fcn_jax.runtime.messages import error_sentence
+from fcn_jax.runtime.stop import StopRequest
 from fcn_jax.runtime.timing import StartupTimer
 
 if TYPE_CHECKING:
@@ -46,37 +49,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Classifier", "Segmenter"]
 
-READERS = 2  # threads; the device needs what they read, or the processor their time
-READ_AHEAD = 4  # pictures
-BYTES_A_PIXEL = 16  # at most, while one is read
-WRITE_BEHIND = 1  # pictures, besides the one that is written
-
 
 def __getattr__(name: str) -> Any:
     """The two classes, under the name that they had in 0.1.0."""
     if name in ("Classifier", "Segmenter"):
         return getattr(fcn_jax, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-class Stages(NamedTuple):
-    """What is done with a picture between reading it and telling of it.
-
-    Attributes:
-        begin: queues `[H, W, 3] uint8` on the device; its result goes to `finish`.
-        finish: waits for the device and writes; returns what is printed.
-        verb: what the pictures then are.
-    """
-
-    begin: Callable[[Picture, np.ndarray], Any]
-    finish: Callable[[Picture, np.ndarray, Any], list[str]]
-    verb: str
-
-
-class Failure(NamedTuple):
-    """Why a picture has no result."""
-
-    sentence: str
 
 
 def main(arguments: list[str]) -> int:
@@ -87,8 +65,19 @@ def main(arguments: list[str]) -> int:
         if not getattr(options, flag):
             raise ValueError(f"--{flag} is given and empty; give it a directory")
     set_up_logging()
-    if options.classify and options.overlay:
-        raise ValueError("--overlay belongs to label maps; leave it out of --classify")
+    for flag, given in (("overlay", options.overlay), ("batch", options.batch)):
+        if options.classify and given:
+            raise ValueError(
+                f"--{flag} belongs to label maps; leave it out of --classify"
+            )
+    if options.batch < 0:
+        raise ValueError(f"--batch is {options.batch}; it must be at least 0")
+    standing = f"what is in {options.output} is whole; the same command starts again"
+    with StopRequest(standing) as stop, stop.now():
+        return _predict(options, timer)
+
+
+def _predict(options: argparse.Namespace, timer: StartupTimer) -> int:
     output = Path(options.output)
     found = find_pictures(options.images, output)
     if not Path(options.checkpoint).exists():
@@ -104,7 +93,8 @@ def main(arguments: list[str]) -> int:
     output.mkdir(parents=True, exist_ok=True)
     atomic.remove_unfinished(output, alone=False)
     failed = []
-    for outcome in _overlapping(found.pictures, stages, timer):
+    threads = threads_for(platform())
+    for outcome in results(found.pictures, stages, threads, timer):
         if isinstance(outcome, Failure):
             failed.append(outcome.sentence)
         elif outcome:
@@ -120,77 +110,14 @@ def main(arguments: list[str]) -> int:
     return 2 if failed else 0
 
 
-def _overlapping(
-    pictures: Sequence[Picture], stages: Stages, timer: StartupTimer
-) -> Iterator[list[str] | Failure]:
-    """What came of each picture, in order, under a progress bar.
-
-    The next pictures are read, and the last ones written, while the device computes.
-    """
-
-    def read(picture: Picture) -> tuple[Picture, np.ndarray]:
-        where = str(picture.file)
-        height, width = _size(picture)
-        refuse_more(BYTES_A_PIXEL * height * width, "it")
-        image = read_color(
-            picture.file, where=where, rotate=True, formats=PICTURE_FORMATS
-        )
-        return picture, image
-
-    begin = timer.first_call(stages.begin)
-
-    def queue(read: tuple[Picture, np.ndarray]) -> tuple[Picture, np.ndarray, Any]:
-        return *read, begin(*read)
-
-    def finish(begun: tuple[Picture, np.ndarray, Any]) -> list[str]:
-        lines = stages.finish(*begun)
-        timer.result()
-        return lines
-
-    images = in_threads(_attempt(read), pictures, threads=READERS, ahead=READ_AHEAD)
-    queued = map(_attempt(queue), images)
-    done = in_threads(_attempt(finish), queued, threads=1, ahead=WRITE_BEHIND)
-    console = terminal.console(stderr=True)
-    with contextlib.closing(images), contextlib.closing(done):
-        yield from track(
-            done,
-            total=len(pictures),
-            description="predicting",
-            console=console,
-            disable=not console.is_terminal,
-        )
-
-
-def _attempt(stage: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The stage for one picture; what went wrong with one is no reason to stop."""
-
-    def attempted(given: Any) -> Any:
-        if isinstance(given, Failure):
-            return given
-        try:
-            return stage(given)
-        except Exception as error:
-            picture = given if isinstance(given, Picture) else given[0]
-            return Failure(_sentence(picture.file, error))
-
-    return attempted
-
-
-def _sentence(file: Path, error: Exception) -> str:
-    """What went wrong with a picture; a defect of the package shows its traceback."""
-    text = error_sentence(error)
-    if "RESOURCE_EXHAUSTED" in text or str(error) == "":
-        text = "there is too little memory for it; make it smaller or cut it into tiles"
-    elif not isinstance(error, (ValueError, OSError, MemoryError)):
-        logging.error("%s", file, exc_info=error)
-        text = f"{type(error).__name__}: {text}"
-    return text if str(file) in text else f"{file}: {text}"
-
-
 def _labelling(options: argparse.Namespace, pictures: Sequence[Picture]) -> Stages:
     from fcn_jax.inference.segmenter import Segmentation, Segmenter
 
-    segmenter = Segmenter.load(options.checkpoint, _canvases(pictures))
+    sizes = _sizes(pictures)
+    known = [size for size in sizes if size is not None]
+    canvases = picture_canvases(np.array(known), platform()) if known else ()
+    segmenter = Segmenter.load(options.checkpoint, canvases)
+    log_devices(segmenter.dtype, count=1)
     if segmenter.inputs != ("color",):
         raise ValueError(
             f"this network reads {segmenter.inputs}; the command line gives colour "
@@ -205,9 +132,12 @@ def _labelling(options: argparse.Namespace, pictures: Sequence[Picture]) -> Stag
     ]
     refuse_overwriting(pictures, output, ends)
 
-    def begin(picture: Picture, image: np.ndarray) -> Segmentation:
+    def check(picture: Picture, image: np.ndarray) -> None:
         segmenter.refuse_small(image.shape[:2], str(picture.file))
-        return segmenter.begin(image, scores=options.scores)
+
+    def begin(images: Sequence[Image], rows: int) -> list[Segmentation]:
+        pixels = [image for _, image in images]
+        return segmenter.begin_batch(pixels, scores=options.scores, rows=rows)
 
     def finish(picture: Picture, image: np.ndarray, found: Segmentation) -> list[str]:
         for index, (name, labels) in enumerate(found.labels().items()):
@@ -223,35 +153,36 @@ def _labelling(options: argparse.Namespace, pictures: Sequence[Picture]) -> Stag
                 write_scores(output / f"{stem}.npy", values)
         return []
 
-    return Stages(begin, finish, "labelled")
+    fits = [None if size is None else segmenter.fit(size) for size in sizes]
+    rows = segmenter.rows([fit for fit in fits if fit is not None], options.batch)
+    return Stages(check, begin, finish, "labelled", fits, rows)
 
 
-def _canvases(pictures: Sequence[Picture]) -> tuple[Canvas, ...]:
-    """Canvases for the pictures whose headers can be read."""
-    sizes = []
+def _sizes(pictures: Sequence[Picture]) -> list[tuple[int, int] | None]:
+    """Height and width of each picture; None where its header cannot be read."""
+    sizes: list[tuple[int, int] | None] = []
     for picture in pictures:
-        with contextlib.suppress(ValueError, OSError):  # told when it is read whole
-            sizes.append(_size(picture))
-    return picture_canvases(np.array(sizes)) if sizes else ()
-
-
-def _size(picture: Picture) -> tuple[int, int]:
-    """Height and width of a picture turned upright."""
-    return image_size(
-        picture.file, where=str(picture.file), rotate=True, formats=PICTURE_FORMATS
-    )
+        try:
+            sizes.append(size_of(picture))
+        except (ValueError, OSError):  # told when it is read whole
+            sizes.append(None)
+    return sizes
 
 
 def _classifying(options: argparse.Namespace, pictures: Sequence[Picture]) -> Stages:
     from fcn_jax.inference.classifier import Classifier, write_classes
 
     classifier = Classifier.load(options.checkpoint)
+    log_devices("float32", count=1)
     output = Path(options.output)
     refuse_overwriting(pictures, output, ["_heat.png"])
 
-    def begin(picture: Picture, image: np.ndarray) -> Any:
+    def check(picture: Picture, image: np.ndarray) -> None:
         classifier.refuse_small(image, str(picture.file))
-        return classifier.begin(image)
+
+    def begin(images: Sequence[Image], rows: int) -> list[Any]:
+        del rows  # always one
+        return [classifier.begin(image) for _, image in images]
 
     def finish(picture: Picture, image: np.ndarray, found: Any) -> list[str]:
         scores = np.asarray(found, np.float32)
@@ -260,7 +191,7 @@ def _classifying(options: argparse.Namespace, pictures: Sequence[Picture]) -> St
             write_scores(output / f"{picture.stem}.npy", scores)
         return [f"{picture.file}:", *lines]
 
-    return Stages(begin, finish, "classified")
+    return Stages(check, begin, finish, "classified", [None] * len(pictures), {})
 
 
 def _parser() -> Parser:
@@ -282,6 +213,13 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--scores", action="store_true", help="also write <stem>.npy, [H, W, K] float32"
+    )
+    parser.add_argument(
+        "--batch",
+        type=int,
+        default=0,
+        help="pictures of one canvas that are labelled at once; 0, the default, is by "
+        "device: 1 on a CPU, as many as keep a GPU or TPU busy",
     )
     parser.add_argument(
         "images",

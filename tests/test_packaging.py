@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from tests.convert.narrow_vgg16 import WIDTH, vgg16_caffemodel
 setuptools = pytest.importorskip("setuptools")
 
 ROOT = Path(__file__).parents[1]
-SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SETTINGS = PROJECT["tool"]["setuptools"]
 
 
 def test_every_package_is_listed():
@@ -27,6 +29,18 @@ def test_every_package_is_listed():
     }
     mapped = set(SETTINGS["package-dir"])
     assert set(SETTINGS["packages"]) == found | mapped
+
+
+@pytest.mark.parametrize("name", ["cuda13", "cuda12", "tpu"])
+def test_an_extra_for_each_accelerator(name):
+    """Oracle: jax's own extra, from the version on that the package needs; README."""
+    (jax,) = (own for own in PROJECT["project"]["dependencies"] if own[:4] == "jax>")
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert extras[name] == [jax.replace("jax", f"jax[{name}]")]
+    assert name in metadata.metadata("jax").get_all("Provides-Extra")
+    for page in ("README.md", "docs/installation.md"):
+        assert name in (ROOT / page).read_text()
+    assert f'pip install -e ".[{name}]"' in (ROOT / "README.md").read_text()
 
 
 @pytest.fixture(scope="module")

@@ -42,17 +42,26 @@ class Network:
 
     inputs = ("color",)
     outputs = {"semantic": CLASSES}
+    dtype = "float32"
+
+    def fit(self, size):
+        return (8, 16), False
+
+    def rows(self, fits, most):
+        return {fit: most or 1 for fit in fits}
 
     def refuse_small(self, size, name):
         if min(size) < 3:
             raise ValueError(f"{name} is too small")
 
-    def begin(self, image, *, scores):
-        if image.shape[0] == 11:
-            raise MemoryError
-        if image.shape[0] == 12:
-            raise TypeError("a defect")
-        return Found(image)
+    def begin_batch(self, images, *, scores, rows):
+        assert len(images) <= rows
+        for image in images:
+            if image.shape[0] == 11:
+                raise MemoryError
+            if image.shape[0] == 12:
+                raise TypeError("a defect")
+        return [Found(image) for image in images]
 
 
 @pytest.fixture(autouse=True)
@@ -67,10 +76,11 @@ def photo(seed, height=6, width=9):
     return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def run(tmp_path, *names, capsys):
+def run(tmp_path, *names, capsys, batch=0):
     """Status, printed lines, lines of errors, and the label maps by name."""
     output = tmp_path / "out"
     arguments = [f"--checkpoint={tmp_path}", f"--output={output}", *map(str, names)]
+    arguments.append(f"--batch={batch}")
     status = predict.main(arguments)
     printed = capsys.readouterr()
     errors = [x for x in printed.err.splitlines() if x.startswith("error: ")]
@@ -117,7 +127,8 @@ def test_nested_folders_keep_their_tree(tmp_path, capsys):
     ]
 
 
-def test_whatever_goes_wrong_with_a_picture_is_its_own_line(tmp_path, capsys):
+@pytest.mark.parametrize("batch", [0, 2, 5, 50])
+def test_whatever_goes_wrong_with_a_picture_is_its_own_line(tmp_path, capsys, batch):
     """Oracle: which pictures are bad, and how, by hand; the others are labelled."""
     pages = [Image.fromarray(photo(9))]
     files = {
@@ -138,7 +149,7 @@ def test_whatever_goes_wrong_with_a_picture_is_its_own_line(tmp_path, capsys):
     photos.mkdir()
     for name, data in files.items():
         (photos / name).write_bytes(data)
-    status, out, errors, maps = run(tmp_path, photos, capsys=capsys)
+    status, out, errors, maps = run(tmp_path, photos, capsys=capsys, batch=batch)
     assert status == 2
     assert "2 of 12 pictures labelled" in out
     same(maps, {"a_good.png": photo(0), "z_good.png": photo(8)})

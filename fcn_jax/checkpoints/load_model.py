@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from absl import logging
-
 from fcn_jax.checkpoints import stored
 from fcn_jax.checkpoints.record import Record
 from fcn_jax.layers.feature_map import FeatureMap
@@ -64,7 +62,6 @@ def load_model(
     record = Record.from_dict(found.record, where)
     _refuse_other_kind(record, classifier, where)
     _refuse_partial(record, where)
-    logging.info("the network is %s", where)
     size = SIZE
     try:
         model = build(record.spec, backbones, heads)

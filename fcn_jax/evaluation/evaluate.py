@@ -22,7 +22,8 @@ from fcn_jax.experiment.scoring import Scoring
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.losses.terms import Loss
 from fcn_jax.metrics import Absent
-from fcn_jax.metrics.confusion import ConfusionMatrix, confusion_counts
+from fcn_jax.metrics.confusion import ConfusionMatrix
+from fcn_jax.metrics.counting import confusion_counts
 from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES
 from fcn_jax.models.fcn import FCN, refuse_small_images, smallest_image
@@ -30,7 +31,7 @@ from fcn_jax.models.heads import HEADS, MakeHead
 from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.runs import runlog
 from fcn_jax.runtime import cli, messages, sharding, terminal
-from fcn_jax.runtime.compiled_programs import compiler_options
+from fcn_jax.runtime.compiled_programs import compiler_options, in_precision
 from fcn_jax.runtime.concurrency import one_behind
 from fcn_jax.runtime.timing import StartupTimer
 
@@ -96,11 +97,13 @@ def make_evaluation_step(
     loss: Loss,
     dtype: Any,
     mesh: Mesh,
+    tf32: bool = False,
 ) -> Callable[[Any, Batch], dict[str, Any]]:
     """Make the jitted step from variables and a batch to counts, losses and labels.
 
     The batch holds inputs, labels, sizes and index with the image axis first; sizes are
-    None where every image fills the canvas.
+    None where every image fills the canvas. `tf32`: whether float32 products may be
+    rounded to TF32.
     """
 
     def step(variables: Any, batch: Batch) -> dict[str, Any]:
@@ -120,7 +123,7 @@ def make_evaluation_step(
 
     everywhere = sharding.replicated(mesh)
     return jax.jit(
-        step,
+        in_precision(step, dtype, tf32=tf32),
         in_shardings=(everywhere, sharding.split_images(mesh, axis=0)),
         compiler_options=compiler_options(mesh.devices.flat[0].platform),
     )
@@ -241,6 +244,7 @@ def evaluate_model(
         loss=scoring.loss,
         dtype=loaded.record.dtype,
         mesh=mesh,
+        tf32=scoring.tf32,
     )
     variables = jax.device_put(loaded.variables, sharding.replicated(mesh))
     name = f"{scoring.data}/{scoring.split}"
@@ -280,26 +284,23 @@ def evaluate_to_file(
     checkpoint: Path,
     usual_split: str,
     *,
-    backbones: Mapping[str, Backbone] = BACKBONES,
-    heads: Mapping[str, MakeHead] = HEADS,
+    loaded: LoadedModel,
     timer: StartupTimer | None = None,
 ) -> None:
-    """Evaluate a checkpoint, print the table and write the metrics.
+    """Evaluate a network, print the table and write the metrics.
 
     Args:
         scoring: which data, and how.
         workdir: where scores.json goes, or a file beside it: see `scores_file`.
-        checkpoint: as for `evaluate`.
+        checkpoint: the directory that the network was loaded from, as it was given.
         usual_split: the split in the configuration.
-        backbones: as for `evaluate`.
-        heads: as for `evaluate`.
+        loaded: the network.
         timer: of the program; started here if None.
 
     Raises:
         ValueError: as `evaluate`.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    loaded = load_model(checkpoint, classifier=False, backbones=backbones, heads=heads)
     result = evaluate_model(scoring, loaded, timer)
     outputs, absent = scoring.source.outputs, scoring.absent
     asked = scores_file.question(scoring, checkpoint)

@@ -22,13 +22,9 @@ from fcn_jax.config import (
 )
 from fcn_jax.data.examples import Source
 from fcn_jax.data.labels import Classes
-from fcn_jax.data.pipeline.batches import (
-    Batch,
-    Loading,
-    train_batches,
-    unpadded,
-)
+from fcn_jax.data.pipeline.batches import Batch, train_batches, unpadded
 from fcn_jax.data.pipeline.buckets import Canvas, batch_canvases
+from fcn_jax.data.pipeline.loading import Loading
 from fcn_jax.data.pipeline.order import Sampler
 from fcn_jax.data.pipeline.transforms import Augment
 from fcn_jax.data.sources.splits import check_disjoint
@@ -88,6 +84,8 @@ class Experiment:
         batch_size: images of an accumulation step, over all devices.
         accumulation: batches of an update.
         dtype: of the trunk's arithmetic.
+        gradient_dtype: in which gradients are computed and summed over devices.
+        tf32: whether float32 products may be rounded to TF32.
         rematerialize: whether features are computed again in the backward pass.
         evaluate_every: updates between evaluations; the last one is always scored.
         pictures: examples drawn at each evaluation.
@@ -125,6 +123,8 @@ class Experiment:
     batch_size: int
     accumulation: int
     dtype: str
+    gradient_dtype: str
+    tf32: bool
     rematerialize: bool
     evaluate_every: int
     pictures: int
@@ -191,6 +191,9 @@ class Experiment:
         least = smallest_image(reading.told_geometry(model, records))
         refuse_small_images(sizes, train_source.name, least)
         refuse_small_images(scoring.source.sizes(), scoring.source.name, least)
+        fixed = crop or config.data.canvas
+        canvases = batch_canvases(sizes, fixed=fixed, most=config.data.canvases)
+        images = config.batch_size * config.accumulation
         schedule = reading.read_schedule(config)
         return cls(
             spec=spec,
@@ -206,12 +209,8 @@ class Experiment:
             augmentation=augmentation,
             crop=crop,
             fill={name: record.mean_pixel for name, record in records.items()},
-            canvases=batch_canvases(
-                sizes,
-                fixed=crop or config.data.canvas,
-                most=config.data.canvases,
-            ),
-            loading=reading.read_loading(config),
+            canvases=canvases,
+            loading=reading.read_loading(config, canvases[-1], images),
             scoring=scoring,
             loss=loss or reading.read_loss(config, outputs),
             reduction=config.loss.reduction,
@@ -228,6 +227,8 @@ class Experiment:
             batch_size=config.batch_size,
             accumulation=config.accumulation,
             dtype=config.dtype,
+            gradient_dtype=config.gradient_dtype,
+            tf32=config.tf32,
             rematerialize=config.rematerialize,
             evaluate_every=config.evaluation.every,
             pictures=config.evaluation.pictures,

@@ -16,8 +16,8 @@ from fcn_jax.config import (
 )
 from fcn_jax.data.examples import Source
 from fcn_jax.data.labels import Classes
-from fcn_jax.data.pipeline.batches import Loading
-from fcn_jax.data.pipeline.buckets import Canvas
+from fcn_jax.data.pipeline.buckets import Canvas, images_of_batch
+from fcn_jax.data.pipeline.loading import Loading
 from fcn_jax.data.pipeline.order import Sampler, make_sampler
 from fcn_jax.data.pipeline.transforms import Augmentation
 from fcn_jax.data.sources.catalog import open_source
@@ -41,9 +41,35 @@ def read_mesh(config: Config) -> Mesh:
     )
 
 
-def read_loading(config: Config) -> Loading:
-    """Return how examples are read."""
-    return Loading(config.data.workers, config.data.threads, config.data.prefetch)
+def read_loading(config: Config, canvas: Canvas, images: int) -> Loading:
+    """Return how examples are read.
+
+    Args:
+        config: of an experiment.
+        canvas: the largest of the batches.
+        images: of an update or an evaluation step.
+    """
+    own = Loading(config.data.workers, config.data.threads, config.data.prefetch)
+    return own.by_machine(canvas[0] * canvas[1] * images)
+
+
+def read_evaluation_batch(config: Config, canvas: Canvas, mesh: Mesh) -> int:
+    """Return the number of images of an evaluation step, over all devices.
+
+    Args:
+        config: of an experiment.
+        canvas: the largest of the batches.
+        mesh: the devices.
+
+    Raises:
+        ValueError: if the devices do not divide it.
+    """
+    name = "config.evaluation.batch_size"
+    size = config.evaluation.batch_size
+    if not size:
+        size = mesh.size * images_of_batch(canvas, mesh.devices.flat[0].platform)
+    sharding.check_divisible(size, mesh, name)
+    return size
 
 
 def open_split(config: Config, split: str, name: str = "") -> Source:

@@ -14,17 +14,13 @@ from fcn_jax.config import (
     validate,
 )
 from fcn_jax.data.examples import Source
-from fcn_jax.data.pipeline.batches import (
-    Loading,
-    evaluation_batches,
-    unpadded,
-)
+from fcn_jax.data.pipeline.batches import evaluation_batches, unpadded
 from fcn_jax.data.pipeline.buckets import Canvas, batch_canvases
+from fcn_jax.data.pipeline.loading import Loading
 from fcn_jax.experiment import reading
 from fcn_jax.losses.cross_entropy import softmax_cross_entropy
 from fcn_jax.losses.terms import Loss
 from fcn_jax.metrics import Absent
-from fcn_jax.runtime import sharding
 
 
 @dataclass(frozen=True)
@@ -42,6 +38,7 @@ class Scoring:
         canvases: rows and columns of batches.
         loading: how examples are read.
         mesh: the devices.
+        tf32: whether float32 products may be rounded to TF32.
     """
 
     source: Source
@@ -54,6 +51,7 @@ class Scoring:
     canvases: tuple[Canvas, ...]
     loading: Loading
     mesh: Mesh
+    tf32: bool = False
 
     @classmethod
     def from_config(
@@ -80,12 +78,12 @@ class Scoring:
         config = located_config(config)
         validate(config)
         mesh = mesh or reading.read_mesh(config)
-        batch_size = config.evaluation.batch_size
-        sharding.check_divisible(batch_size, mesh, "config.evaluation.batch_size")
         split = split or config.data.eval_split
         name = config.data.eval_name or config.data.name
         if source is None:
             source = reading.open_split(config, split, name)
+        canvases = batch_canvases(source.sizes(), most=config.data.canvases)
+        batch_size = reading.read_evaluation_batch(config, canvases[-1], mesh)
         return cls(
             source=source,
             data=name,
@@ -94,9 +92,10 @@ class Scoring:
             absent=config.evaluation.absent,
             loss=loss or softmax_cross_entropy,
             batch_size=batch_size,
-            canvases=batch_canvases(source.sizes(), most=config.data.canvases),
-            loading=reading.read_loading(config),
+            canvases=canvases,
+            loading=reading.read_loading(config, canvases[-1], batch_size),
             mesh=mesh,
+            tf32=config.tf32,
         )
 
     def batches(self) -> Iterable[Mapping[str, Any]]:

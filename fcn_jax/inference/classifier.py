@@ -15,7 +15,8 @@ from fcn_jax.models.build import BACKBONES
 from fcn_jax.models.heads import CLASSIFIER_OUTPUT
 from fcn_jax.models.preprocessing import checked_input
 from fcn_jax.report.heat import heat_map
-from fcn_jax.runtime.compiled_programs import Programs
+from fcn_jax.runtime.compiled_programs import in_precision
+from fcn_jax.runtime.prepared_programs import inference_programs
 
 TOP = 5
 
@@ -35,14 +36,14 @@ class Classifier:
         self.categories = record.categories
         self.native_size = native_size
         self.geometry = loaded.maps[CLASSIFIER_OUTPUT].geometry
-        self._variables = jax.device_put(loaded.variables)
 
         def forward(variables: Any, image: Any) -> Any:
             ready = preprocess({"color": image}, record.preprocessing, np.float32)
             maps: Any = loaded.model.apply(variables, ready, train=False)
             return maps[CLASSIFIER_OUTPUT].values[0]
 
-        self._forward = Programs(forward)
+        self._forward = inference_programs(in_precision(forward, np.float32))
+        self._variables = self._forward.place(loaded.variables)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Classifier":

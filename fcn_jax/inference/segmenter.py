@@ -1,7 +1,8 @@
 """Label maps of images of any size, by a trained or converted network."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,16 +10,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from fcn_jax.checkpoints.load_model import LoadedModel, load_model
-from fcn_jax.data.pipeline.buckets import Canvas, rounded_up
+from fcn_jax.data.pipeline.buckets import Canvas, images_of_batch, rounded_up
+from fcn_jax.inference.batching import group
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES
 from fcn_jax.models.fcn import smallest_image, too_small
 from fcn_jax.models.heads import HEADS, MakeHead
 from fcn_jax.models.preprocessing import checked_input
-from fcn_jax.runtime.compiled_programs import Programs
+from fcn_jax.runtime.compiled_programs import Programs, in_precision
+from fcn_jax.runtime.concurrency import one_behind
+from fcn_jax.runtime.prepared_programs import inference_programs
 
 Picture = np.ndarray | Mapping[str, np.ndarray]
+Fit = tuple[Canvas, bool]
+"""A canvas, and whether the image fills it."""
 
 
 class Segmentation:
@@ -29,8 +35,18 @@ class Segmentation:
         size: tuple[int, int],
         scores: Mapping[str, jax.Array] | None,
         labels: Mapping[str, jax.Array],
+        row: int = 0,
     ):
+        """Store the results of a batch, and where the image is in it.
+
+        Args:
+            size: height and width of the image.
+            scores: of each output `[N, H, W, K]`, or None where they were not kept.
+            labels: of each output `[N, H, W] uint8`.
+            row: of the image in the batch.
+        """
         self._size, self._scores, self._labels = size, scores, labels
+        self._row = row
 
     def scores(self) -> dict[str, np.ndarray]:
         """Scores (logits) of every pixel, for each output `[H, W, K] float32`.
@@ -40,19 +56,19 @@ class Segmentation:
         """
         if self._scores is None:
             raise ValueError("these scores were not kept; begin with scores=True")
-        height, width = self._size
         return {
-            name: np.asarray(value, np.float32)[0, :height, :width]
+            name: np.asarray(self._own(value), np.float32)
             for name, value in self._scores.items()
         }
 
     def labels(self) -> dict[str, np.ndarray]:
         """Class of every pixel, for each output `[H, W] uint8`."""
+        return {name: self._own(value) for name, value in self._labels.items()}
+
+    def _own(self, values: jax.Array) -> np.ndarray:
+        """The image's part of an array of the batch."""
         height, width = self._size
-        return {
-            name: np.asarray(value)[0, :height, :width]
-            for name, value in self._labels.items()
-        }
+        return np.asarray(values)[self._row, :height, :width]
 
 
 class Segmenter:
@@ -65,6 +81,7 @@ class Segmenter:
 
     Attributes:
         outputs: classes of each output.
+        dtype: of its arithmetic, "float32" or "bfloat16".
     """
 
     def __init__(
@@ -74,10 +91,10 @@ class Segmenter:
     ):
         record = loaded.record
         self.outputs = dict(record.outputs)
+        self.dtype = record.dtype
         self._records = record.preprocessing
         self._smallest_image = smallest_image(loaded.maps)
         self._canvases = tuple(canvases)
-        self._variables = jax.device_put(loaded.variables)
 
         def forward(variables: Any, inputs: Any, sizes: Any) -> Any:
             ready = preprocess(inputs, record.preprocessing, record.dtype)
@@ -91,7 +108,9 @@ class Segmenter:
 
         # Two programs: in one, XLA might compute the scores twice, with different
         # rounding.
-        self._forward, self._classify = Programs(forward), Programs(classify)
+        self._forward = inference_programs(in_precision(forward, record.dtype))
+        self._classify = Programs(classify)
+        self._variables = self._forward.place(loaded.variables)
 
     @classmethod
     def load(
@@ -147,16 +166,98 @@ class Segmenter:
         Raises:
             MemoryError: for an image that needs more memory than is free.
         """
-        inputs = self._checked(image)
-        height, width = next(iter(inputs.values())).shape[:2]
-        rows, columns = self.canvas((height, width))
-        padding = ((0, rows - height), (0, columns - width), (0, 0))
-        padded = {name: np.pad(value, padding)[None] for name, value in inputs.items()}
-        filled = (rows, columns) == (height, width)
-        sizes = None if filled else np.array([[height, width]], np.int32)
-        found = self._forward(self._variables, padded, sizes)
+        return self.begin_batch([image], scores=scores)[0]
+
+    def begin_batch(
+        self, images: Sequence[Picture], *, scores: bool = False, rows: int = 0
+    ) -> list[Segmentation]:
+        """Queue images on the device as one batch, and return at once; see `begin`.
+
+        The batch has the canvas that holds all of them, and its masks unless every
+        image fills it.
+
+        Args:
+            images: one at least, each as for `scores`.
+            scores: whether to keep the scores too, not only the labels.
+            rows: of the batch, each number has its own program; further rows repeat the
+                last image. 0 is the number of images.
+
+        Raises:
+            ValueError: for no image, or one that `scores` would refuse.
+            MemoryError: for images that need more memory than is free.
+        """
+        checked = [self._checked(image) for image in images]
+        if not checked:
+            raise ValueError("there is no image in this batch; give it one at least")
+        sizes = [_size(inputs) for inputs in checked]
+        canvas = self.canvas((max(h for h, _ in sizes), max(w for _, w in sizes)))
+        missing = max(0, rows - len(checked))
+        full = checked + [checked[-1]] * missing
+        padded = {
+            name: np.stack([_padded(inputs[name], canvas) for inputs in full])
+            for name in checked[0]
+        }
+        filled = all(size == canvas for size in sizes)
+        true = None if filled else np.array(sizes + [sizes[-1]] * missing, np.int32)
+        found = self._forward(self._variables, padded, true)
         labels = self._classify(found)
-        return Segmentation((height, width), found if scores else None, labels)
+        kept = found if scores else None
+        return [Segmentation(size, kept, labels, row) for row, size in enumerate(sizes)]
+
+    def batch(
+        self, images: Sequence[Picture], *, most: int = 0
+    ) -> list[dict[str, np.ndarray]]:
+        """Compute the class of each pixel of several images; see `labels`.
+
+        Images on one canvas are computed together, and the next ones while results are
+        read. Padding does not change a result, so each image gets the labels that it
+        gets alone; only where scores are equal up to rounding can they differ.
+
+        Args:
+            images: each as for `scores`; of any sizes, also none at all.
+            most: images that are computed together; 0 is by device, 1 on a CPU, where
+                more are not faster.
+
+        Returns:
+            For each image, in order, the labels `[H, W] uint8` of each output.
+
+        Raises:
+            ValueError: for an image that `scores` would refuse.
+        """
+        fits = [self.fit(_size(self._checked(image))) for image in images]
+        rows = self.rows(fits, most)
+
+        def begun() -> Iterator[tuple[list[int], list[Segmentation]]]:
+            for batch in group(fits, rows):
+                own = [images[position] for position in batch]
+                yield batch, self.begin_batch(own, rows=rows[fits[batch[0]]])
+
+        results: dict[int, dict[str, np.ndarray]] = {}
+        for batch, found in one_behind(begun()):
+            results |= zip(batch, (own.labels() for own in found), strict=True)
+        return [results[position] for position in range(len(images))]
+
+    def fit(self, size: tuple[int, int]) -> Fit:
+        """The canvas of an image of (height, width), and whether the image fills it.
+
+        Only images with the same two share a program, so that each gets the program in
+        a batch that it gets alone.
+        """
+        canvas = self.canvas(size)
+        return canvas, canvas == tuple(size)
+
+    def rows(self, fits: Sequence[Fit], most: int = 0) -> dict[Fit, int]:
+        """Rows of the batches of images, for each of their fits; see `begin_batch`.
+
+        Args:
+            fits: of every image, so that no batch has more rows than there are images.
+            most: images that are computed together; 0 is by device.
+        """
+        platform = jax.default_backend()
+        return {
+            fit: min(most or images_of_batch(fit[0], platform), count)
+            for fit, count in Counter(fits).items()
+        }
 
     def canvas(self, size: tuple[int, int]) -> Canvas:
         """Rows and columns to which an image of (height, width) is padded."""
@@ -187,5 +288,17 @@ class Segmenter:
         sizes = {name: value.shape[:2] for name, value in inputs.items()}
         if len(set(sizes.values())) > 1:
             raise ValueError(f"the inputs have different sizes: {sizes}")
-        self.refuse_small(next(iter(sizes.values())), "the image")
+        self.refuse_small(_size(inputs), "the image")
         return inputs
+
+
+def _size(inputs: Mapping[str, np.ndarray]) -> tuple[int, int]:
+    """Height and width of an image, from its inputs."""
+    height, width = next(iter(inputs.values())).shape[:2]
+    return height, width
+
+
+def _padded(value: np.ndarray, canvas: Canvas) -> np.ndarray:
+    """An input `[H, W, C]` with zeros below and to the right, as large as the canvas."""
+    height, width = value.shape[:2]
+    return np.pad(value, ((0, canvas[0] - height), (0, canvas[1] - width), (0, 0)))

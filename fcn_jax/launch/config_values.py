@@ -25,6 +25,7 @@ from fcn_jax.runtime.plain_json import (
 CHOICES: dict[str, tuple[str | int, ...]] = {
     "recipe": ("fine-tune", "scratch"),
     "dtype": spec.DTYPES,
+    "gradient_dtype": spec.DTYPES,
     "init_preprocessing": ("checked", "replace"),
     "model.stride": spec.STRIDES,
     "model.padding": spec.PADDINGS,

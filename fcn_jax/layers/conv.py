@@ -5,9 +5,14 @@ groups and dilation. Kernels are stored height, width, input channels (per group
 output channels. The definition in `jax.lax` is `reference.convolve`.
 
 On a CPU, large layers take the forms of `layers.cpu.convolution` for values and
-gradients; other platforms compute the definition. The price of custom gradients is that
-jax cannot differentiate forwards (`jax.jvp`) through them; reverse mode of any order
-works.
+gradients; on a GPU, layers that enlarge their map take the gradient of
+`layers.gpu.convolution`. The rest computes the definition.
+
+In bfloat16 the parameters stay in float32, and so do their gradients: those of a bias
+are summed in float32, those of a kernel over devices.
+
+The price of custom gradients is that jax cannot differentiate forwards (`jax.jvp`)
+through them; reverse mode of any order works.
 """
 
 from functools import partial
@@ -15,10 +20,15 @@ from typing import Any
 
 import jax
 from jax import Array, lax
+from jax.sharding import PartitionSpec
 
 from fcn_jax.layers import reference
 from fcn_jax.layers.cpu import convolution as cpu
+from fcn_jax.layers.gpu import convolution as gpu
 from fcn_jax.layers.reference import ConvSpec
+
+BATCH_AXIS = "data"
+"""Axis of the mesh over which the images of a batch are split."""
 
 
 def convolution(
@@ -35,9 +45,9 @@ def convolution(
 
     Args:
         x: `[N, H, W, C]` floating point.
-        kernel: `[k, k, C / groups, D]`; output channel d sees input group
-            `d // (D / groups)`.
-        bias: `[D]` floating point, or None.
+        kernel: `[k, k, C / groups, D]`, in the dtype of `x` or a wider one, from which it
+            is rounded; output channel d sees input group `d // (D / groups)`.
+        bias: `[D]`, in such a dtype, or None.
         stride: step of the window in pixels.
         pad: zeros added on each of the four sides.
         dilation: distance between taps in pixels.
@@ -48,9 +58,62 @@ def convolution(
         `x`.
     """
     spec = ConvSpec(stride, pad, dilation, groups)
-    form = by_platform if cpu.pays(x, kernel, spec) else reference.convolve
-    y: Any = form(x, kernel, spec)
-    return y if bias is None else y + bias[None, None, None, :]
+    form = by_platform if cpu.pays(x, kernel, spec) else _by_definition
+    if (
+        form is _by_definition
+        and x.dtype == kernel.dtype
+        and not gpu.pays(kernel, spec)
+    ):
+        form = reference.convolve
+    y: Array = form(x, kernel, spec)
+    return y if bias is None else add_bias(y, bias)
+
+
+def add_bias(y: Array, bias: Array) -> Array:
+    """Add a bias `[D]` to every pixel of `[N, H, W, D]`, in the dtype of `y`.
+
+    The gradient of a bias in a wider dtype is summed in that dtype.
+    """
+    if y.dtype == bias.dtype:
+        return y + bias[None, None, None, :]
+    return _add_wider_bias(y, bias)
+
+
+@jax.custom_vjp
+def _add_wider_bias(y: Array, bias: Array) -> Array:
+    return y + bias.astype(y.dtype)[None, None, None, :]
+
+
+def _bias_forward(y: Array, bias: Array) -> tuple[Array, Array]:
+    return _add_wider_bias(y, bias), bias
+
+
+def _bias_backward(bias: Array, grad: Array) -> tuple[Array, Array]:
+    return grad, grad.astype(bias.dtype).sum(axis=(0, 1, 2))
+
+
+_add_wider_bias.defvjp(_bias_forward, _bias_backward)
+
+
+def rounded(values: Array, dtype: Any) -> Array:
+    """Round to a narrower dtype, and return the dtype of `values`.
+
+    Args:
+        values: an array, floating point.
+        dtype: to whose numbers values are rounded. The gradient is not.
+    """
+    return _rounded(values, dtype)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _rounded(values: Array, dtype: Any) -> Array:
+    return values.astype(dtype).astype(values.dtype)
+
+
+_rounded.defvjp(
+    lambda values, dtype: (_rounded(values, dtype), None),
+    lambda dtype, _, grad: (grad,),
+)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -80,8 +143,69 @@ def _backward(
         *saved,
         grad,
         cpu=partial(cpu.gradients, spec=spec),
+        cuda=partial(gpu.gradients, spec=spec),
+        rocm=partial(gpu.gradients, spec=spec),
         default=partial(reference.gradients, spec=spec),
     )
 
 
 by_platform.defvjp(_forward, _backward)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _by_definition(x: Array, kernel: Array, spec: ConvSpec) -> Array:
+    """Compute `reference.convolve` with the kernel rounded to the dtype of the map."""
+    return reference.convolve(x, kernel.astype(x.dtype), spec)
+
+
+def _definition_forward(
+    x: Array, kernel: Array, spec: ConvSpec
+) -> tuple[Array, tuple[Array, Array]]:
+    return _by_definition(x, kernel, spec), (x, kernel)
+
+
+def _definition_backward(
+    spec: ConvSpec, saved: tuple[Array, Array], grad: Array
+) -> tuple[Array, Array]:
+    x, kernel = saved
+
+    def gradients(x: Array, rounded: Array, grad: Array) -> tuple[Array, Array]:
+        for_input, for_kernel = lax.platform_dependent(
+            x,
+            rounded,
+            grad,
+            cuda=partial(gpu.gradients, spec=spec),
+            rocm=partial(gpu.gradients, spec=spec),
+            default=partial(reference.gradients, spec=spec),
+        )
+        return for_input, for_kernel.astype(kernel.dtype)
+
+    devices = jax.sharding.get_abstract_mesh().shape.get(BATCH_AXIS, 1)
+    # A map that the images of a batch share, as the blank one of a frame, is not split.
+    split = devices > 1 and len(x) % devices == 0
+    wider = x.dtype != kernel.dtype
+    form = _summed_after(gradients) if split and wider else gradients
+    return form(x, kernel.astype(x.dtype), grad)
+
+
+def _summed_after(gradients: Any) -> Any:
+    """Sum the kernel's gradient over the devices of the batch as it is returned.
+
+    XLA would sum it as the convolution gives it, in the narrower dtype.
+    """
+
+    def own(*arrays: Array) -> tuple[Array, Array]:
+        for_input, for_kernel = gradients(*arrays)
+        return for_input, lax.psum(for_kernel, BATCH_AXIS)
+
+    images, everywhere = PartitionSpec(BATCH_AXIS), PartitionSpec()
+    return jax.shard_map(
+        own,
+        in_specs=(images, everywhere, images),
+        out_specs=(images, everywhere),
+        axis_names={BATCH_AXIS},
+        check_vma=False,
+    )
+
+
+_by_definition.defvjp(_definition_forward, _definition_backward)

@@ -168,8 +168,8 @@ class FeatureMap(struct.PyTreeNode):
         """Apply a convolution and, unless told otherwise, a ReLU.
 
         Args:
-            kernel: `[k, k, C / groups, D]` in the dtype of the values.
-            bias: `[D]` in the dtype of the values, or None.
+            kernel: `[k, k, C / groups, D]` in the dtype of the values or a wider one.
+            bias: `[D]` in such a dtype, or None.
             stride: step of the window in pixels.
             pad: zeros on each of the four sides.
             dilation: distance between taps in pixels.

@@ -120,7 +120,9 @@ class FramedMap(struct.PyTreeNode):
             )
         precise = self.constant.dtype
         taps = jnp.tile(self.constant, size * size)
-        matrix = kernel.astype(precise).reshape(-1, kernel.shape[-1])
+        # Rounded as for the deviation, so that blank map and constant agree.
+        matrix = conv.rounded(kernel, self.dtype).astype(precise)
+        matrix = matrix.reshape(-1, kernel.shape[-1])
         blank = jnp.dot(taps, matrix, precision=EXACT)
         blank = blank if bias is None else bias.astype(precise) + blank
         constant = jax.nn.relu(blank) if relu else blank
@@ -177,7 +179,10 @@ class FramedMap(struct.PyTreeNode):
             )
         )
         around = ((0, 0), (self.start, below), (self.start, right), (0, 0))
-        whole = whole + jnp.pad(self.deviation, around)
+        # In float32 or better, so that the blank map's gradient is a sum of that.
+        precise = self.constant.dtype
+        whole = whole.astype(precise) + jnp.pad(self.deviation, around).astype(precise)
+        whole = whole.astype(self.dtype)
         known = self.blank.nonnegative
         return self.image.placed(self.geometry, whole, nonnegative=known)
 

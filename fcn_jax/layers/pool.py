@@ -5,15 +5,19 @@ beyond the image and its left padding (`geometry.Window`). Max windows are clipp
 to the image; the divisor of an average counts the padding, but nothing beyond it.
 """
 
+from functools import partial
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from fcn_jax.layers.cpu import pooling
+from fcn_jax.layers import index_pooling
 from fcn_jax.layers.geometry import Window
 
 SMALL_MAP = 2**17
-"""Values up to which the reference form, which compiles sooner, is fast enough."""
+"""Values up to which the reference form, which compiles sooner, is fast enough on a CPU."""
+CPU_DTYPES = (np.float32, np.float64)
+"""Of maps that the form by index is faster for on a CPU."""
 
 
 def max_pool(x: Array, *, kernel: int, stride: int, pad: int = 0) -> Array:
@@ -32,13 +36,13 @@ def max_pool(x: Array, *, kernel: int, stride: int, pad: int = 0) -> Array:
         `[N, H', W', C]` with H', W' from `geometry.Window("pooling", ...)`.
     """
     window = Window("pooling", kernel, stride, pad)
-    if x.size < SMALL_MAP or not pooling.applies(x, window):
-        return reference_max_pool(x, window)
-    return lax.platform_dependent(
-        x,
-        cpu=lambda x: pooling.max_pool(x, window),
-        default=lambda x: reference_max_pool(x, window),
-    )
+    reference = partial(reference_max_pool, window=window)
+    if not index_pooling.applies(x, window):
+        return reference(x)
+    by_index = partial(index_pooling.max_pool, window=window)
+    if x.size >= SMALL_MAP and x.dtype in CPU_DTYPES:
+        return lax.platform_dependent(x, tpu=reference, default=by_index)
+    return lax.platform_dependent(x, cuda=by_index, rocm=by_index, default=reference)
 
 
 def reference_max_pool(x: Array, window: Window) -> Array:

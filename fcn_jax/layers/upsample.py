@@ -3,7 +3,7 @@
 The fixed form multiplies by a banded matrix along columns and then along rows,
 which equals the reference's dense transposed convolution with a bilinear kernel on
 the channel diagonal, and computes only the rows and columns that the following
-crop keeps. The learned form is `transposed_convolution`, initialised with
+crop keeps; on a GPU `layers.gpu.bilinear` does the same in one pass. The learned form is `transposed_convolution`, initialised with
 `bilinear_kernel`: Caffe's "deconvolution", the transpose of its convolution, of size
 `stride * (size - 1) + kernel`. Its padding, and the crops of the nets, are windows that
 are kept of that. Kernels are stored height, width, input channels, output channels.
@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array, lax
 
 from fcn_jax.layers.cpu import polyphase
+from fcn_jax.layers.gpu import bilinear
 from fcn_jax.layers.reference import LAYOUT
 
 
@@ -64,6 +65,21 @@ def bilinear_upsample(
 
     Returns:
         `[N, size[0], size[1], C]` in the dtype of `x`.
+    """
+    window = {"stride": stride, "start": start, "size": size}
+    by_phases = partial(bilinear.upsample, taps=bilinear_taps(kernel), **window)
+    by_matrices = partial(matrix_upsample, kernel=kernel, **window)
+    return lax.platform_dependent(
+        x, cuda=by_phases, rocm=by_phases, default=by_matrices
+    )
+
+
+def matrix_upsample(
+    x: Array, *, stride: int, kernel: int, start: int, size: tuple[int, int]
+) -> Array:
+    """Compute `bilinear_upsample` as two matrix products.
+
+    Args and result as there: `[N, H, W, C]` to `[N, size[0], size[1], C]`.
     """
     rows, columns = (
         jnp.asarray(_band(length, stride, kernel, start, kept), x.dtype)

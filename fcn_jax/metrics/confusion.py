@@ -1,6 +1,6 @@
 """The four scores of the papers, from one confusion matrix over a whole split.
 
-Counts are summed exactly (int64 on the host) over images, batches and devices and
+Counts (`metrics.counting`) are summed exactly (int64 on the host) over images, batches and devices and
 divided once at the end, so the scores do not depend on the batch size. A mean of
 per-image or per-batch scores is another, incomparable quantity.
 
@@ -10,9 +10,7 @@ Reference: PAMI paper, section 5; `score.py` of the reference code.
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from fcn_jax.metrics import Absent
 
@@ -23,26 +21,6 @@ DEFINITIONS = {
     "paper": "classes without a labelled pixel are left out of every mean (the "
     "papers' SIFT Flow protocol)",
 }
-
-
-def confusion_counts(scores: Array, labels: Array) -> Array:
-    """Count the confusion matrix of one batch, on the device.
-
-    Args:
-        scores: `[N, H, W, K]` floating point.
-        labels: `[N, H, W]` integer; values outside 0..K-1 are not counted.
-
-    Returns:
-        `[K, K] int32`: pixels of true class i (row) predicted as class j (column);
-        among equal scores the lowest class wins, as in NumPy's argmax.
-    """
-    classes = scores.shape[-1]
-    predicted = jnp.argmax(scores, axis=-1).astype(jnp.int32)
-    labels = labels.astype(jnp.int32)
-    valid = (labels >= 0) & (labels < classes)
-    cell = jnp.where(valid, labels * classes + predicted, classes * classes)
-    counts = jnp.bincount(cell.reshape(-1), length=classes * classes + 1)
-    return counts[:-1].reshape(classes, classes).astype(jnp.int32)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.ad_checkpoint import checkpoint_name
 
@@ -136,9 +137,9 @@ class Convolution(nn.Module):
         bias = None
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, shape[-1:], jnp.float32)
-            bias = bias.astype(x.dtype)
+            bias = bias.astype(np.promote_types(bias.dtype, x.dtype))
         return x.convolved(
-            kernel.astype(x.dtype),
+            kernel.astype(np.promote_types(kernel.dtype, x.dtype)),
             bias,
             stride=self.stride,
             pad=self.pad,

@@ -189,7 +189,7 @@ def _seconds(
 ) -> float:
     """Estimate a program's time: by kernel where its text tells them, else as a whole."""
     total = own.total // run.mesh.size
-    tf32 = bool(getattr(run, "tf32", False))
+    tf32 = run.tf32
     if target.platform == "cpu":
         return total / target.rate(run.dtype, tf32)
     reading = kernels.read(compiled.as_text())

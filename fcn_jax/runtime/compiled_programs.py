@@ -7,11 +7,15 @@ import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import jax
+import numpy as np
 
 from fcn_jax.runtime import memory
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 MOST = 32  # programs; of a full-size net each has 1 to 10 MB
 _ON_HOST = ("cpu",)  # there the system kills a process that takes too much memory
@@ -50,6 +54,29 @@ def _is_known(option: str, value: bool | str) -> bool:
     return True
 
 
+def in_precision(
+    function: Callable[Arguments, Result], dtype: Any, *, tf32: bool = False
+) -> Callable[Arguments, Result]:
+    """Wrap a function so that float32 products are computed in float32.
+
+    A GPU's default rounds their factors to TF32 (10 bits), a TPU's to bfloat16 (7 bits).
+
+    Args:
+        function: of arrays, to be traced.
+        dtype: of the products; other dtypes than float32 have nothing to choose.
+        tf32: whether TF32 is wanted: on a TPU, three products of bfloat16.
+    """
+    if np.dtype(dtype) != np.float32:
+        return function
+    precision = "tensorfloat32" if tf32 else "float32"
+
+    def precise(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        with jax.default_matmul_precision(precision):
+            return function(*args, **kwargs)
+
+    return precise
+
+
 class Programs:
     """A function compiled by `jax.jit`; the least recently used programs are dropped.
 
@@ -70,6 +97,11 @@ class Programs:
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    @staticmethod
+    def place(params: Any) -> Any:
+        """Put parameters where calls want them: on the device."""
+        return jax.device_put(params)
 
     def __call__(self, *arguments: Any) -> Any:
         """Queue the function on the device.

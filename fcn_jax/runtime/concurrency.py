@@ -58,3 +58,19 @@ def one_behind(items: Iterable[Item]) -> Iterator[Item]:
         if len(previous) > 1:
             yield previous.popleft()
     yield from previous
+
+
+def in_order(positions: Iterable[int], results: Iterable[Result]) -> Iterator[Result]:
+    """Yield results by their positions 0, 1, 2, ..., each as soon as it can be.
+
+    Args:
+        positions: of the results, each number from 0 on once.
+        results: in another order; those that come before their turn are kept.
+    """
+    early: dict[int, Result] = {}
+    turn = 0
+    for position, result in zip(positions, results, strict=True):
+        early[position] = result
+        while turn in early:
+            yield early.pop(turn)
+            turn += 1

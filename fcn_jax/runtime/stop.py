@@ -27,6 +27,7 @@ SIGNALS = (
 _INSISTING = (signal.SIGINT, signal.SIGTERM)
 _SAME_SECONDS = 0.2  # `timeout` sends its signal twice, to the process and to the group
 _PATIENCE_SECONDS = 1.0
+_STANDING = "nothing is lost; the same command continues"
 _SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -45,7 +46,13 @@ class StopRequest:
             request, if `Stopped` could not be raised by then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, standing: str = _STANDING) -> None:
+        """Prepare; signals are received within the context.
+
+        Args:
+            standing: what a program that ends leaves, for its last message.
+        """
+        self._standing = standing
         self.signal: signal.Signals | None = None
         self.nothing_to_lose = True
         self._raising = False
@@ -80,7 +87,7 @@ class StopRequest:
     def check(self) -> None:
         """Raise Stopped if a signal has come."""
         if self.signal is not None:
-            raise Stopped(self.signal)
+            raise Stopped(self.signal, self._standing)
 
     @contextlib.contextmanager
     def now(self, allowed: bool = True) -> Iterator[None]:
@@ -104,7 +111,7 @@ class StopRequest:
             self.signal = signal.Signals(number)
         if self._raising and not self._raised:
             self._raised = True  # Once, so that cleanup code is not interrupted.
-            raise Stopped(self.signal)
+            raise Stopped(self.signal, self._standing)
 
     def _listen(self, reader: int) -> None:
         """Read the numbers of signals as the operating system delivers them."""
@@ -140,7 +147,7 @@ class StopRequest:
         while time.monotonic() < until:
             time.sleep(0.05)
         if self._raising and self.nothing_to_lose:
-            self._end(number, "nothing is lost; the same command continues")
+            self._end(number, self._standing)
 
     def _end(self, number: int, sentence: str) -> None:
         name = signal.Signals(number).name

@@ -132,6 +132,8 @@ def _loop(
             seed=run.seed,
             mesh=run.mesh,
             rematerialize=run.rematerialize,
+            tf32=run.tf32,
+            gradient_dtype=run.gradient_dtype,
             pixel_mask=run.pixel_mask,
         )
     )
@@ -202,6 +204,7 @@ def _scorer(
         loss=scoring.loss,
         dtype=run.dtype,
         mesh=run.mesh,
+        tf32=run.tf32,
     )
 
     def score(step: int, state: TrainState) -> Evaluation:

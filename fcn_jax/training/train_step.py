@@ -1,6 +1,7 @@
 """One update of the parameters, as a pure function of the state and a batch."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,7 +17,8 @@ from fcn_jax.models.fcn import FCN
 from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.params.trees import flat_arrays
 from fcn_jax.runtime import sharding
-from fcn_jax.runtime.compiled_programs import compiler_options
+from fcn_jax.runtime.compiled_programs import compiler_options, in_precision
+from fcn_jax.runtime.layouts import LaidOutStep
 from fcn_jax.training.rematerialize import by_stages
 from fcn_jax.training.state import TrainState
 
@@ -26,6 +28,94 @@ Sums = tuple[Array, Array, Any]
 
 PIXEL_MASK = 2**31
 """Tells the random numbers of a pixel mask from those of dropout layers."""
+
+
+class TrainStep:
+    """One update as a function of (state, batch); it consumes the state.
+
+    The batch holds inputs, labels, sizes and index with two leading axes [A, B]: A
+    batches whose gradients are accumulated and divided by A (Caffe's iter_size), of
+    B images each; sizes are None where every image fills the canvas.
+
+    Its second result reports the loss of the update ("loss", the objective averaged over
+    A; "loss_per_pixel") and, by module, whether gradients and new parameters are all
+    finite ("finite").
+    """
+
+    def __init__(
+        self,
+        gradients: Callable[[TrainState, Batch], tuple[Sums, Any]],
+        update: Callable[[TrainState, Sums, Any, int], tuple[TrainState, Report]],
+        *,
+        mesh: Mesh,
+    ):
+        """Store the step; nothing is compiled yet.
+
+        Args:
+            gradients: maps a state and one of the A batches to loss, loss per pixel and
+                gradients, and what the network's layers keep.
+            update: maps the state, the sums of these, what the layers keep, and A, to the
+                new state and the report.
+            mesh: the devices.
+        """
+        everywhere = sharding.replicated(mesh)
+        images = sharding.split_images(mesh, axis=0)
+        platform = mesh.devices.flat[0].platform
+        options = compiler_options(platform)
+
+        def once(state: TrainState, part: Batch) -> tuple[TrainState, Report]:
+            return update(state, *gradients(state, part), 1)
+
+        if platform == "cpu":
+            self._once = jax.jit(
+                once,
+                in_shardings=(everywhere, images),
+                out_shardings=everywhere,
+                donate_argnums=0,
+                compiler_options=options,
+            )
+        else:
+            self._once = LaidOutStep(
+                once, state=everywhere, batch=images, compiler_options=options
+            )
+        # One program for every part, called from the host: a loop, or a slice, inside a
+        # program makes XLA compile convolutions for minutes on a CPU.
+        self._part = jax.jit(
+            gradients,
+            in_shardings=(everywhere, images),
+            out_shardings=everywhere,
+            compiler_options=options,
+        )
+        self._add = jax.jit(
+            lambda total, sums: jax.tree.map(jnp.add, total, sums), donate_argnums=0
+        )
+        self._last = jax.jit(
+            update, out_shardings=everywhere, static_argnums=3, donate_argnums=0
+        )
+
+    def lower(self, state: Any, part: Any) -> Any:
+        """Lower the program of an update without accumulation (`jax.stages.Lowered`).
+
+        Args:
+            state: the state, or the shapes of its arrays.
+            part: one batch without the axis A, or its shapes.
+        """
+        return self._once.lower(state, part)
+
+    def __call__(self, state: TrainState, batch: Batch) -> tuple[TrainState, Report]:
+        """Queue an update on the devices."""
+        parts = [
+            jax.tree.map(lambda rows, index=index: rows[index], dict(batch))
+            for index in range(batch["index"].shape[0])
+        ]
+        if len(parts) == 1:
+            return self._once(state, parts[0])
+        total, collections = self._part(state, parts[0])
+        for part in parts[1:]:
+            after = TrainState(state.step, state.params, state.opt_state, collections)
+            sums, collections = self._part(after, part)
+            total = self._add(total, sums)
+        return self._last(state, total, collections, len(parts))
 
 
 def make_train_step(
@@ -39,22 +129,31 @@ def make_train_step(
     seed: int,
     mesh: Mesh,
     rematerialize: bool = False,
+    tf32: bool = False,
+    gradient_dtype: Any = None,
     pixel_mask: Callable[[Array, Array], Array] | None = None,
-) -> Callable[[TrainState, Batch], tuple[TrainState, Report]]:
-    """Build one update as a function of (state, batch); it consumes the state.
+) -> TrainStep:
+    """Build one update.
 
-    The batch holds inputs, labels, sizes and index with two leading axes [A, B]: A
-    batches whose gradients are accumulated and divided by A (Caffe's iter_size), of
-    B images each; sizes are None where every image fills the canvas. Dropout masks are
-    drawn from seed, step and the image's index. To `rematerialize` is to compute
-    features again in the backward pass instead of keeping them. `pixel_mask` maps labels
-    `[B, H, W]` and keys `[B]` to labels in which the pixels left out are 255. What layers
-    keep (batch statistics) passes from part to part.
+    Dropout masks are drawn from seed, step and the image's index. What layers keep (batch
+    statistics) passes from part to part.
 
-    Returns:
-        The function; its second result reports the loss of the update ("loss", the
-        objective averaged over A; "loss_per_pixel") and, by module, whether
-        gradients and new parameters are all finite ("finite").
+    Args:
+        model: the network.
+        records: preprocessing of each input.
+        optimizer: the optax transform.
+        loss: of the scores and labels of an output.
+        reduction: of the loss over pixels and images.
+        dtype: of the trunk's arithmetic.
+        seed: of dropout and of the pixel mask.
+        mesh: the devices.
+        rematerialize: whether to compute features again in the backward pass instead of
+            keeping them.
+        tf32: whether float32 products may be rounded to TF32.
+        gradient_dtype: in which gradients are computed and summed over devices, no wider
+            than that of the parameters; None is theirs.
+        pixel_mask: maps labels `[B, H, W]` and keys `[B]` to labels in which the pixels
+            left out are 255.
     """
 
     def scores(variables: Any, inputs: Any, sizes: Any, keys: Array) -> Any:
@@ -92,8 +191,14 @@ def make_train_step(
         """Compute loss, loss per pixel, gradients and new collections of one part."""
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         value_and_grad = jax.value_and_grad(objective, has_aux=True)
+        params = jax.tree.map(
+            lambda values: values.astype(gradient_dtype or values.dtype), state.params
+        )
         (total, (per_pixel, collections)), gradient = value_and_grad(
-            state.params, state.collections, part, key
+            params, state.collections, part, key
+        )
+        gradient = jax.tree.map(
+            lambda own, stored: own.astype(stored.dtype), gradient, state.params
         )
         return (total, per_pixel, gradient), collections
 
@@ -110,44 +215,12 @@ def make_train_step(
         }
         return TrainState(state.step + 1, params, opt_state, collections), report
 
-    everywhere = sharding.replicated(mesh)
-    placed = (everywhere, sharding.split_images(mesh, axis=0))
-    options = compiler_options(mesh.devices.flat[0].platform)
-    once = jax.jit(
-        lambda state, part: update(state, *gradients(state, part), 1),
-        in_shardings=placed,
-        out_shardings=everywhere,
-        donate_argnums=0,
-        compiler_options=options,
-    )
-    # One program for every part, called from the host: a loop, or a slice, inside a
-    # program makes XLA compile convolutions for minutes on a CPU.
-    part_of = jax.jit(
-        gradients,
-        in_shardings=placed,
-        out_shardings=everywhere,
-        compiler_options=options,
-    )
-    add = jax.jit(
-        lambda total, sums: jax.tree.map(jnp.add, total, sums), donate_argnums=0
-    )
-    last = jax.jit(update, out_shardings=everywhere, static_argnums=3, donate_argnums=0)
+    @partial(in_precision, dtype=dtype, tf32=tf32)
+    def on_mesh(state: TrainState, part: Batch) -> tuple[Sums, Any]:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return gradients(state, part)
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Report]:
-        parts = [
-            jax.tree.map(lambda rows, index=index: rows[index], dict(batch))
-            for index in range(batch["index"].shape[0])
-        ]
-        if len(parts) == 1:
-            return once(state, parts[0])
-        total, collections = part_of(state, parts[0])
-        for part in parts[1:]:
-            after = TrainState(state.step, state.params, state.opt_state, collections)
-            sums, collections = part_of(after, part)
-            total = add(total, sums)
-        return last(state, total, collections, len(parts))
-
-    return step
+    return TrainStep(on_mesh, update, mesh=mesh)
 
 
 def _masked(

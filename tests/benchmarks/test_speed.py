@@ -16,6 +16,7 @@ from fcn_jax.runtime.messages import RunError
 from tests.quick import QUICK
 
 ROOT = Path(__file__).parents[2]
+FLOAT32 = agreement.tolerances("float32", "fcn_googlenet")
 KEYS = {
     *("task", "net", "height", "width", "batch", "system"),
     *("seconds_median", "seconds_min", "peak_mib", "ratio_to_torch"),
@@ -154,10 +155,10 @@ def test_other_weights_are_noticed(tmp_path):
         system.step()
         found.append(system.outputs())
     right, wrong = found
-    assert agreement.check("x", right, right, "float32") == {"scores": 0}
+    assert agreement.check("x", right, right, FLOAT32) == {"scores": 0}
     assert right["scores"].std() > 0.1
     with pytest.raises(RunError, match="x does not agree with torch"):
-        agreement.check("x", wrong, right, "float32")
+        agreement.check("x", wrong, right, FLOAT32)
 
 
 def test_drawn_labels_have_classes_and_ignored_pixels():

@@ -11,8 +11,8 @@ import pytest
 from fcn_jax.metrics.confusion import (
     DEFINITIONS,
     ConfusionMatrix,
-    confusion_counts,
 )
+from fcn_jax.metrics.counting import confusion_counts
 
 HAND = np.array([[6, 1, 1], [0, 2, 2], [3, 0, 5]])
 """Rows true, columns predicted: 8, 4 and 8 labelled pixels, 9, 3 and 8 predicted."""

@@ -7,7 +7,7 @@ masking of the padding happen on the device.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,20 +18,6 @@ from fcn_jax.data.pipeline.building import EvaluationBatch, TrainBatch, too_larg
 from fcn_jax.data.pipeline.order import Sampler
 from fcn_jax.data.pipeline.transforms import Augment, Augmentation
 from fcn_jax.data.pipeline.workers import prefetch_batches
-
-
-class Loading(NamedTuple):
-    """Workers, threads and prefetching; they do not change the batches.
-
-    Attributes:
-        workers: processes that read; 0 reads in this one.
-        threads: threads that read in each of these processes; 0 reads when asked.
-        prefetch: batches held ready in each of these processes.
-    """
-
-    workers: int = 0
-    threads: int = 2
-    prefetch: int = 4
 
 
 def train_batches(

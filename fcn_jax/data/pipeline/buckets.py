@@ -20,6 +20,27 @@ COMMON_CANVASES = 4
 OTHER_CANVASES = 16
 WORTH_COMPILING = 4_000_000
 """Pixels that two cores label in the time in which they compile a full-size net."""
+ACCELERATED = 1000
+"""How many times as many an accelerator labels in the time of a compilation: an estimate
+(half a minute, and 125 million pixels a second), not measured."""
+
+BATCH_PIXELS = 2_000_000
+"""Pixels of a batch that keeps an accelerator busy: 8 images of 500 x 500."""
+MOST_IMAGES = 16
+
+
+def images_of_batch(canvas: Canvas, platform: str) -> int:
+    """Return how many images a device scores at once.
+
+    One on a CPU: more are not faster there, and need more memory.
+
+    Args:
+        canvas: (height, width) of the batch.
+        platform: of the device, "cpu", "gpu" or "tpu".
+    """
+    if platform == "cpu":
+        return 1
+    return min(max(1, BATCH_PIXELS // (canvas[0] * canvas[1])), MOST_IMAGES)
 
 
 def rounded_up(size: Sequence[int]) -> Canvas:
@@ -35,23 +56,28 @@ def rounded_up(size: Sequence[int]) -> Canvas:
     return next_length(height), next_length(width)
 
 
-def picture_canvases(sizes: np.ndarray) -> tuple[Canvas, ...]:
+def picture_canvases(sizes: np.ndarray, platform: str = "cpu") -> tuple[Canvas, ...]:
     """Choose the canvases for inference on a set of images.
 
     The few sizes that many pictures share are canvases themselves, the others are
     rounded up first: pictures of nearly one size, and other folders, then share
     compiled programs. A canvas that saves less padding than its compilation costs is
-    left out.
+    left out. An accelerator computes so much meanwhile that it has few canvases; the
+    one size of all pictures is its canvas.
 
     Args:
         sizes: `[n, 2]` (height, width) of the pictures.
+        platform: of the device, "cpu", "gpu" or "tpu".
 
     Returns:
         (height, width) of each, by area, the largest last.
     """
     counts = Counter((int(height), int(width)) for height, width in sizes)
     shared = counts.most_common(COMMON_CANVASES)
-    common = [size for size, count in shared if count >= COMMON]
+    times = 1 if platform == "cpu" else ACCELERATED
+    common = [size for size, count in shared if count >= times * COMMON]
+    if times > 1 and len(counts) == 1:
+        common = list(counts)
     others = [
         rounded_up(size)
         for size, count in counts.items()
@@ -61,7 +87,7 @@ def picture_canvases(sizes: np.ndarray) -> tuple[Canvas, ...]:
     chosen: tuple[Canvas, ...] = ()
     if others:
         chosen = choose_canvases(
-            np.array(others), OTHER_CANVASES, least_saving=WORTH_COMPILING
+            np.array(others), OTHER_CANVASES, least_saving=times * WORTH_COMPILING
         )
     return tuple(sorted({*common, *chosen}, key=lambda size: (size[0] * size[1], size)))
 

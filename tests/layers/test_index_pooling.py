@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from fcn_jax.layers import pool
-from fcn_jax.layers.cpu import pooling
+from fcn_jax.layers import index_pooling, pool
 from fcn_jax.layers.geometry import Window
 from fcn_jax.layers.pool import max_pool, reference_max_pool
 
@@ -58,10 +57,10 @@ def test_values_and_gradients_equal_the_library_s_at_every_size(window):
         rng.normal(size=(n, *map(window.size, (h, w)), c)).astype(np.float32)
         for n, h, w, c in shapes
     ]
-    assert all(pooling.applies(jnp.asarray(x), window) for x in maps)
-    ours = jax.jit(lambda *given: _both(lambda x: pooling.max_pool(x, window), *given))(
-        maps, cotangents
-    )
+    assert all(index_pooling.applies(jnp.asarray(x), window) for x in maps)
+    ours = jax.jit(
+        lambda *given: _both(lambda x: index_pooling.max_pool(x, window), *given)
+    )(maps, cotangents)
     theirs = jax.jit(
         lambda *given: _both(lambda x: reference_max_pool(x, window), *given)
     )(maps, cotangents)
@@ -85,7 +84,7 @@ def test_other_dtypes(dtype):
     with jax.enable_x64(True):
         x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 5, 7, 3)), dtype)
         window = Window("pooling", 3, 2)
-        assert pooling.applies(x, window) == (dtype == jnp.float64)
+        assert index_pooling.applies(x, window) == (dtype == jnp.float64)
         cotangent = jnp.ones_like(reference_max_pool(x, window))
         _assert_equal(
             _both(lambda x: max_pool(x, kernel=3, stride=2), [x], [cotangent]),
