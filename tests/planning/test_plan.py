@@ -14,6 +14,7 @@ from fcn_jax.planning.operations import Operations
 from fcn_jax.planning.programs import Shape
 from fcn_jax.planning.targets import GIB, Target
 from fcn_jax.training.state import create_state, init_variables
+from fcn_jax.training.train_step import make_train_step
 from tests import tiny
 
 HERE = Target("here", "a CPU", {"float32": 1e9, "bfloat16": 1e9}, 1e9, GIB, "cpu")
@@ -72,10 +73,9 @@ def test_state_and_batch_are_those_of_a_run():
         assert (planned.shape, planned.dtype) == (real.shape, real.dtype)
 
 
+@pytest.mark.slow
 def test_loss_that_is_counted_is_that_of_the_update():
     """Oracle: the loss that the train step itself reports."""
-    from fcn_jax.training.train_step import make_train_step
-
     run = _built({"accumulation": 1})
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     variables = init_variables(run.model, {"color": 3}, seed=0, sharding=device)
