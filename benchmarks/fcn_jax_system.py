@@ -1,7 +1,6 @@
 """The measured package: its own train step, evaluation step and forward pass."""
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ def make(
         setting: what is common to all races.
         weights: folder of the parameters.
         dtype: "float32" or "bfloat16", of the trunk's arithmetic; "tf32" is float32
-            with products that a GPU may round to TF32, as jax does by default.
+            with products whose factors a GPU rounds to TF32.
         dropout: whether training drops features.
     """
     if setting.device == "cpu":
@@ -46,10 +45,6 @@ def make(
     if setting.cache:
         jax.config.update("jax_compilation_cache_dir", setting.cache)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    if setting.device == "gpu":
-        precision = None if dtype == "tf32" else "float32"
-        jax.config.update("jax_default_matmul_precision", precision)
-    dtype = "float32" if dtype == "tf32" else dtype
     kinds = {"train": Training, "evaluation": Evaluation, "inference": Inference}
     own = {} if dropout else {"dropout_rate": 0.0}
     return kinds[case.task](case, setting, weights, dtype, own)
@@ -76,7 +71,8 @@ class _System:
         self.everywhere = sharding.replicated(self.mesh)
         self.params: Any = self._parameters(weights)
         self.records = {"color": Preprocessing(ILSVRC_MEAN)}
-        self.dtype = dtype
+        self.tf32 = dtype == "tf32"
+        self.dtype = "float32" if self.tf32 else dtype
         build = NETS[case.net].build
         self.model = build_fcn(outputs={OUTPUT: CLASSES}, **build, **own)
         self.result: Any = None
@@ -124,16 +120,16 @@ class _System:
 
 
 class Inference(_System):
-    """The forward pass, compiled as `predict.Segmenter` compiles it."""
+    """The forward pass, compiled as `inference.segmenter.Segmenter` compiles it."""
 
     def __init__(self, *args: Any):
         super().__init__(*args)
         import jax
 
         from fcn_jax.layers.preprocess import preprocess
-        from fcn_jax.runtime.compiled_programs import compiler_options
+        from fcn_jax.runtime.compiled_programs import in_precision
+        from fcn_jax.runtime.prepared_programs import inference_programs
 
-        @partial(jax.jit, compiler_options=compiler_options(self.setting.device))
         def forward(params: Any, inputs: Any, sizes: Any) -> Any:
             ready = preprocess(inputs, self.records, self.dtype)
             maps: Any = self.model.apply(
@@ -142,9 +138,20 @@ class Inference(_System):
             return maps[OUTPUT].values
 
         images, _ = draw(self.case)
-        self.inputs = jax.device_put({"color": images}, self.everywhere)
+        # On one device without a mesh, as `Segmenter` places them.
+        self.inputs = jax.device_put({"color": images}, self.device)
         self.sizes = self.given_sizes(False)
-        self.forward = forward
+        precise = in_precision(forward, self.dtype, tf32=self.tf32)
+        self.forward = inference_programs(precise)
+        self.params = self.forward.place(self.params)
+
+    def _parameters(self, weights: Path) -> Any:
+        from fcn_jax.params.paths import unflatten
+
+        if self.setting.device == "cpu":
+            return super()._parameters(weights)
+        # In the host's memory: the device holds what programs make of them.
+        return unflatten(dict(load_weights(self.case.net, weights)))
 
     def step(self) -> None:
         """Queue a forward pass."""
@@ -172,6 +179,7 @@ class Evaluation(_System):
             loss=softmax_cross_entropy,
             dtype=self.dtype,
             mesh=self.mesh,
+            tf32=self.tf32,
         )
 
     def step(self) -> None:
@@ -221,6 +229,7 @@ class Training(_System):
             dtype=self.dtype,
             seed=0,
             mesh=self.mesh,
+            tf32=self.tf32,
         )
         variables = {"params": self.params}
         self.state = create_state(variables, optimizer, sharding=self.everywhere)

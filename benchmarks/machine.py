@@ -57,16 +57,16 @@ def check_gpu(with_torch: bool) -> str:
         name = jax.devices("gpu")[0].device_kind
     except RuntimeError:
         raise RunError(
-            "--device=gpu, but jax sees no GPU; install jax with CUDA (pip install "
-            "'jax[cuda13]') on a machine that has one, or use --device=cpu"
+            "jax sees no GPU; install jax with CUDA (pip install 'jax[cuda13]') on a "
+            "machine that has one, or measure the processor (--device=cpu)"
         ) from None
     if with_torch:
         import torch
 
         if not torch.cuda.is_available():
             raise RunError(
-                "--device=gpu, but torch sees no GPU; install torch with CUDA, or leave "
-                "it out with --systems=fcn_jax_bf16"
+                "torch sees no GPU; install torch with CUDA, or leave it out with "
+                "--systems=fcn_jax_bf16"
             )
     return name
 

@@ -25,10 +25,10 @@ def rows(scale: Scale) -> list[Row]:
 def measure(row: Row, context: Context) -> Result:
     """Time of an update, share of waiting for data, and scores of val at the end."""
     folder = FILES / "camvid"
-    if not folder.exists():
-        if context.scale.device == "gpu":
-            return {"skipped": f"{folder} is missing; prepare it with --camvid=DIR"}
+    if context.scale.device == "cpu":
         folder = _drawn(context.work / "drawn")
+    elif not folder.exists():
+        return {"skipped": f"{folder} is missing; prepare it with --camvid=DIR"}
     directory = context.work / "camvid"
     shutil.rmtree(directory, ignore_errors=True)
     steps = row["steps"]

@@ -4,28 +4,30 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import jax.numpy as jnp
 from jax import Array
 
-from fcn_jax.layers import conv, pool, reference
+from fcn_jax.layers import conv, pool, reference, upsample
 from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.layers.frame import Frame
 from fcn_jax.layers.geometry import Window
 from fcn_jax.layers.reference import ConvSpec
-from fcn_jax.models import fcn
+from fcn_jax.models import fcn, heads
 
 
 @contextlib.contextmanager
 def plain_layers() -> Iterator[None]:
     """Replace layer functions by their definitions, in programs traced inside.
 
-    Convolution and max pooling lose the forms of every platform, and the reference's
-    padding is computed whole. The functions themselves are replaced, so that it does
+    Convolution, max pooling and bilinear upsampling lose the forms of every platform,
+    and the reference's padding is computed whole. The functions themselves are replaced, so that it does
     not matter which forms stand behind them.
     """
     with (
         without_frame(),
         _replaced(conv, "convolution", convolution),
         _replaced(pool, "max_pool", max_pool),
+        _replaced(heads, "bilinear_upsample", bilinear_upsample),
     ):
         yield
 
@@ -48,13 +50,24 @@ def convolution(
     groups: int = 1,
 ) -> Array:
     """`conv.convolution` by its definition; arguments and result are the same."""
-    y = reference.convolve(x, kernel, ConvSpec(stride, pad, dilation, groups))
-    return y if bias is None else y + bias[None, None, None, :]
+    spec = ConvSpec(stride, pad, dilation, groups)
+    y = reference.convolve(x, kernel.astype(x.dtype), spec)
+    return y if bias is None else y + bias.astype(y.dtype)[None, None, None, :]
 
 
 def max_pool(x: Array, *, kernel: int, stride: int, pad: int = 0) -> Array:
     """`pool.max_pool` by its definition; arguments and result are the same."""
     return pool.reference_max_pool(x, Window("pooling", kernel, stride, pad))
+
+
+def bilinear_upsample(
+    x: Array, *, stride: int, kernel: int, start: int = 0, size: tuple[int, int]
+) -> Array:
+    """`upsample.bilinear_upsample` as the transposed convolution that defines it."""
+    weights = upsample.bilinear_kernel(kernel, x.shape[-1])
+    return upsample.reference_transposed_convolution(
+        x, jnp.asarray(weights, x.dtype), stride=stride, start=start, size=size
+    )
 
 
 def unframed(image: FeatureMap, frame: Frame) -> FeatureMap:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.gpu_check import record
 from benchmarks.gpu_check.journal import Journal
-from benchmarks.gpu_check.scale import DRY, FULL, Context, Scale
+from benchmarks.gpu_check.scale import DRY, FULL, Context, Result, Row, Scale
 from benchmarks.gpu_check.stages import MACHINE, STAGES, Stage
 from fcn_jax.runtime.messages import RunError, error_sentence
 
@@ -38,9 +38,11 @@ def run_stages(
         retry: whether rows that ended in an error are measured again.
 
     Raises:
-        RunError: if the machine has no GPU and needs one.
+        RunError: if the machine has no GPU and needs one, or if the results that are
+            there are of another card.
     """
     journal, began = Journal(context.out), time.monotonic()
+    before = _machine(journal)
     for stage in stages:
         wanted = _wanted(stage, journal, context.scale, retry)
         left = limit - (time.monotonic() - began)
@@ -52,7 +54,7 @@ def run_stages(
             _run(stage, context, min(own, left), retry, journal)
             record.write(context, journal)
         if stage is MACHINE:
-            _check_machine(journal)
+            _check_machine(before, _machine(journal))
 
 
 def measure_rows(stage: Stage, context: Context, *, retry: bool) -> None:
@@ -69,8 +71,10 @@ def measure_rows(stage: Stage, context: Context, *, retry: bool) -> None:
         print(f"{stage.name} {row}: {result}", flush=True)
 
 
-def _wanted(stage: Stage, journal: Journal, scale: Scale, retry: bool) -> list:
+def _wanted(stage: Stage, journal: Journal, scale: Scale, retry: bool) -> list[Row]:
     rows = stage.chosen(scale)
+    if stage.name == MACHINE.name:  # it may be another one than last time
+        return rows
     return [row for row in rows if journal.wanted(stage.name, row, retry=retry)]
 
 
@@ -130,11 +134,21 @@ def environment(context: Context) -> dict[str, str]:
     return found
 
 
-def _check_machine(journal: Journal) -> None:
-    """Refuse to go on without a known machine."""
-    for entry in journal.entries():
-        if entry.stage == MACHINE.name and "error" in entry.result:
-            raise RunError(entry.result["error"])
+def _machine(journal: Journal) -> Result:
+    """What is known of the machine; nothing before it is measured."""
+    found = [e.result for e in journal.entries() if e.stage == MACHINE.name]
+    return found[-1] if found else {}
+
+
+def _check_machine(before: Result, now: Result) -> None:
+    """Refuse to go on without a known machine, or with results of two cards."""
+    if "error" in now:
+        raise RunError(now["error"].removeprefix("RunError: "))
+    if before.get("card", now["card"]) != now["card"]:
+        raise RunError(
+            f"the results in --out are of {before['card']}, and this is {now['card']}; "
+            "choose another folder"
+        )
 
 
 def make_context(out: str, work: str, dry: bool) -> Context:

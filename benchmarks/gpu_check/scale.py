@@ -60,7 +60,7 @@ FULL = Scale(
     matrix=8192,
     pictures=2000,
     steps=1000,
-    options=("--config.data.threads=12", "--config.data.prefetch=24"),
+    options=(),
 )
 DRY = Scale(
     device="cpu",

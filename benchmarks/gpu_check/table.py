@@ -125,13 +125,17 @@ def _own(row: Mapping[str, Any] | None) -> list[str]:
 def _peer(own: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> list[str]:
     if other is None:
         return ["", ""]
-    return [_number(other, "ms"), f"{other['ms'] / own['ms']:.2f}" if own else ""]
+    return [
+        _number(other, "ms"),
+        f"{float(other['ms']) / float(own['ms']):.2f}" if own else "",
+    ]
 
 
 def _number(row: Mapping[str, Any] | None, key: str) -> str:
-    if row is None or row.get(key) is None:
-        return ""
-    return f"{row[key]:.3g}" if row[key] < 1000 else f"{row[key]:.0f}"
+    value = None if row is None else row.get(key)
+    if value is None or isinstance(value, str):  # one that is not finite is text
+        return value or ""
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
 def _lists(record: Record, rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -155,17 +159,17 @@ def _lists(record: Record, rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _frame(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    found = {row["frame"]: row["ms"] for row in rows}
+    found = {row["frame"]: _number(row, "ms") for row in rows}
     if len(found) < 2:
         return []
     return [
-        f"Update of {rows[0]['net']}, {rows[0]['batch']} images: {found[True]:.3g} ms with "
-        f"the frame, {found[False]:.3g} ms with the whole padding computed."
+        f"Update of {rows[0]['net']}, {rows[0]['batch']} images: {found[True]} ms with "
+        f"the frame, {found[False]} ms with the whole padding computed."
     ]
 
 
 def _agreement(row: Mapping[str, Any]) -> str:
-    errors = ", ".join(f"{key} {value:.1e}" for key, value in row["errors"].items())
+    errors = ", ".join(f"{k} {float(v):.1e}" for k, v in row["errors"].items())
     verdict = "; ".join(row["beyond"]) or "within the bounds"
     what = "first update" if row["task"] == "train" else "scores"
     return (
@@ -177,7 +181,7 @@ def _input(row: Mapping[str, Any]) -> str:
     return (
         f"Pictures read by {row['reader']} with {row['threads']} workers: "
         f"{row['images_per_second']:.0f} images/s, "
-        f"{row['images_per_second_and_core']:.0f} a core."
+        f"{row['images_per_second_a_core']:.0f} a core."
     )
 
 
@@ -185,7 +189,7 @@ def _training(row: Mapping[str, Any]) -> str:
     rate, score = row["images_per_second"], row.get("mean_iu")
     return (
         f"{row['steps']} updates of `{row['experiment']}` in {row['dtype']}: "
-        + (f"{row['ms']:.3g} ms an update, {rate:.0f} images/s, " if rate else "")
+        + (f"{_number(row, 'ms')} ms an update, {rate:.0f} images/s, " if rate else "")
         + f"{row['wait_share']:.0%} of the time waiting for data"
         + ("" if score is None else f"; mean IU {score:.3f} on val")
         + "."

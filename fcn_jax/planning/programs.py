@@ -16,7 +16,7 @@ from fcn_jax.data.pipeline.buckets import Canvas
 from fcn_jax.evaluation.evaluate import make_evaluation_step
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.layers.preprocess import preprocess
-from fcn_jax.models.fcn import abstract, channels
+from fcn_jax.models.fcn import abstract, blank_inputs, channels
 from fcn_jax.runtime import sharding
 from fcn_jax.runtime.compiled_programs import compiler_options, in_precision
 from fcn_jax.runtime.prepared_programs import PreparedPrograms
@@ -93,6 +93,17 @@ def state_shapes(run: Experiment) -> TrainState:
     step: Any = jax.ShapeDtypeStruct((), jnp.int32)
     opt_state = jax.eval_shape(optimizer.init, params)
     return TrainState(step, params, opt_state, collections)
+
+
+def lower_initial(run: Experiment) -> jax.stages.Lowered:
+    """Lower the initialisation of the network's variables; see `training.state`."""
+    counts = channels(run.preprocessing)
+
+    def init(key: Any) -> Any:
+        return dict(run.model.init(key, blank_inputs(counts), train=False))
+
+    whole = sharding.replicated(run.mesh)
+    return jax.jit(init, out_shardings=whole).lower(jax.random.key(run.seed))
 
 
 def lower_train(run: Experiment, shape: Shape) -> jax.stages.Lowered:
