@@ -82,8 +82,14 @@ class Plan:
 
     @property
     def evaluating(self) -> int:
-        """Bytes while the run evaluates: the optimiser's state waits."""
-        waiting = self.state_bytes - self.parameter_bytes
+        """Bytes while the run evaluates: the state waits, on a CPU but for the parameters.
+
+        An accelerator evaluates with parameters prepared once; see
+        `runtime.prepared_programs`.
+        """
+        waiting = self.state_bytes
+        if self.target.platform == "cpu":
+            waiting -= self.parameter_bytes
         return self.around + waiting + self.evaluation.memory.peak
 
     @property
