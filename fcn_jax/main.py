@@ -67,7 +67,7 @@ def _train(
     from fcn_jax.experiment.experiment import Experiment
     from fcn_jax.training.loop import train
 
-    log_devices(config.dtype, count=config.devices, tf32=config.get("tf32", False))
+    log_devices(config.dtype, count=config.devices, tf32=config.tf32)
     with StopRequest() as stop:
         with stop.now():
             experiment = Experiment.from_config(config, **parts)
@@ -95,7 +95,7 @@ def _evaluate(
         backbones=parts.get("backbones", BACKBONES),
         heads=parts.get("heads", HEADS),
     )
-    dtype, tf32 = loaded.record.dtype, config.get("tf32", False)
+    dtype, tf32 = loaded.record.dtype, config.tf32
     log_devices(dtype, count=config.devices, tf32=tf32)
     source, loss = parts.get("eval_source"), parts.get("loss")
     scoring = Scoring.from_config(config, split, source=source, loss=loss)
@@ -113,6 +113,7 @@ def _plan(command: Command, config: Config, parts: dict[str, Any]) -> None:
     sources, assumed = without_data.splits(
         config, parts.get("train_source"), parts.get("eval_source")
     )
+    given: dict[str, Any] = parts | sources
     target, mesh = targets.TARGETS.get(command.target), None
     if target is None:
         target = targets.here(config.dtype)
@@ -124,7 +125,7 @@ def _plan(command: Command, config: Config, parts: dict[str, Any]) -> None:
         changed = config.copy_and_resolve_references()
         with changed.unlocked():
             changed.update_from_flattened_dict(dict(overrides))
-        return Experiment.from_config(changed, **(parts | sources), mesh=mesh)
+        return Experiment.from_config(changed, **given, mesh=mesh)
 
     room = target.memory
     if command.memory:

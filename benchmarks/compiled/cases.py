@@ -65,10 +65,7 @@ class Case(NamedTuple):
         config.data.crop = config.data.canvas = (0, 0)
         if self.padding:
             config.model.padding = self.padding
-        if "tf32" in config:
-            config.tf32 = self.tf32
-        elif self.tf32:
-            raise ValueError("--tf32: the configuration has no key tf32")
+        config.tf32 = self.tf32
         return config
 
 

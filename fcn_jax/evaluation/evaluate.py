@@ -31,8 +31,9 @@ from fcn_jax.models.heads import HEADS, MakeHead
 from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.runs import runlog
 from fcn_jax.runtime import cli, messages, sharding, terminal
-from fcn_jax.runtime.compiled_programs import compiler_options, in_precision
+from fcn_jax.runtime.compiled_programs import in_precision
 from fcn_jax.runtime.concurrency import one_behind
+from fcn_jax.runtime.prepared_programs import prepared_or_jitted
 from fcn_jax.runtime.timing import StartupTimer
 
 Batch = Mapping[str, Any]
@@ -121,11 +122,10 @@ def make_evaluation_step(
             }
         return result
 
-    everywhere = sharding.replicated(mesh)
-    return jax.jit(
+    return prepared_or_jitted(
         in_precision(step, dtype, tf32=tf32),
-        in_shardings=(everywhere, sharding.split_images(mesh, axis=0)),
-        compiler_options=compiler_options(mesh.devices.flat[0].platform),
+        params=sharding.replicated(mesh),
+        arguments=sharding.split_images(mesh, axis=0),
     )
 
 

@@ -96,12 +96,8 @@ def parse(arguments: Sequence[str]) -> Command:
         _parse(values, words)
     except flags.IllegalFlagValueError as error:
         raise ValueError(_wrong_value(str(error), config)) from error
-    return Command(
-        experiment=found,
-        config=values.config,
-        mode=values.mode,
-        **{name: values[name].value for name in _TEXTS},
-    )
+    texts: dict[str, Any] = {name: values[name].value for name in _TEXTS}
+    return Command(experiment=found, config=values.config, mode=values.mode, **texts)
 
 
 def usage(description: str) -> str:

@@ -38,7 +38,7 @@ def adapt_to(
         fresh: the parameter as initialised, on the host or a device.
         there: class names of the stored array, if it is of a head and they are known.
         here: class names of the parameter, likewise.
-        how: one of `config.ADAPTATIONS`; None accepts only arrays of the same shape and
+        how: one of `launch.start_values.ADAPTATIONS`; None accepts only arrays of the same shape and
             classes.
         leading: number of channels of the first input that the input kernel reads.
 

@@ -216,9 +216,14 @@ def moved(instruction: Instruction, computation: Computation) -> tuple[int, int]
     read = sum(array.bytes for own in operands for array in own.shapes)
     written: Sequence[Array] = instruction.shapes
     if instruction.opcode == "custom-call":
-        written = [a for a in written[:1]] + [
-            a for a in written[1:] if a.dtype not in ("s8", "u8")
+        written = [
+            array
+            for index, array in enumerate(written)
+            if index == 0 or array.dtype not in ("s8", "u8")
         ]
-    if instruction.opcode in ("copy-start", "slice-start"):
-        written = written[-2:-1] if len(written) > 2 else written[:1]
+    elif instruction.opcode == "copy-start":  # results: copy, original, context
+        written = written[:1]
+    elif instruction.opcode == "slice-start":  # results: whole, slice, context
+        written = written[1:2]
+        read = sum(array.size * BITS[array.dtype] // 8 for array in written)
     return read, sum(array.bytes for array in written)

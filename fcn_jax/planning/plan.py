@@ -1,5 +1,6 @@
 """The plan of a run: what it will need, from shapes and compiled programs."""
 
+import importlib
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -117,9 +118,18 @@ def make_plan(run: Experiment, target: Target, process: int | None = None) -> Pl
     state = programs.state_shapes(run)
     params = jax.tree.leaves(state.params)
     train_shape = programs.train_shape(run)
-    train, evaluation = (_program(run, task, target) for task in TASKS)
-    batch = run.accumulation * _bytes(programs.batch_shapes(run, train_shape))
     shared = target.platform == "cpu"
+    # Compiled programs are kept until the memory of this process has been read.
+    kept = [_compiled(run, task) for task in TASKS]
+    if shared:
+        kept.append(_compiled(run, "initial"))
+        importlib.import_module("fcn_jax.training.loop")
+        process = resident() if process is None else process
+    train, evaluation = (
+        _program(run, task, compiled, target)
+        for task, compiled in zip(TASKS, kept, strict=False)
+    )
+    batch = run.accumulation * _bytes(programs.batch_shapes(run, train_shape))
     ahead = run.loading.prefetch + run.loading.threads
     return Plan(
         target=target,
@@ -133,29 +143,32 @@ def make_plan(run: Experiment, target: Target, process: int | None = None) -> Pl
         train=train,
         evaluation=evaluation,
         batch_bytes=batch,
-        process=(resident() if process is None else process) if shared else 0,
+        process=process or 0,
         waiting_bytes=ahead * batch if shared else 0,
     )
 
 
-def _program(run: Experiment, task: str, target: Target) -> Program:
-    if task == "train":
-        shape = programs.train_shape(run)
-        lowered = programs.lower_train(run, shape)
-        if run.accumulation > 1:
-            lowered = programs.lower_gradients(run, shape)
-        own, here = (
-            activations.update_operations(run, shape, platform)
-            for platform in ("", target.platform)
-        )
-    else:
+def _compiled(run: Experiment, task: str) -> jax.stages.Compiled:
+    """Compile a program of a run."""
+    shape = programs.train_shape(run)
+    if task == "initial":
+        return programs.lower_initial(run).compile()
+    if task == "evaluation":
         shape = programs.evaluation_shape(run)
-        lowered = programs.lower_evaluation(run, shape)
-        own, here = (
-            _scores_operations(run, shape, platform)
-            for platform in ("", target.platform)
-        )
-    compiled = lowered.compile()
+        return programs.lower_evaluation(run, shape).compile()
+    if run.accumulation > 1:
+        return programs.lower_gradients(run, shape).compile()
+    return programs.lower_train(run, shape).compile()
+
+
+def _program(
+    run: Experiment, task: str, compiled: jax.stages.Compiled, target: Target
+) -> Program:
+    """Count what a compiled program of a run does."""
+    shape, count = programs.train_shape(run), activations.update_operations
+    if task == "evaluation":
+        shape, count = programs.evaluation_shape(run), _scores_operations
+    own, here = (count(run, shape, platform) for platform in ("", target.platform))
     seconds = _seconds(compiled, run, target, here)
     return Program(shape, memory_of(compiled), own, here, seconds)
 
@@ -171,10 +184,12 @@ def _scores_operations(run: Experiment, shape: Shape, platform: str) -> Operatio
     )
 
 
-def _seconds(compiled: Any, run: Experiment, target: Target, own: Operations) -> float:
+def _seconds(
+    compiled: jax.stages.Compiled, run: Experiment, target: Target, own: Operations
+) -> float:
     """Estimate a program's time: by kernel where its text tells them, else as a whole."""
     total = own.total // run.mesh.size
-    tf32 = bool(getattr(run, "tf32", False))
+    tf32 = run.tf32
     if target.platform == "cpu":
         return total / target.rate(run.dtype, tf32)
     reading = kernels.read(compiled.as_text())

@@ -16,9 +16,10 @@ from fcn_jax.data.pipeline.buckets import Canvas
 from fcn_jax.evaluation.evaluate import make_evaluation_step
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.layers.preprocess import preprocess
-from fcn_jax.models.fcn import abstract, channels
+from fcn_jax.models.fcn import abstract, blank_inputs, channels
 from fcn_jax.runtime import sharding
-from fcn_jax.runtime.compiled_programs import compiler_options
+from fcn_jax.runtime.compiled_programs import compiler_options, in_precision
+from fcn_jax.runtime.prepared_programs import PreparedPrograms
 from fcn_jax.training.rematerialize import by_stages
 from fcn_jax.training.state import TrainState
 from fcn_jax.training.train_step import make_train_step
@@ -89,15 +90,26 @@ def state_shapes(run: Experiment) -> TrainState:
     collections = variable_shapes(run)
     params = collections.pop("params")
     optimizer = run.make_optimizer(params)
-    step = jax.ShapeDtypeStruct((), jnp.int32)
+    step: Any = jax.ShapeDtypeStruct((), jnp.int32)
     opt_state = jax.eval_shape(optimizer.init, params)
     return TrainState(step, params, opt_state, collections)
+
+
+def lower_initial(run: Experiment) -> jax.stages.Lowered:
+    """Lower the initialisation of the network's variables; see `training.state`."""
+    counts = channels(run.preprocessing)
+
+    def init(key: Any) -> Any:
+        return dict(run.model.init(key, blank_inputs(counts), train=False))
+
+    whole = sharding.replicated(run.mesh)
+    return jax.jit(init, out_shardings=whole).lower(jax.random.key(run.seed))
 
 
 def lower_train(run: Experiment, shape: Shape) -> jax.stages.Lowered:
     """Lower the update of one batch; see `training.train_step`."""
     state = state_shapes(run)
-    step: Any = make_train_step(
+    step = make_train_step(
         model=run.model,
         records=run.preprocessing,
         optimizer=run.make_optimizer(state.params),
@@ -107,11 +119,10 @@ def lower_train(run: Experiment, shape: Shape) -> jax.stages.Lowered:
         seed=run.seed,
         mesh=run.mesh,
         rematerialize=run.rematerialize,
+        tf32=run.tf32,
+        gradient_dtype=run.gradient_dtype,
         pixel_mask=run.pixel_mask,
     )
-    if not hasattr(step, "lower"):
-        cells = (cell.cell_contents for cell in step.__closure__)
-        step = dict(zip(step.__code__.co_freevars, cells, strict=True))["once"]
     return step.lower(state, batch_shapes(run, shape))
 
 
@@ -119,7 +130,7 @@ def lower_gradients(run: Experiment, shape: Shape) -> jax.stages.Lowered:
     """Lower the gradients of one batch of several, which an update adds up."""
     whole, split = sharding.replicated(run.mesh), sharding.split_images(run.mesh, 0)
     gradients = jax.jit(
-        jax.value_and_grad(objective(run)),
+        in_precision(jax.value_and_grad(objective(run)), run.dtype, tf32=run.tf32),
         in_shardings=(whole, whole, split),
         out_shardings=whole,
         compiler_options=compiler_options(run.mesh.devices.flat[0].platform),
@@ -137,6 +148,7 @@ def lower_evaluation(run: Experiment, shape: Shape) -> jax.stages.Lowered:
         loss=run.scoring.loss,
         dtype=run.dtype,
         mesh=run.mesh,
+        tf32=run.tf32,
     )
     return step.lower(variable_shapes(run), batch_shapes(run, shape))
 
@@ -144,7 +156,15 @@ def lower_evaluation(run: Experiment, shape: Shape) -> jax.stages.Lowered:
 def lower_scores(run: Experiment, shape: Shape) -> jax.stages.Lowered:
     """Lower the scores of a batch; see `inference.segmenter`."""
     whole, split = sharding.replicated(run.mesh), sharding.split_images(run.mesh, 0)
-    forward = jax.jit(scores_of(run), in_shardings=(whole, split, split))
+    platform = run.mesh.devices.flat[0].platform
+    function = in_precision(scores_of(run), run.dtype)
+    options = compiler_options(platform)
+    forward: Any = PreparedPrograms(
+        function, params=whole, arguments=split, compiler_options=options
+    )
+    if platform == "cpu":
+        placed = (whole, split, split)
+        forward = jax.jit(function, in_shardings=placed, compiler_options=options)
     batch = batch_shapes(run, shape)
     return forward.lower(variable_shapes(run), batch["inputs"], batch["sizes"])
 

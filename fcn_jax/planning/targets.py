@@ -78,10 +78,7 @@ _PLUGINS = {
     "h100": (("jax_plugins.xla_cuda13", "jax_plugins.xla_cuda12"), "jax[cuda13]"),
     "v5e": (("libtpu",), "libtpu"),
 }
-_XLA_FLAGS = (
-    "--xla_gpu_autotune_level=0 --xla_gpu_shard_autotuning=false"
-    " --xla_gpu_enable_triton_gemm=false"  # has no tiling for some products, untuned
-)
+_XLA_FLAGS = "--xla_gpu_autotune_level=0 --xla_gpu_shard_autotuning=false"
 _H100 = """
 gpu_device_info {
   threads_per_block_limit: 1024

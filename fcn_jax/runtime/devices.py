@@ -21,6 +21,7 @@ _OF_JAX = ("An NVIDIA GPU may be present", "A Google TPU may be present")
 """Warnings of JAX in whose place `idle_accelerator` says what to install."""
 
 _NVIDIA_NODES = ("dev/nvidia0", "dev/nvidiactl", "dev/dxg")  # dxg: in WSL 2
+_ROUNDED = {"gpu": " with TF32", "tpu": " by three products of bfloat16"}
 _GOOGLE = "0x1ae0"  # PCI vendor
 _TPUS = ("0x0027", "0x0056", "0x005e", "0x0062", "0x0063", "0x006f", "0x0076")
 """PCI devices of Google that are TPUs, v2 to v7, as jax 0.10.2 knows them."""
@@ -57,7 +58,7 @@ def log_devices(dtype: str, *, count: int = 0, tf32: bool = False) -> None:
     Args:
         dtype: of the arithmetic, "float32" or "bfloat16".
         count: devices that are used, the first ones; 0 is all.
-        tf32: whether a GPU may compute products of float32 in TF32.
+        tf32: whether products of float32 may be rounded; see `device_sentence`.
     """
     import jax
 
@@ -75,15 +76,15 @@ def device_sentence(devices: Sequence[Any], dtype: str, *, tf32: bool = False) -
     Args:
         devices: of JAX, at least one.
         dtype: of the arithmetic, "float32" or "bfloat16".
-        tf32: whether a GPU may compute products of float32 in TF32; other platforms
-            have no TF32.
+        tf32: whether products of float32 may be rounded: on a GPU to TF32, on a TPU to
+            three products of bfloat16; a CPU has neither.
     """
     kinds = Counter(str(device.device_kind) for device in devices)
     platform = devices[0].platform
     named = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
     about = f"{usable_cores()} cores" if platform == "cpu" else platform
-    in_tf32 = tf32 and platform == "gpu" and dtype == "float32"
-    return f"{named} ({about}), {dtype}{' with TF32' if in_tf32 else ''}"
+    rounded = _ROUNDED.get(platform, "") if tf32 and dtype == "float32" else ""
+    return f"{named} ({about}), {dtype}{rounded}"
 
 
 def idle_accelerator(root: Path = Path("/")) -> str:

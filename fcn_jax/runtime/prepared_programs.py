@@ -23,7 +23,7 @@ import jax
 import numpy as np
 from jax.experimental.layout import Format, Layout
 from jax.extend import core
-from jax.sharding import Sharding, SingleDeviceSharding
+from jax.sharding import NamedSharding, Sharding, SingleDeviceSharding
 
 from fcn_jax.runtime.compiled_programs import MOST, Programs, compiler_options
 
@@ -192,6 +192,30 @@ class PreparedPrograms:
             keep_unused=True,
         )
         return program.lower(values, *shapes[1:]), parts
+
+
+def prepared_or_jitted(
+    function: Callable[..., Any], *, params: NamedSharding, arguments: NamedSharding
+) -> Any:
+    """Compile a function of (params, arguments) in the form that suits the devices.
+
+    Args:
+        function: of two trees of arrays.
+        params: sharding of the first.
+        arguments: sharding of the second.
+
+    Returns:
+        The function; it has `lower`, as a jitted one.
+    """
+    platform = params.mesh.devices.flat[0].platform
+    options = compiler_options(platform)
+    if platform == "cpu":
+        return jax.jit(
+            function, in_shardings=(params, arguments), compiler_options=options
+        )
+    return PreparedPrograms(
+        function, params=params, arguments=arguments, compiler_options=options
+    )
 
 
 def inference_programs(function: Callable[..., Any]) -> Programs | PreparedPrograms:

@@ -1,4 +1,4 @@
-"""The CPU's max pooling against the library's: values and gradients, bit by bit."""
+"""Max pooling by index against the library's: values and gradients, bit by bit."""
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from fcn_jax.layers import index_pooling, pool
 from fcn_jax.layers.geometry import Window
 from fcn_jax.layers.pool import max_pool, reference_max_pool
+from tests.gpu_forms import take_gpu_forms
 
 WINDOWS = [
     Window("pooling", *numbers)
@@ -28,7 +29,7 @@ SHAPES = [(1 + size % 3, size, 10 - size, 2) for size in range(1, 10)]
 
 @pytest.fixture(autouse=True)
 def _small_maps_too(monkeypatch):
-    """The layer's choice is by size; here every map has the CPU's form."""
+    """The layer's choice is by size on a CPU; here every map has the form by index."""
     monkeypatch.setattr(pool, "SMALL_MAP", 0)
 
 
@@ -77,14 +78,15 @@ def test_the_layer_takes_this_form_on_a_cpu_and_no_other():
         assert operation not in compiled
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("platform", ["cpu", "cuda"])
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float64])
-def test_other_dtypes(dtype):
-    """Oracle: the library's operation; bfloat16 uses it, float64 need not."""
+def test_other_dtypes(dtype, platform, monkeypatch):
+    """Oracle: the library's operation, which bfloat16 uses on a CPU."""
+    if platform == "cuda":
+        take_gpu_forms(monkeypatch)
     with jax.enable_x64(True):
         x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 5, 7, 3)), dtype)
         window = Window("pooling", 3, 2)
-        assert index_pooling.applies(x, window) == (dtype == jnp.float64)
         cotangent = jnp.ones_like(reference_max_pool(x, window))
         _assert_equal(
             _both(lambda x: max_pool(x, kernel=3, stride=2), [x], [cotangent]),

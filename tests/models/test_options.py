@@ -23,6 +23,7 @@ from fcn_jax.params.paths import flatten
 from fcn_jax.runtime import sharding
 from fcn_jax.training.state import create_state
 from fcn_jax.training.train_step import make_train_step
+from tests.gpu_forms import take_gpu_forms
 
 SIZE, CLASSES = (29, 37), 4
 EARLY = {"backbone": "vgg16", "score_at": "pool2"}
@@ -207,6 +208,30 @@ def test_options_in_the_forms_of_the_cpu(name, monkeypatch):
         )
     # In so narrow a net a few layers may be dead behind their ReLU; not many.
     assert moved > 0.8 * len(expected)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] if n in FORMS else []) for n in OPTIONS],
+)
+def test_options_in_the_forms_of_a_gpu(name, monkeypatch):
+    """Oracle: the library's forms, every feature kept, one part; float64."""
+    settings, options = OPTIONS[name]
+    parts = options.get("accumulation", 1)
+    with jax.enable_x64(True):
+        with monkeypatch.context() as patch:
+            _forms(patch, lowered=False)
+            plain = {**options, "rematerialize": False, "accumulation": 1}
+            loss, expected = _gradient(settings, **plain)
+        take_gpu_forms(monkeypatch)
+        own = {"rematerialize": False, "accumulation": 1, **options}
+        own_loss, found = _gradient(settings, **own)
+    assert own_loss * parts == pytest.approx(loss, rel=1e-11)
+    for path, value in expected.items():
+        scale = np.abs(value).max()
+        np.testing.assert_allclose(
+            parts * found[path], value, rtol=0, atol=1e-10 * scale, err_msg=path
+        )
 
 
 @pytest.mark.slow

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 from fcn_jax.runtime import memory
-from fcn_jax.runtime.compiled_programs import Programs
+from fcn_jax.runtime.compiled_programs import Programs, in_precision
 
 
 def test_the_least_recently_used_program_goes_first():
@@ -83,3 +84,30 @@ def test_free_memory_is_that_of_the_machine_or_the_container(tmp_path):
     found = memory.available()
     assert found is None or found > 0
     assert found is not None or not Path("/proc/meminfo").exists()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tf32", "expected"),
+    [
+        ("float32", False, "HIGHEST"),
+        ("float32", True, "HIGH"),
+        ("bfloat16", False, None),
+    ],
+)
+def test_float32_is_computed_in_float32_unless_asked_otherwise(dtype, tf32, expected):
+    """Oracle: the precision in the traced product, forwards and backwards."""
+
+    def product(a, b):
+        return (a @ b).sum()
+
+    function = in_precision(jax.grad(product), dtype, tf32=tf32)
+    a = jnp.ones((2, 2), dtype)
+    equations = jax.make_jaxpr(function)(a, a).jaxpr.eqns
+    precisions = [
+        equation.params["precision"]
+        for equation in equations
+        if equation.primitive.name == "dot_general"
+    ]
+    assert precisions
+    wanted = expected and (lax.Precision[expected], lax.Precision[expected])
+    assert all(found == wanted for found in precisions)

@@ -44,12 +44,18 @@ def _plain(monkeypatch):
             False,
             "2 x NVIDIA L4, 1 x NVIDIA H100 80GB HBM3 (gpu), float32",
         ),
-        ([V5E] * 4, "float32", True, "4 x TPU v5 lite (tpu), float32"),
+        (
+            [V5E] * 4,
+            "float32",
+            True,
+            "4 x TPU v5 lite (tpu), float32 by three products of bfloat16",
+        ),
+        ([V5E], "float32", False, "1 x TPU v5 lite (tpu), float32"),
         ([CPU], "float32", True, "1 x cpu (6 cores), float32"),
     ],
 )
 def test_devices_are_named(own, dtype, tf32, sentence):
-    """Oracle: the sentences, by hand; only a GPU has TF32, and only for float32."""
+    """Oracle: the sentences, by hand; a CPU rounds nothing, and bfloat16 has no choice."""
     assert devices.device_sentence(own, dtype, tf32=tf32) == sentence
 
 
