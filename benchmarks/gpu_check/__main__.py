@@ -12,6 +12,7 @@ missing.
 import argparse
 import json
 import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -146,4 +147,6 @@ def _add_run(command: argparse.ArgumentParser, name: str) -> None:
 
 
 if __name__ == "__main__":
+    # Ended from outside, it still ends the stage that runs.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     run(main)

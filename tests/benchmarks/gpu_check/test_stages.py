@@ -160,10 +160,12 @@ def test_wrong_arguments_end_in_one_sentence(arguments, sentence, capsys):
 def test_some_stages_of_the_dry_form(tmp_path, capsys):
     """Oracle: status 0, which no failure and no gradient beyond its bounds gives."""
     folders = [f"--out={tmp_path / 'out'}", f"--work={tmp_path / 'work'}"]
-    stages = "--stages=machine,bfloat16,correctness,input,camvid"
+    stages = "--stages=machine,correctness,camvid,float32"
     assert program.main(["dry", stages, *folders]) == 0
     stored = json.loads((tmp_path / "out" / record.FILE).read_text())
     assert record.failures(stored) == []
-    ours = [r for r in stored["rows"] if r.get("system") == "fcn_jax_bf16"]
-    assert {row["stage"] for row in ours} == {"bfloat16", "correctness"}
-    assert "| update | fcn8s_narrow | 2 |" in capsys.readouterr().out
+    compared = [row for row in stored["rows"] if row["stage"] == "correctness"]
+    assert [row["system"] for row in compared] == ["fcn_jax_bf16", "fcn_jax", "torch"]
+    assert 0 < compared[1]["errors"]["update"] < 1e-4
+    assert 1e-3 < compared[0]["errors"]["update"] < 0.2
+    assert "| scores | fcn8s_narrow | 1 |" in capsys.readouterr().out
