@@ -35,6 +35,9 @@ BODIES = {
 }
 """Primitives that only call a program, and the name of the parameter that holds it."""
 
+UNPREPARED = ("cpu",)
+"""Platforms on which the work on the parameters takes little of the time."""
+
 LARGEST_BROADCAST = 2**20
 """Bytes up to which repeated values are kept; more are repeated in every program."""
 
@@ -214,7 +217,7 @@ def prepared_or_jitted(
     """
     platform = mesh.devices.flat[0].platform
     options = compiler_options(platform)
-    if platform == "cpu":
+    if platform in UNPREPARED:
         return jax.jit(
             function, in_shardings=(params, arguments), compiler_options=options
         )
@@ -230,7 +233,7 @@ def inference_programs(function: Callable[..., Any]) -> Programs | PreparedProgr
     times the memory of the parameters, and little time.
     """
     device = jax.devices()[0]
-    if device.platform == "cpu":
+    if device.platform in UNPREPARED:
         return Programs(function)
     place = SingleDeviceSharding(device)
     options = compiler_options(device.platform)

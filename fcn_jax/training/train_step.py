@@ -26,6 +26,9 @@ Batch = Mapping[str, Any]
 Report = dict[str, Any]
 Sums = tuple[Array, Array, Any]
 
+IN_STORED_ORDER = ("cpu",)
+"""Platforms that like the state in the order of values in which it is stored."""
+
 PIXEL_MASK = 2**31
 """Tells the random numbers of a pixel mask from those of dropout layers."""
 
@@ -66,7 +69,7 @@ class TrainStep:
         def once(state: TrainState, part: Batch) -> tuple[TrainState, Report]:
             return update(state, *gradients(state, part), 1)
 
-        if platform == "cpu":
+        if platform in IN_STORED_ORDER:
             self._once = jax.jit(
                 once,
                 in_shardings=(everywhere, images),
