@@ -198,7 +198,7 @@ def _seconds(
     tf32 = run.tf32
     if target.platform == "cpu":
         return total / target.rate(run.dtype, tf32)
-    reading = kernels.read(compiled.as_text())
+    reading = kernels.read(compiled.as_text() or "")
     return reading.seconds(target, run.dtype, total, tf32=tf32)
 
 
