@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from benchmarks.planned import Row, compare
 from fcn_jax.experiment import without_data
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.planning import activations, command, plan, programs, remedies, report
@@ -246,3 +247,11 @@ def test_a_plan_is_printed_and_says_what_fits(capsys):
     printed = capsys.readouterr().out
     assert "too much" in printed
     assert printed.count("still too much") == 4
+
+
+@pytest.mark.slow
+def test_planned_memory_is_that_of_the_process(monkeypatch):
+    """Oracle: the largest resident memory of a real run, in a process of its own."""
+    monkeypatch.delenv("XLA_FLAGS")
+    planned, measured = compare(Row("quickstart"))
+    assert planned == pytest.approx(measured, rel=0.15)
