@@ -233,7 +233,7 @@ def test_a_split_that_is_there_is_not_replaced():
 
 
 @pytest.mark.slow
-def test_a_plan_is_printed_and_says_what_fits(capsys):
+def test_a_plan_is_printed_and_says_what_fits(capsys, monkeypatch):
     """Oracle: the parameters of the net, and a room that nothing fits."""
     run = _built({"accumulation": 1})
     shapes = programs.state_shapes(run)
@@ -243,10 +243,13 @@ def test_a_plan_is_printed_and_says_what_fits(capsys):
     assert "assumed     nothing" in printed
     assert f"{count:,} (" in printed
     assert "\nfits " in printed
+    smaller = {"batch_size": 1, "accumulation": 2}
+    monkeypatch.setattr(remedies, "single_changes", lambda run, plan: iter([smaller]))
     command.print_plan(_built, HERE, MIB, [])
     printed = capsys.readouterr().out
     assert "too much" in printed
-    assert printed.count("still too much") == 4
+    assert printed.count("batch_size=1, accumulation=2 needs ") == 2
+    assert printed.count("still too much") == 2  # alone, and all changes together
 
 
 @pytest.mark.slow
