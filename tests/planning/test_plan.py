@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from benchmarks.planned import Row, compare
 from fcn_jax.experiment import without_data
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.planning import activations, command, plan, programs, remedies, report
@@ -232,7 +233,7 @@ def test_a_split_that_is_there_is_not_replaced():
 
 
 @pytest.mark.slow
-def test_a_plan_is_printed_and_says_what_fits(capsys):
+def test_a_plan_is_printed_and_says_what_fits(capsys, monkeypatch):
     """Oracle: the parameters of the net, and a room that nothing fits."""
     run = _built({"accumulation": 1})
     shapes = programs.state_shapes(run)
@@ -242,7 +243,18 @@ def test_a_plan_is_printed_and_says_what_fits(capsys):
     assert "assumed     nothing" in printed
     assert f"{count:,} (" in printed
     assert "\nfits " in printed
+    smaller = {"batch_size": 1, "accumulation": 2}
+    monkeypatch.setattr(remedies, "single_changes", lambda run, plan: iter([smaller]))
     command.print_plan(_built, HERE, MIB, [])
     printed = capsys.readouterr().out
     assert "too much" in printed
-    assert printed.count("still too much") == 4
+    assert printed.count("batch_size=1, accumulation=2 needs ") == 2
+    assert printed.count("still too much") == 2  # alone, and all changes together
+
+
+@pytest.mark.slow
+def test_planned_memory_is_that_of_the_process(monkeypatch):
+    """Oracle: the largest resident memory of a real run, in a process of its own."""
+    monkeypatch.delenv("XLA_FLAGS")
+    planned, measured = compare(Row("quickstart"))
+    assert planned == pytest.approx(measured, rel=0.15)
