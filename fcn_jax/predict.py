@@ -20,6 +20,7 @@ from absl import logging
 
 import fcn_jax
 from fcn_jax.data.pipeline.buckets import picture_canvases
+from fcn_jax.inference.batching import batch_rows
 from fcn_jax.inference.image_files import (
     refuse_overwriting,
     write_label_map,
@@ -65,11 +66,8 @@ def main(arguments: list[str]) -> int:
         if not getattr(options, flag):
             raise ValueError(f"--{flag} is given and empty; give it a directory")
     set_up_logging()
-    for flag, given in (("overlay", options.overlay), ("batch", options.batch)):
-        if options.classify and given:
-            raise ValueError(
-                f"--{flag} belongs to label maps; leave it out of --classify"
-            )
+    if options.classify and options.overlay:
+        raise ValueError("--overlay belongs to label maps; leave it out of --classify")
     if options.batch < 0:
         raise ValueError(f"--batch is {options.batch}; it must be at least 0")
     standing = f"what is in {options.output} is whole; the same command starts again"
@@ -181,8 +179,7 @@ def _classifying(options: argparse.Namespace, pictures: Sequence[Picture]) -> St
         classifier.refuse_small(image, str(picture.file))
 
     def begin(images: Sequence[Image], rows: int) -> list[Any]:
-        del rows  # always one
-        return [classifier.begin(image) for _, image in images]
+        return classifier.begin_batch([image for _, image in images], rows=rows)
 
     def finish(picture: Picture, image: np.ndarray, found: Any) -> list[str]:
         scores = np.asarray(found, np.float32)
@@ -191,7 +188,11 @@ def _classifying(options: argparse.Namespace, pictures: Sequence[Picture]) -> St
             write_scores(output / f"{picture.stem}.npy", scores)
         return [f"{picture.file}:", *lines]
 
-    return Stages(check, begin, finish, "classified", [None] * len(pictures), {})
+    sizes = _sizes(pictures)
+    known = {size: size for size in sizes if size is not None}
+    given = [size for size in sizes if size is not None]
+    rows = batch_rows(given, known, platform(), options.batch)
+    return Stages(check, begin, finish, "classified", sizes, rows)
 
 
 def _parser() -> Parser:
@@ -218,8 +219,9 @@ def _parser() -> Parser:
         "--batch",
         type=int,
         default=0,
-        help="pictures of one canvas that are labelled at once; 0, the default, is by "
-        "device: 1 on a CPU, as many as keep a GPU or TPU busy",
+        help="pictures of one canvas (with --classify, of one size) that are computed at "
+        "once; 0, the default, is by device: 1 on a CPU, as many as keep a GPU or TPU "
+        "busy",
     )
     parser.add_argument(
         "images",

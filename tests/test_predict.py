@@ -42,8 +42,8 @@ def _one_cache(tmp_path_factory):
         yield
 
 
-OF_A_LABELLED_PICTURE = 32
-"""Modules of the package, beside the fast forms for a CPU."""
+OF_A_LABELLED_PICTURE = 34
+"""Modules of the package, beside the fast forms for a platform."""
 
 
 @pytest.mark.slow
@@ -55,7 +55,8 @@ def test_labelling_a_picture_loads_few_modules(trained):
         "segmenter.labels(numpy.zeros((40, 50, 3), numpy.uint8))\n"
         "names = [m for m in sys.modules if m.startswith('fcn_jax.')]\n"
         "names = [m for m in names if not hasattr(sys.modules[m], '__path__')]\n"
-        "print(*sorted(m for m in names if not m.startswith('fcn_jax.layers.cpu.')))"
+        "forms = ('fcn_jax.layers.cpu.', 'fcn_jax.layers.gpu.')\n"
+        "print(*sorted(m for m in names if not m.startswith(forms)))"
     )
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

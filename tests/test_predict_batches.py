@@ -45,18 +45,11 @@ def test_batches_write_what_single_pictures_write(tmp_path, capsys):
         assert difference <= 1e-6 * np.abs(alone).max()
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        ("--classify --batch=2", "--batch belongs to label maps"),
-        ("--batch=-1", "--batch is -1; it must be at least 0"),
-    ],
-)
-def test_batches_that_cannot_be_are_refused(words, sentence, tmp_path):
-    """Oracle: the sentences, by hand; nothing is written."""
+def test_batches_that_cannot_be_are_refused(tmp_path):
+    """Oracle: the sentence, by hand; nothing is written."""
     given = [f"--checkpoint={tmp_path}", f"--output={tmp_path / 'out'}", "x.png"]
-    with pytest.raises(ValueError, match=sentence):
-        predict.main([*given, *words.split()])
+    with pytest.raises(ValueError, match="--batch is -1; it must be at least 0"):
+        predict.main([*given, "--batch=-1"])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -9,7 +9,8 @@ The real programs of an experiment are compiled ahead of time for an H100 (needs
 package jax[cuda13], no GPU) or a TPU v5e (needs libtpu, no TPU). Kernels, bytes and memory
 are facts of the compiled program; milliseconds are estimates at rates that the record
 states. `--check` compares with the committed record, and ends with status 1 and a line for
-each count that is worse; `--update` writes the record anew.
+each count that is worse; `--update` writes the record anew, and the tables of
+benchmarks/README.md.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.compiled import record
+from benchmarks.compiled import page, record
 from benchmarks.compiled.cases import BASELINES, Case
 from benchmarks.compiled.compiling import compile_case, versions
 from benchmarks.processes import Unavailable, alone
@@ -59,6 +60,7 @@ def main(arguments: list[str]) -> int:
         print("\n".join(described(str(case), counts)), flush=True)
         if options.update:
             record.store(options.target, {str(case): counts}, versions())
+            page.write_readme()
     if len(found) > 1:
         print("\n".join(["", *record.table(found)]))
     if options.out:

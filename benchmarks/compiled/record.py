@@ -47,7 +47,9 @@ def store(
     versions: Mapping[str, str],
     folder: Path = FOLDER,
 ) -> None:
-    """Write new counts over those of the same cases; others stay.
+    """Write new counts over those of the same cases.
+
+    Others stay, unless other versions compiled them.
 
     Args:
         target: name of the machine.
@@ -55,13 +57,14 @@ def store(
         versions: of the packages that compiled them.
         folder: of the records.
     """
-    own = TARGETS[target]
+    own, stored = TARGETS[target], load(target, folder)
+    kept = stored["cases"] if stored.get("versions") == dict(versions) else {}
     record = {
         "target": target,
         "device": own.device,
         "rates": {**own.matrix, "bytes": own.bandwidth},
         "versions": dict(versions),
-        "cases": {**load(target, folder)["cases"], **found},
+        "cases": {**kept, **found},
     }
     text = json.dumps(record, indent=1) + "\n"
     write(path(target, folder), text.encode())
@@ -124,18 +127,23 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def chosen(cases: Sequence[Case], only: str) -> list[Case]:
-    """Return the cases whose name contains one of some texts; all without any.
+    """Return the cases that some texts name, whole or by a part; all without any.
 
     Args:
         cases: of a target.
         only: texts, separated by commas.
 
     Raises:
-        ValueError: if no case does.
+        ValueError: if a text names no case.
     """
-    texts = [text for text in only.split(",") if text]
-    found = [c for c in cases if not texts or any(text in str(c) for text in texts)]
-    if not found:
-        names = "; ".join(map(str, cases))
-        raise ValueError(f"--only={only} names none of the cases: {names}")
+    if not only:
+        return list(cases)
+    found: list[Case] = []
+    for text in only.split(","):
+        named = [case for case in cases if text == str(case)]
+        named = named or [case for case in cases if text in str(case)]
+        if not named:
+            names = "; ".join(map(str, cases))
+            raise ValueError(f"--only={text} names none of the cases: {names}")
+        found += [case for case in named if case not in found]
     return found

@@ -124,6 +124,7 @@ def make_evaluation_step(
 
     return prepared_or_jitted(
         in_precision(step, dtype, tf32=tf32),
+        mesh=mesh,
         params=sharding.replicated(mesh),
         arguments=sharding.split_images(mesh, axis=0),
     )

@@ -1,7 +1,10 @@
 """Which images are computed together: those on one canvas, in bounded order."""
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TypeVar
+
+from fcn_jax.data.pipeline.buckets import Canvas, images_of_batch
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -33,3 +36,20 @@ def group(
         if len(batch) == most[key]:
             yield waiting.pop(key)
     yield from waiting.values()
+
+
+def batch_rows(
+    keys: Sequence[Key], canvases: Mapping[Key, Canvas], platform: str, most: int = 0
+) -> dict[Key, int]:
+    """Return the rows of the batches with each key; no more than there are images.
+
+    Args:
+        keys: of every image.
+        canvases: (height, width) of the batches with a key.
+        platform: of the device, "cpu", "gpu" or "tpu".
+        most: images that are computed together; 0 is by device.
+    """
+    return {
+        key: min(most or images_of_batch(canvases[key], platform), count)
+        for key, count in Counter(keys).items()
+    }

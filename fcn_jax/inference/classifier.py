@@ -1,6 +1,7 @@
 """ImageNet classes of images, by a classifier made convolutional (PAMI Figure 2)."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class Classifier:
         def forward(variables: Any, image: Any) -> Any:
             ready = preprocess({"color": image}, record.preprocessing, np.float32)
             maps: Any = loaded.model.apply(variables, ready, train=False)
-            return maps[CLASSIFIER_OUTPUT].values[0]
+            return maps[CLASSIFIER_OUTPUT].values
 
         self._forward = inference_programs(in_precision(forward, np.float32))
         self._variables = self._forward.place(loaded.variables)
@@ -74,9 +75,36 @@ class Classifier:
 
     def begin(self, image: np.ndarray) -> jax.Array:
         """Queue an image on the device, and return at once; see `scores`."""
-        image = checked_input("color", image)
-        self.refuse_small(image, "the image")
-        return self._forward(self._variables, image[None])
+        return self.begin_batch([image])[0]
+
+    def begin_batch(
+        self, images: Sequence[np.ndarray], *, rows: int = 0
+    ) -> list[jax.Array]:
+        """Queue images of one size on the device as one batch, and return at once.
+
+        Args:
+            images: one at least, each as for `scores`.
+            rows: of the batch, each number has its own program; further rows repeat the
+                last image. 0 is the number of images.
+
+        Returns:
+            For each image its scores `[h, w, K]`.
+
+        Raises:
+            ValueError: for no image, images of several sizes, or one that `scores`
+                would refuse.
+        """
+        checked = [checked_input("color", image) for image in images]
+        for image in checked:
+            self.refuse_small(image, "the image")
+        sizes = sorted({image.shape[:2] for image in checked})
+        if len(sizes) != 1:
+            raise ValueError(
+                f"the images of a batch have the sizes {sizes}; they need one size"
+            )
+        full = checked + [checked[-1]] * max(0, rows - len(checked))
+        found = self._forward(self._variables, np.stack(full))
+        return [found[row] for row in range(len(checked))]
 
     def refuse_small(self, image: np.ndarray, name: str) -> None:
         """Refuse an image smaller than the native size."""

@@ -1,7 +1,6 @@
 """Label maps of images of any size, by a trained or converted network."""
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fcn_jax.checkpoints.load_model import LoadedModel, load_model
-from fcn_jax.data.pipeline.buckets import Canvas, images_of_batch, rounded_up
-from fcn_jax.inference.batching import group
+from fcn_jax.data.pipeline.buckets import Canvas, rounded_up
+from fcn_jax.inference.batching import batch_rows, group
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES
@@ -253,11 +252,8 @@ class Segmenter:
             fits: of every image, so that no batch has more rows than there are images.
             most: images that are computed together; 0 is by device.
         """
-        platform = jax.default_backend()
-        return {
-            fit: min(most or images_of_batch(fit[0], platform), count)
-            for fit, count in Counter(fits).items()
-        }
+        canvases = {fit: fit[0] for fit in fits}
+        return batch_rows(fits, canvases, jax.default_backend(), most)
 
     def canvas(self, size: tuple[int, int]) -> Canvas:
         """Rows and columns to which an image of (height, width) is padded."""

@@ -82,8 +82,14 @@ class Plan:
 
     @property
     def evaluating(self) -> int:
-        """Bytes while the run evaluates: the optimiser's state waits."""
-        waiting = self.state_bytes - self.parameter_bytes
+        """Bytes while the run evaluates: the state waits, on a CPU but for the parameters.
+
+        An accelerator evaluates with parameters prepared once; see
+        `runtime.prepared_programs`.
+        """
+        waiting = self.state_bytes
+        if self.target.platform == "cpu":
+            waiting -= self.parameter_bytes
         return self.around + waiting + self.evaluation.memory.peak
 
     @property
@@ -192,7 +198,7 @@ def _seconds(
     tf32 = run.tf32
     if target.platform == "cpu":
         return total / target.rate(run.dtype, tf32)
-    reading = kernels.read(compiled.as_text())
+    reading = kernels.read(compiled.as_text() or "")
     return reading.seconds(target, run.dtype, total, tf32=tf32)
 
 

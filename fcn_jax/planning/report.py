@@ -27,8 +27,8 @@ def lines(plan: Plan) -> Iterator[str]:
     yield _line("evaluating", _memory(plan, plan.evaluation.memory, plan.evaluating))
     yield _line(
         "speed",
-        f"at most {plan.images_per_second:.3g} images/s, {plan.update_seconds:.3g} s an "
-        f"update: {_roofline(plan)}",
+        f"at most {_rounded(plan.images_per_second)} images/s, "
+        f"{_rounded(plan.update_seconds)} s an update: {_roofline(plan)}",
     )
 
 
@@ -46,6 +46,10 @@ def _line(word: str, text: str) -> str:
     return f"{word:<12}{text}"
 
 
+def _rounded(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _device(plan: Plan) -> str:
     own = plan.target
     compiled = "" if own.name == "here" else ", compiled for without one"
@@ -57,7 +61,8 @@ def _batch(plan: Plan) -> str:
     rows, columns = shape.canvas
     padded = "padded, with their sizes" if shape.padded else "all of that size"
     times = f", {plan.accumulation} of them an update" if plan.accumulation > 1 else ""
-    return f"{shape.images} images of {rows} x {columns} pixels, {padded}{times}"
+    images = f"{shape.images} image{'s' if shape.images > 1 else ''}"
+    return f"{images} of {rows} x {columns} pixels, {padded}{times}"
 
 
 def _work(program: Program, times: int, what: str = "an update") -> str:

@@ -23,7 +23,7 @@ import jax
 import numpy as np
 from jax.experimental.layout import Format, Layout
 from jax.extend import core
-from jax.sharding import NamedSharding, Sharding, SingleDeviceSharding
+from jax.sharding import Mesh, NamedSharding, Sharding, SingleDeviceSharding
 
 from fcn_jax.runtime.compiled_programs import MOST, Programs, compiler_options
 
@@ -195,19 +195,24 @@ class PreparedPrograms:
 
 
 def prepared_or_jitted(
-    function: Callable[..., Any], *, params: NamedSharding, arguments: NamedSharding
+    function: Callable[..., Any],
+    *,
+    mesh: Mesh,
+    params: NamedSharding,
+    arguments: NamedSharding,
 ) -> Any:
     """Compile a function of (params, arguments) in the form that suits the devices.
 
     Args:
         function: of two trees of arrays.
+        mesh: the devices.
         params: sharding of the first.
         arguments: sharding of the second.
 
     Returns:
         The function; it has `lower`, as a jitted one.
     """
-    platform = params.mesh.devices.flat[0].platform
+    platform = mesh.devices.flat[0].platform
     options = compiler_options(platform)
     if platform == "cpu":
         return jax.jit(

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks.compiled import record
+from benchmarks.compiled import page, record
 from benchmarks.compiled.__main__ import _parser, asked
 from benchmarks.compiled.cases import BASELINES, H100, V5E, Case
 from fcn_jax.planning import kernels
@@ -106,14 +106,16 @@ def test_a_new_swapped_convolution_is_worse():
 
 
 def test_records_are_written_and_read(tmp_path):
-    """Oracle: what was written; other cases stay."""
+    """Oracle: what was written; cases of other versions go."""
     assert record.load("h100", tmp_path)["cases"] == {}
     record.store("h100", {"a": COUNTS}, {"jax": "1"}, tmp_path)
-    record.store("h100", {"b": COUNTS}, {"jax": "2"}, tmp_path)
+    record.store("h100", {"b": COUNTS}, {"jax": "1"}, tmp_path)
     stored = record.load("h100", tmp_path)
     assert list(stored["cases"]) == ["a", "b"]
-    assert stored["versions"] == {"jax": "2"}
     assert stored["cases"]["a"] == COUNTS
+    record.store("h100", {"c": COUNTS}, {"jax": "2"}, tmp_path)
+    stored = record.load("h100", tmp_path)
+    assert (list(stored["cases"]), stored["versions"]) == (["c"], {"jax": "2"})
 
 
 @pytest.mark.parametrize("target", [t for t in BASELINES if record.path(t).exists()])
@@ -131,12 +133,29 @@ def test_committed_records(target):
     assert len({line.count("|") for line in rows}) == 1
 
 
+def test_the_page_shows_the_records(tmp_path):
+    """Oracle: the committed records; another page keeps what is around the marks."""
+    assert page.with_records(page.README.read_text()) == page.README.read_text()
+    record.store("h100", {"train fcn8s": COUNTS}, {"jax": "1"}, tmp_path)
+    text = page.with_records(
+        f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n", tmp_path
+    )
+    assert text.startswith("before\n")
+    assert text.endswith(f"{page.END}\nafter\n")
+    assert "old" not in text
+    with pytest.raises(ValueError, match="marks"):
+        page.with_records("nothing", tmp_path)
+
+
 def test_cases_chosen_by_a_text():
     """Oracle: by hand."""
     assert record.chosen(H100, "rematerialize") == [
         Case("train", batch=8, rematerialize=True)
     ]
     assert record.chosen(V5E, "") == list(V5E)
+    whole = "scores fcn8s 500x500 bfloat16 batch 1"
+    assert record.chosen(H100, whole) == [Case("scores")]
+    assert len(record.chosen(H100, f"{whole},{whole} sizes")) == 2
     with pytest.raises(ValueError, match="--only=nothing"):
         record.chosen(H100, "nothing")
 

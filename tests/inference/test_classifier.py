@@ -66,6 +66,30 @@ def test_the_command_prints_the_likeliest_classes(checkpoint, tmp_path, capsys):
         assert picture.size[1] > 260
 
 
+@pytest.mark.slow
+def test_a_batch_classifies_each_as_alone(checkpoint, tmp_path, capsys):
+    """Oracle: each picture alone; scores within 1e-6 of their range, equal lines."""
+    classifier = Classifier.load(checkpoint)
+    images = [_picture(224, 230) // n for n in (1, 2, 3)]
+    together = classifier.begin_batch(images, rows=4)
+    assert len(together) == 3
+    for image, found in zip(images, together, strict=True):
+        alone = classifier.scores(image)
+        assert np.abs(np.asarray(found) - alone).max() <= 1e-6 * np.abs(alone).max()
+    with pytest.raises(ValueError, match="they need one size"):
+        classifier.begin_batch([images[0], _picture(240, 240)])
+    for number, image in enumerate([*images, _picture(240, 240)]):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    printed = []
+    for batch in (1, 3):
+        words = [f"--checkpoint={checkpoint}", f"--output={tmp_path / 'out'}"]
+        words += ["--classify", f"--batch={batch}", str(tmp_path / "?.png")]
+        assert predict.main(words) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    assert "4 of 4 pictures classified" in printed[0]
+
+
 def test_fcns_and_classifiers_are_not_mixed_up(checkpoint):
     """Oracle: the sentence names the other command."""
     with pytest.raises(ValueError, match="ImageNet classifier.*--classify"):

@@ -51,6 +51,18 @@ def test_within_now_it_is_raised_where_the_program_is():
         signal.raise_signal(signal.SIGTERM)
 
 
+def test_a_program_says_what_it_leaves():
+    """Oracle: its own sentence, where it checks and where it is."""
+    with stop.StopRequest("six files are whole") as request:
+        with (
+            pytest.raises(Stopped, match="^SIGTERM: six files are whole$"),
+            request.now(),
+        ):
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Stopped, match="^SIGTERM: six files are whole$"):
+            request.check()
+
+
 def test_what_is_ignored_stays_ignored():
     """Oracle: SIG_IGN, as nohup and a shell's background jobs set it."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
