@@ -172,3 +172,17 @@ def test_defaults_of_a_published_net():
             ValueError, match=f"'{name}' is no published FCN; .*voc-fcn"
         ):
             configuration.of_net(name)
+
+
+def test_gradients_are_not_narrower_than_the_arithmetic():
+    """Oracle: the sentence names both keys; what goes together is taken."""
+    config = _put(base(), "gradient_dtype", "bfloat16")
+    with pytest.raises(
+        ValueError, match="gradient_dtype is 'bfloat16', but config.dtype"
+    ):
+        validate(config)
+    validate(_put(config, "dtype", "bfloat16"))
+    with pytest.raises(
+        ValueError, match="config.gradient_dtype is 'float16'; .*one of"
+    ):
+        validate(_put(config, "gradient_dtype", "float16"))

@@ -51,7 +51,8 @@ def _run(devices: int, dtype: str, *, steps: int, reduction="mean", **options):
         score_init="gaussian",
     )
     params = init_variables(model, {"color": 3}, seed=0, sharding=everywhere)["params"]
-    params = jax.tree.map(lambda value: value.astype(dtype), params)
+    stored = "float32" if dtype == "bfloat16" else dtype
+    params = jax.tree.map(lambda value: value.astype(stored), params)
     optimizer = make_optimizer(
         "caffe_sgd",
         make_schedule("fixed", learning_rate=0.02, total_steps=steps),
@@ -69,6 +70,7 @@ def _run(devices: int, dtype: str, *, steps: int, reduction="mean", **options):
         dtype=dtype,
         seed=3,
         mesh=mesh,
+        gradient_dtype=options.get("gradient_dtype"),
     )
     state = create_state({"params": params}, optimizer, sharding=everywhere)
     placement = sharding.split_images(mesh, axis=1)
@@ -99,6 +101,31 @@ def _largest_difference(ours: dict, theirs: dict) -> float:
         for path, value in theirs.items()
         if value.any()
     )
+
+
+@pytest.mark.slow
+def test_devices_hardly_matter_in_bfloat16():
+    """Oracle: one device; the rounding of a device's own sum is all that differs."""
+    _, alone = _run(1, "bfloat16", steps=3)
+    for path, value in alone.items():
+        assert value.dtype == np.float32, path
+    _, params = _run(4, "bfloat16", steps=3)
+    assert 0 < _largest_difference(params, alone) < 5e-3
+
+
+def test_gradients_in_bfloat16():
+    """Oracle: representable numbers; the update of a bias at rest is 2 rate gradient."""
+
+    def biases(**options):
+        _, params = _run(2, "bfloat16", steps=1, **options)
+        moved = {p: v for p, v in params.items() if p.endswith("bias") and v.any()}
+        assert len(moved) > 10
+        gradients = np.concatenate(list(moved.values())) / np.float32(-0.04)
+        exact = gradients.astype(jnp.bfloat16).astype(np.float32)
+        return np.abs(gradients - exact) / np.abs(gradients).clip(1e-30)
+
+    assert biases(gradient_dtype="bfloat16").max() < 1e-6
+    assert biases(gradient_dtype="float32").max() > 1e-3
 
 
 @pytest.mark.slow
