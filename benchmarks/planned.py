@@ -139,6 +139,8 @@ def planned(row: Row) -> float:
 def measured(row: Row) -> float:
     """Largest resident bytes of some updates; in a process of its own."""
     start()
+    from absl import logging
+
     from fcn_jax.experiment import reading, without_data
     from fcn_jax.experiment.experiment import Experiment
     from fcn_jax.training import loop
@@ -150,6 +152,7 @@ def measured(row: Row) -> float:
         channels = {name: len(record.mean) for name, record in records.items()}
         sources = {key: RandomPictures(own, channels) for key, own in sources.items()}
     experiment = Experiment.from_config(config, **sources)
+    logging.set_verbosity(logging.FATAL)  # of a run that is cut off
     peaks: list[float] = []
     loop.make_train_step = watched(loop.make_train_step, peaks)
     with tempfile.TemporaryDirectory(prefix="fcn_jax_planned_") as workdir:
