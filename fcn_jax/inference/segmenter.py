@@ -1,7 +1,7 @@
 """Label maps of images of any size, by a trained or converted network."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,9 +14,9 @@ from fcn_jax.inference.batching import batch_rows, group
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES
-from fcn_jax.models.fcn import smallest_image, too_small
+from fcn_jax.models.fcn import FCN, smallest_image, too_small
 from fcn_jax.models.heads import HEADS, MakeHead
-from fcn_jax.models.preprocessing import checked_input
+from fcn_jax.models.preprocessing import Preprocessing, checked_input
 from fcn_jax.runtime.compiled_programs import Programs, in_precision
 from fcn_jax.runtime.concurrency import one_behind
 from fcn_jax.runtime.prepared_programs import inference_programs
@@ -24,6 +24,29 @@ from fcn_jax.runtime.prepared_programs import inference_programs
 Picture = np.ndarray | Mapping[str, np.ndarray]
 Fit = tuple[Canvas, bool]
 """A canvas, and whether the image fills it."""
+
+
+def make_forward(
+    model: FCN, records: Mapping[str, Preprocessing], dtype: Any
+) -> Callable[[Any, Any, Any], dict[str, Any]]:
+    """Make the function from variables, stored pixels and sizes to scores.
+
+    Args:
+        model: the network.
+        records: preprocessing of each input.
+        dtype: of the trunk's arithmetic.
+
+    Returns:
+        The function; its result has the scores `[N, H, W, K]` of each output. Sizes are
+        None where every image fills the canvas.
+    """
+
+    def forward(variables: Any, inputs: Any, sizes: Any) -> dict[str, Any]:
+        ready = preprocess(inputs, records, dtype)
+        maps: Any = model.apply(variables, ready, train=False, sizes=sizes)
+        return {name: feature_map.values for name, feature_map in maps.items()}
+
+    return forward
 
 
 class Segmentation:
@@ -95,11 +118,6 @@ class Segmenter:
         self._smallest_image = smallest_image(loaded.maps)
         self._canvases = tuple(canvases)
 
-        def forward(variables: Any, inputs: Any, sizes: Any) -> Any:
-            ready = preprocess(inputs, record.preprocessing, record.dtype)
-            maps: Any = loaded.model.apply(variables, ready, train=False, sizes=sizes)
-            return {name: feature_map.values for name, feature_map in maps.items()}
-
         def classify(scores: Any) -> Any:
             return jax.tree.map(
                 lambda values: jnp.argmax(values, axis=-1).astype(jnp.uint8), scores
@@ -107,7 +125,12 @@ class Segmenter:
 
         # Two programs: in one, XLA might compute the scores twice, with different
         # rounding.
-        self._forward = inference_programs(in_precision(forward, record.dtype))
+        self._forward = inference_programs(
+            in_precision(
+                make_forward(loaded.model, record.preprocessing, record.dtype),
+                record.dtype,
+            )
+        )
         self._classify = Programs(classify)
         self._variables = self._forward.place(loaded.variables)
 

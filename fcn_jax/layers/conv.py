@@ -136,17 +136,25 @@ def _forward(
     return by_platform(x, kernel, spec), (x, kernel)
 
 
-def _backward(
-    spec: ConvSpec, saved: tuple[Array, Array], grad: Array
+def _gradients(
+    x: Array, kernel: Array, grad: Array, spec: ConvSpec, on_cpu: Any
 ) -> tuple[Array, Array]:
+    """Compute `reference.gradients` in the form of the platform; `on_cpu` is the CPU's."""
     return lax.platform_dependent(
-        *saved,
+        x,
+        kernel,
         grad,
-        cpu=partial(cpu.gradients, spec=spec),
+        cpu=partial(on_cpu, spec=spec),
         cuda=partial(gpu.gradients, spec=spec),
         rocm=partial(gpu.gradients, spec=spec),
         default=partial(reference.gradients, spec=spec),
     )
+
+
+def _backward(
+    spec: ConvSpec, saved: tuple[Array, Array], grad: Array
+) -> tuple[Array, Array]:
+    return _gradients(*saved, grad, spec, cpu.gradients)
 
 
 by_platform.defvjp(_forward, _backward)
@@ -170,14 +178,7 @@ def _definition_backward(
     x, kernel = saved
 
     def gradients(x: Array, rounded: Array, grad: Array) -> tuple[Array, Array]:
-        for_input, for_kernel = lax.platform_dependent(
-            x,
-            rounded,
-            grad,
-            cuda=partial(gpu.gradients, spec=spec),
-            rocm=partial(gpu.gradients, spec=spec),
-            default=partial(reference.gradients, spec=spec),
-        )
+        for_input, for_kernel = _gradients(x, rounded, grad, spec, reference.gradients)
         return for_input, for_kernel.astype(kernel.dtype)
 
     devices = jax.sharding.get_abstract_mesh().shape.get(BATCH_AXIS, 1)

@@ -15,6 +15,7 @@ from fcn_jax.data.pipeline.batches import are_padded
 from fcn_jax.data.pipeline.buckets import Canvas
 from fcn_jax.evaluation.evaluate import make_evaluation_step
 from fcn_jax.experiment.experiment import Experiment
+from fcn_jax.inference.segmenter import make_forward
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.models.fcn import abstract, blank_inputs, channels
 from fcn_jax.runtime import sharding
@@ -22,7 +23,7 @@ from fcn_jax.runtime.compiled_programs import compiler_options, in_precision
 from fcn_jax.runtime.prepared_programs import PreparedPrograms
 from fcn_jax.training.rematerialize import by_stages
 from fcn_jax.training.state import TrainState
-from fcn_jax.training.train_step import make_train_step
+from fcn_jax.training.train_step import make_train_step, step_parts
 
 _PIXELS = {"depth": np.uint16}
 """Stored pixels of inputs that are not uint8."""
@@ -109,35 +110,15 @@ def lower_initial(run: Experiment) -> jax.stages.Lowered:
 def lower_train(run: Experiment, shape: Shape) -> jax.stages.Lowered:
     """Lower the update of one batch; see `training.train_step`."""
     state = state_shapes(run)
-    step = make_train_step(
-        model=run.model,
-        records=run.preprocessing,
-        optimizer=run.make_optimizer(state.params),
-        loss=run.loss,
-        reduction=run.reduction,
-        dtype=run.dtype,
-        seed=run.seed,
-        mesh=run.mesh,
-        rematerialize=run.rematerialize,
-        tf32=run.tf32,
-        gradient_dtype=run.gradient_dtype,
-        pixel_mask=run.pixel_mask,
-    )
+    step = make_train_step(**step_parts(run, state.params))
     return step.lower(state, batch_shapes(run, shape))
 
 
 def lower_gradients(run: Experiment, shape: Shape) -> jax.stages.Lowered:
     """Lower the gradients of one batch of several, which an update adds up."""
-    whole, split = sharding.replicated(run.mesh), sharding.split_images(run.mesh, 0)
-    gradients = jax.jit(
-        in_precision(jax.value_and_grad(objective(run)), run.dtype, tf32=run.tf32),
-        in_shardings=(whole, whole, split),
-        out_shardings=whole,
-        compiler_options=compiler_options(run.mesh.devices.flat[0].platform),
-    )
-    collections = variable_shapes(run)
-    params = collections.pop("params")
-    return gradients.lower(params, collections, batch_shapes(run, shape))
+    state = state_shapes(run)
+    step = make_train_step(**step_parts(run, state.params))
+    return step.lower_part(state, batch_shapes(run, shape))
 
 
 def lower_evaluation(run: Experiment, shape: Shape) -> jax.stages.Lowered:
@@ -171,13 +152,7 @@ def lower_scores(run: Experiment, shape: Shape) -> jax.stages.Lowered:
 
 def scores_of(run: Experiment) -> Callable[[Any, Any, Any], Mapping[str, Any]]:
     """Return the function from variables, inputs and sizes to the scores of each output."""
-
-    def forward(variables: Any, inputs: Any, sizes: Any) -> Any:
-        ready = preprocess(inputs, run.preprocessing, run.dtype)
-        maps: Any = run.model.apply(variables, ready, train=False, sizes=sizes)
-        return {name: feature_map.values for name, feature_map in maps.items()}
-
-    return forward
+    return make_forward(run.model, run.preprocessing, run.dtype)
 
 
 def lower(run: Experiment, task: str, shape: Shape) -> jax.stages.Lowered:

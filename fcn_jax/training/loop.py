@@ -35,7 +35,7 @@ from fcn_jax.training.checks.padding import warn_of_padding
 from fcn_jax.training.keeping import Keeper
 from fcn_jax.training.parameter_table import write_parameter_table
 from fcn_jax.training.state import TrainState
-from fcn_jax.training.train_step import make_train_step
+from fcn_jax.training.train_step import make_train_step, step_parts
 
 _LESS_MEMORY = (
     "a lower config.batch_size (with a higher config.accumulation), a config.data.crop,"
@@ -121,22 +121,7 @@ def _loop(
 ) -> Evaluation | None:
     """Update, log, save and evaluate until the last step; return the last evaluation."""
     run, log, begin = keeper.experiment, keeper.log, keeper.saved
-    train_step = timer.first_call(
-        make_train_step(
-            model=run.model,
-            records=run.preprocessing,
-            optimizer=run.make_optimizer(state.params),
-            loss=run.loss,
-            reduction=run.reduction,
-            dtype=run.dtype,
-            seed=run.seed,
-            mesh=run.mesh,
-            rematerialize=run.rematerialize,
-            tf32=run.tf32,
-            gradient_dtype=run.gradient_dtype,
-            pixel_mask=run.pixel_mask,
-        )
-    )
+    train_step = timer.first_call(make_train_step(**step_parts(run, state.params)))
     score = _scorer(keeper, stop)
     batches = run.batches(begin)
     placement = sharding.split_images(run.mesh, axis=1)

@@ -10,6 +10,7 @@ import optax
 from jax import Array
 from jax.sharding import Mesh
 
+from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.losses import Reduction
 from fcn_jax.losses.terms import Loss
@@ -104,6 +105,10 @@ class TrainStep:
             part: one batch without the axis A, or its shapes.
         """
         return self._once.lower(state, part)
+
+    def lower_part(self, state: Any, part: Any) -> Any:
+        """Lower the gradients of one of several batches; see `lower`."""
+        return self._part.lower(state, part)
 
     def __call__(self, state: TrainState, batch: Batch) -> tuple[TrainState, Report]:
         """Queue an update on the devices."""
@@ -224,6 +229,29 @@ def make_train_step(
             return gradients(state, part)
 
     return TrainStep(on_mesh, update, mesh=mesh)
+
+
+def step_parts(run: Experiment, params: Any) -> dict[str, Any]:
+    """Return what `make_train_step` takes for a run.
+
+    Args:
+        run: the experiment.
+        params: the parameters, or their shapes.
+    """
+    return {
+        "model": run.model,
+        "records": run.preprocessing,
+        "optimizer": run.make_optimizer(params),
+        "loss": run.loss,
+        "reduction": run.reduction,
+        "dtype": run.dtype,
+        "seed": run.seed,
+        "mesh": run.mesh,
+        "rematerialize": run.rematerialize,
+        "tf32": run.tf32,
+        "gradient_dtype": run.gradient_dtype,
+        "pixel_mask": run.pixel_mask,
+    }
 
 
 def _masked(
