@@ -20,3 +20,5 @@ DATA_SETS = ("synthetic", "folder", *PREPARED)
 
 Rest = Literal["background", "ignore"]
 """Treatment of classes that are left out; see `subset`."""
+View = Literal["crop", "whole"]
+"""What is scored of an image with one label; see `views`."""
