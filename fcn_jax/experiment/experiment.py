@@ -26,7 +26,7 @@ from fcn_jax.data.pipeline.batches import Batch, train_batches, unpadded
 from fcn_jax.data.pipeline.buckets import Canvas, batch_canvases
 from fcn_jax.data.pipeline.loading import Loading
 from fcn_jax.data.pipeline.order import Sampler
-from fcn_jax.data.pipeline.transforms import Augment
+from fcn_jax.data.pipeline.transforms import Augment, augmented_sizes
 from fcn_jax.data.sources.splits import check_disjoint
 from fcn_jax.experiment import reading
 from fcn_jax.experiment.parts import (
@@ -187,7 +187,7 @@ class Experiment:
         model = build(spec, backbones, heads)
         crop = None if augmentation else reading.read_crop(config)
         augmentation = augmentation or reading.read_augmentation(config)
-        sizes = augmentation.sizes(train_source.sizes())
+        sizes = augmented_sizes(train_source, augmentation)
         least = smallest_image(reading.told_geometry(model, records))
         refuse_small_images(sizes, train_source.name, least)
         refuse_small_images(scoring.source.sizes(), scoring.source.name, least)
@@ -254,7 +254,7 @@ class Experiment:
             fill=self.fill,
             **self.loading._asdict(),
         )
-        sizes = self.augmentation.sizes(self.train_source.sizes())
+        sizes = augmented_sizes(self.train_source, self.augmentation)
         return unpadded(batches, sizes, self.canvases)
 
     def check_resume(self, stored: Mapping[str, Any], where: str) -> None:
