@@ -26,7 +26,7 @@ from fcn_jax.data.pipeline.batches import Batch, train_batches, unpadded
 from fcn_jax.data.pipeline.buckets import Canvas, batch_canvases
 from fcn_jax.data.pipeline.loading import Loading
 from fcn_jax.data.pipeline.order import Sampler
-from fcn_jax.data.pipeline.transforms import Augment
+from fcn_jax.data.pipeline.transforms import Augment, augmented_sizes
 from fcn_jax.data.sources.splits import check_disjoint
 from fcn_jax.experiment import reading
 from fcn_jax.experiment.parts import (
@@ -196,7 +196,7 @@ class Experiment:
         model = build(spec, backbones, training_heads(heads))
         crop = None if augmentation else reading.read_crop(config, spec)
         augmentation = augmentation or reading.read_augmentation(config, spec)
-        sizes = augmentation.sizes(train_source.sizes())
+        sizes = augmented_sizes(train_source, augmentation)
         blank_size = blank_image(spec, backbones)
         least = smallest_image(reading.told_geometry(model, records, blank_size))
         refuse_small_images(sizes, train_source.name, least)
@@ -268,7 +268,7 @@ class Experiment:
             fill=self.fill,
             **self.loading._asdict(),
         )
-        sizes = self.augmentation.sizes(self.train_source.sizes())
+        sizes = augmented_sizes(self.train_source, self.augmentation)
         return unpadded(batches, sizes, self.canvases)
 
     def check_resume(self, stored: Mapping[str, Any], where: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from fcn_jax.data.pipeline.batches import are_padded
 from fcn_jax.data.pipeline.buckets import Canvas
 from fcn_jax.data.categories import Categories
+from fcn_jax.data.pipeline.transforms import augmented_sizes
 from fcn_jax.evaluation.evaluate import make_evaluation_step
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.inference.segmenter import make_forward
@@ -46,7 +47,7 @@ class Shape(NamedTuple):
 
 def train_shape(run: Experiment) -> Shape:
     """Return the largest batch of an accumulation step."""
-    sizes = run.augmentation.sizes(run.train_source.sizes())
+    sizes = augmented_sizes(run.train_source, run.augmentation)
     return Shape(run.batch_size, run.canvases[-1], are_padded(sizes, run.canvases))
 
 

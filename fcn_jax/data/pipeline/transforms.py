@@ -8,11 +8,11 @@ id can appear, except 255 where a shift leaves no image.
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from fcn_jax.data.examples import Example
+from fcn_jax.data.examples import Example, Source
 from fcn_jax.data.labels import IGNORE
 
 
@@ -47,6 +47,34 @@ class Augment(Protocol):
             rng: the random generator, seeded by the position in the run.
         """
         ...
+
+
+@runtime_checkable
+class FixedSizeAugment(Augment, Protocol):
+    """An `Augment` after which every image has the same size, whatever it had."""
+
+    @property
+    def fixed_size(self) -> tuple[int, int]:
+        """(height, width) of every image after it."""
+        ...
+
+
+def augmented_sizes(source: Source, augmentation: Augment) -> np.ndarray:
+    """Return the sizes of the images of a split after augmentation.
+
+    A `FixedSizeAugment` needs no size of an image, so that the files of the split are
+    not opened.
+
+    Args:
+        source: the split.
+        augmentation: of its images.
+
+    Returns:
+        `[n, 2] int`, (height, width).
+    """
+    if isinstance(augmentation, FixedSizeAugment):
+        return np.tile(np.array(augmentation.fixed_size, np.int32), (len(source), 1))
+    return augmentation.sizes(source.sizes())
 
 
 @dataclasses.dataclass(frozen=True)
