@@ -21,6 +21,7 @@ from fcn_jax.data.pipeline.loading import Loading
 from fcn_jax.data.pipeline.order import Sampler, make_sampler
 from fcn_jax.data.pipeline.transforms import Augmentation
 from fcn_jax.data.sources.catalog import open_source
+from fcn_jax.data.sources.limited import limited
 from fcn_jax.data.sources.subset import subset
 from fcn_jax.data.sources.synthetic import SyntheticSpec
 from fcn_jax.experiment.parts import Rate, Start
@@ -93,6 +94,12 @@ def open_split(config: Config, split: str, name: str = "") -> Source:
     if not config.data.classes:
         return whole
     return subset(whole, config.data.classes, config.data.rest)
+
+
+def open_train_split(config: Config) -> Source:
+    """Open the split to learn from, or as many of its examples as the run wants."""
+    whole = open_split(config, config.data.train_split)
+    return limited(whole, config.data.limit, config.seed)
 
 
 def input_names(config: Config) -> set[str]:
