@@ -121,6 +121,7 @@ def base() -> Config:
             "eval_name": "",  # data set of eval_split, if it is another
             "allow_overlap": False,  # evaluate images that were trained on
             "train_split": "train",
+            "limit": 0,  # train on so many examples, drawn by config.seed; 0 is all
             "eval_split": "val",
             "order": "replacement",  # the reference's sampling, or "shuffle"
             "canvas": (0, 0),  # rows, columns of a batch; 0 is the largest image's
@@ -280,6 +281,8 @@ def validate(config: Config) -> None:
     require(decay >= 0, "optimizer.weight_decay", decay, "at least 0")
     warmup = config.optimizer.warmup_steps
     require(warmup >= 0, "optimizer.warmup_steps", warmup, "at least 0")
+    limit = config.data.limit
+    require(limit >= 0, "data.limit", limit, "at least 0; 0 is all examples")
     pictures = config.evaluation.pictures
     require(pictures >= 0, "evaluation.pictures", pictures, "at least 0")
     for key in ("canvas", "crop"):

@@ -41,7 +41,7 @@ from fcn_jax.experiment.scoring import Scoring
 from fcn_jax.losses import Reduction
 from fcn_jax.losses.terms import Loss
 from fcn_jax.models.backbone import Backbone
-from fcn_jax.models.build import BACKBONES, blank_image, build, spec_of_settings
+from fcn_jax.models.build import BACKBONES, build, spec_of_settings
 from fcn_jax.models.fcn import FCN, refuse_small_images, smallest_image
 from fcn_jax.models.heads import HEADS, MakeHead, training_heads
 from fcn_jax.models.preprocessing import Preprocessing
@@ -75,7 +75,6 @@ class Experiment:
         auxiliary: maps that the head gives in training only, see `train_step.Auxiliary`.
         mixup: alpha of mixup, 0 for none.
         average_decay: of the moving average of the parameters, 0 for none.
-        blank_size: rows and columns of a square image that the network takes.
         pixel_mask: leaves pixels out of the loss at random; None takes all.
         make_optimizer: see `MakeOptimizer`.
         schedule: learning rate by number of completed updates, for the log.
@@ -135,7 +134,6 @@ class Experiment:
     save_every: int
     keep: int
     log_every: int
-    blank_size: int
     auxiliary: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     mixup: float = 0.0
     average_decay: float = 0.0
@@ -184,7 +182,7 @@ class Experiment:
         mesh = mesh or reading.read_mesh(config)
         sharding.check_divisible(config.batch_size, mesh, "config.batch_size")
         if train_source is None:
-            train_source = reading.open_split(config, config.data.train_split)
+            train_source = reading.open_train_split(config)
         scoring = Scoring.from_config(config, source=eval_source, loss=loss, mesh=mesh)
         if not config.data.allow_overlap:
             check_disjoint(train_source, scoring.source)
@@ -197,8 +195,7 @@ class Experiment:
         crop = None if augmentation else reading.read_crop(config, spec)
         augmentation = augmentation or reading.read_augmentation(config, spec)
         sizes = augmented_sizes(train_source, augmentation)
-        blank_size = blank_image(spec, backbones)
-        least = smallest_image(reading.told_geometry(model, records, blank_size))
+        least = smallest_image(reading.told_geometry(model, records))
         refuse_small_images(sizes, train_source.name, least)
         refuse_small_images(scoring.source.sizes(), scoring.source.name, least)
         fixed = crop or config.data.canvas
@@ -228,7 +225,6 @@ class Experiment:
             auxiliary=reading.read_auxiliary(spec),
             mixup=config.mixup,
             average_decay=config.average_decay,
-            blank_size=blank_size,
             make_optimizer=make_optimizer
             or partial(reading.read_optimizer, config, schedule),
             schedule=schedule,

@@ -23,6 +23,7 @@ from fcn_jax.data.pipeline.order import Sampler, make_sampler
 from fcn_jax.data.pipeline.transforms import Augment, Augmentation
 from fcn_jax.data.sources import IMAGE_DATA_SETS
 from fcn_jax.data.sources.catalog import open_source
+from fcn_jax.data.sources.limited import limited
 from fcn_jax.data.sources.subset import subset
 from fcn_jax.data.sources.synthetic import SyntheticSpec
 from fcn_jax.data.sources.views import CenterCrop, WholeImage
@@ -31,8 +32,8 @@ from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.losses.class_weights import class_factors
 from fcn_jax.losses.cross_entropy import softmax_cross_entropy
 from fcn_jax.losses.terms import Loss
+from fcn_jax.models.backbone import AUXILIARY
 from fcn_jax.models.fcn import FCN, channels, score_maps
-from fcn_jax.models.heads import AUXILIARY_OUTPUTS
 from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.models.spec import ModelSpec
 from fcn_jax.optim import optimizers
@@ -147,7 +148,13 @@ def read_auxiliary(spec: ModelSpec) -> dict[str, tuple[str, float]]:
     """Return the maps of GoogLeNet's auxiliary classifiers, with the papers' factor."""
     if dict(spec.options).get("auxiliary") != "yes":
         return {}
-    return {name: (OUTPUT, AUXILIARY_FACTOR) for name in AUXILIARY_OUTPUTS}
+    return {name: (OUTPUT, AUXILIARY_FACTOR) for name in AUXILIARY}
+
+
+def open_train_split(config: Config) -> Source:
+    """Open the split to learn from, or as many of its examples as the run wants."""
+    whole = open_split(config, config.data.train_split)
+    return limited(whole, config.data.limit, config.seed)
 
 
 def input_names(config: Config) -> set[str]:
@@ -188,16 +195,10 @@ def same_outputs(
 
 
 def told_geometry(
-    model: FCN, records: Mapping[str, Preprocessing], size: int
+    model: FCN, records: Mapping[str, Preprocessing]
 ) -> dict[str, FeatureMap]:
-    """Compute the shapes and geometry of the scores, and log their crops.
-
-    Args:
-        model: the network.
-        records: preprocessing of each input.
-        size: rows and columns of a square image that the network takes.
-    """
-    maps = score_maps(model, channels(records), size)
+    """Compute the shapes and geometry of the scores, and log their crops."""
+    maps = score_maps(model, channels(records))
     for name, found in maps.items():
         logging.info(
             "%s: crop offsets %s, receptive field %d pixels",

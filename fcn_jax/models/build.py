@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, TypedDict, Unpack, get_args
 
 from fcn_jax.models.backbone import Backbone, BackboneFiles
-from fcn_jax.models.fcn import FCN, SIZE, Stream
+from fcn_jax.models.fcn import FCN, Stream
 from fcn_jax.models.heads import CLASSIFIER_OUTPUT, HEADS, MakeHead
 from fcn_jax.models.spec import (
     CLASSIFIER,
@@ -319,20 +319,6 @@ def build(
         streams=tuple(_stream(spec, stream, backbones) for stream in spec.streams),
         head=heads[spec.head](spec, first),
     )
-
-
-def blank_image(
-    spec: ModelSpec, backbones: Mapping[str, Backbone] = BACKBONES
-) -> int:
-    """Return the rows and columns of a square image that a network takes.
-
-    Args:
-        spec: the network.
-        backbones: what its streams' backbones may be.
-    """
-    if spec.padding == NATIVE:
-        return backbones[spec.streams[0].backbone].native_size
-    return SIZE
 
 
 def _stream(

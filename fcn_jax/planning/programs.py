@@ -91,7 +91,7 @@ def batch_shapes(run: Experiment, shape: Shape) -> dict[str, Any]:
 def variable_shapes(run: Experiment) -> dict[str, Any]:
     """Return the network's collections, "params" first, as shapes."""
     counts = channels(run.preprocessing)
-    return dict(abstract(run.model, counts, run.blank_size)[1])
+    return dict(abstract(run.model, counts)[1])
 
 
 def state_shapes(run: Experiment) -> TrainState:
@@ -110,8 +110,7 @@ def lower_initial(run: Experiment) -> jax.stages.Lowered:
     counts = channels(run.preprocessing)
 
     def init(key: Any) -> Any:
-        blank = blank_inputs(counts, run.blank_size)
-        return dict(run.model.init(key, blank, train=False))
+        return dict(run.model.init(key, blank_inputs(counts), train=False))
 
     whole = sharding.replicated(run.mesh)
     return jax.jit(init, out_shardings=whole).lower(jax.random.key(run.seed))

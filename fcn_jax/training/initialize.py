@@ -54,9 +54,7 @@ def initial_state(
             _check_labels(run)
     everywhere = sharding.replicated(run.mesh)
     counts = channels(run.preprocessing)
-    variables = init_variables(
-        run.model, counts, seed=run.seed, size=run.blank_size, sharding=everywhere
-    )
+    variables = init_variables(run.model, counts, seed=run.seed, sharding=everywhere)
     params = variables["params"]
     optimizer, averaged = run.make_optimizer(params), run.average_decay > 0
 

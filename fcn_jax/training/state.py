@@ -10,7 +10,7 @@ from flax import struct
 from jax import Array
 from jax.sharding import Sharding
 
-from fcn_jax.models.fcn import FCN, SIZE, blank_inputs
+from fcn_jax.models.fcn import FCN, blank_inputs
 
 
 @struct.dataclass
@@ -68,12 +68,7 @@ def restored_state(fresh: TrainState, step: Array, variables: Any, rest: Any) ->
 
 
 def init_variables(
-    model: FCN,
-    channels: Mapping[str, int],
-    *,
-    seed: int,
-    sharding: Sharding,
-    size: int = SIZE,
+    model: FCN, channels: Mapping[str, int], *, seed: int, sharding: Sharding
 ) -> dict[str, Any]:
     """Initialise a network as the reference does: He-normal trunk, zero scores.
 
@@ -82,15 +77,13 @@ def init_variables(
         channels: channels of each input by name.
         seed: of the random numbers.
         sharding: where the variables live.
-        size: rows and columns of a square image that the network takes; the values do
-            not depend on it.
 
     Returns:
         The collections; "params" is one of them.
     """
 
     def init(key: Array) -> Any:
-        return dict(model.init(key, blank_inputs(channels, size), train=False))
+        return dict(model.init(key, blank_inputs(channels), train=False))
 
     return jax.jit(init, out_shardings=sharding)(jax.random.key(seed))
 
