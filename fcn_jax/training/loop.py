@@ -92,7 +92,7 @@ def _begin(
     unscored = False
     if found is not None:
         run.check_resume(read_config(directory.path), str(directory.path / CONFIG))
-        unscored = found.mean_iu is None and run.is_scored(found.step)
+        unscored = found.score is None and run.is_scored(found.step)
         if found.step >= run.steps and not unscored:
             logging.info("%s has %d updates; nothing to do", workdir, found.step)
             return None
