@@ -84,10 +84,12 @@ def base() -> Config:
     config.model = ConfigDict(
         {
             "backbone": "vgg16",  # vgg16, alexnet, googlenet, or one that is passed in
-            "head": "skips",  # or one that is passed in
+            "head": "skips",  # "classifier", or one that is passed in
             "stride": 32,  # finest stride fused: 32, 16 or 8
             "width": 1.0,  # factor on the trunk's channels
-            "padding": "reference",  # or "same": faster, not identical at borders
+            # "reference"; "same": faster, not identical at borders; or of a classifier
+            # "native", for images of its native size or larger.
+            "padding": "reference",
             # In place of stride, (endpoint, fixed factor) of each score layer, coarsest
             # first: (("fc7", 1.0), ("pool4", 1.0), ("pool2", 1.0)).
             "scores": (),
@@ -98,6 +100,10 @@ def base() -> Config:
             "score_init": "zero",  # or "gaussian"
             "dropout_rate": -1.0,  # -1 is the backbone's own
             "order": "pool-norm",  # AlexNet: CaffeNet's; or "norm-pool"
+            # "batch" after every convolution of the trunk, "response", "none"; "" is
+            # the backbone's own.
+            "normalization": "",
+            "auxiliary": False,  # GoogLeNet as a classifier: train its two others too
             "streams": {"trunk": ("color",)},  # input names of each trunk
         }
     )

@@ -28,11 +28,12 @@ CHOICES: dict[str, tuple[str | int, ...]] = {
     "gradient_dtype": spec.DTYPES,
     "init_preprocessing": ("checked", "replace"),
     "model.stride": spec.STRIDES,
-    "model.padding": spec.PADDINGS,
+    "model.padding": (*spec.PADDINGS, spec.NATIVE),
     "model.fusion": get_args(spec.Fusion),
     "model.upsampling": get_args(spec.Upsampling),
     "model.score_init": get_args(spec.ScoreInit),
     "model.order": get_args(spec.LayerOrder),
+    "model.normalization": ("", *get_args(spec.Normalization)),
     "data.rest": get_args(sources.Rest),
     "data.order": get_args(pipeline.Order),
     "loss.reduction": get_args(losses.Reduction),
@@ -59,11 +60,31 @@ def check_values(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None
     for key, allowed in CHOICES.items():
         section, _, name = key.rpartition(".")
         one_of(key, (config[section] if section else config)[name], allowed)
+    _check_classifier(config["model"])
     dropout = config["model"]["dropout_rate"]
     allowed = "in [0, 1), or -1 for the backbone's own"
     require(dropout == -1 or 0 <= dropout < 1, "model.dropout_rate", dropout, allowed)
     width = config["model"]["width"]
     require(0 < width <= WIDEST, "model.width", width, f"above 0, at most {WIDEST}")
+
+
+def _check_classifier(model: Mapping[str, Any]) -> None:
+    """Refuse a padding, or auxiliary classifiers, that a net with this head has not."""
+    classifier = model["head"] == spec.CLASSIFIER
+    allowed = spec.CLASSIFIER_PADDINGS if classifier else spec.PADDINGS
+    head = f"with model.head={model['head']} one of"
+    require(
+        model["padding"] in allowed,
+        "model.padding",
+        model["padding"],
+        f"{head} {', '.join(allowed)}",
+    )
+    require(
+        classifier or not model["auxiliary"],
+        "model.auxiliary",
+        model["auxiliary"],
+        f"False with model.head={model['head']}; only a classifier has such classifiers",
+    )
 
 
 def require(holds: bool, key: str, value: Any, allowed: str) -> None:
@@ -76,7 +97,7 @@ def one_of(key: str, value: Any, allowed: Sequence[str | int]) -> None:
     """Raise ValueError for a value that is not allowed; name the nearest."""
     near = difflib.get_close_matches(str(value), map(str, allowed), n=1, cutoff=0.7)
     meant = f"; did you mean {near[0]}?" if near else ""
-    choices = f"one of {', '.join(map(str, allowed))}{meant}"
+    choices = f"one of {', '.join(str(own) or repr(own) for own in allowed)}{meant}"
     require(value in allowed, key, value, choices)
 
 

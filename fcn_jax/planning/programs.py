@@ -110,7 +110,9 @@ def lower_initial(run: Experiment) -> jax.stages.Lowered:
     counts = channels(run.preprocessing)
 
     def init(key: Any) -> Any:
-        return dict(run.model.init(key, blank_inputs(counts), train=False))
+        return dict(
+            run.model.init(key, blank_inputs(counts, run.model.probe_size), train=False)
+        )
 
     whole = sharding.replicated(run.mesh)
     return jax.jit(init, out_shardings=whole).lower(jax.random.key(run.seed))

@@ -83,7 +83,9 @@ def init_variables(
     """
 
     def init(key: Array) -> Any:
-        return dict(model.init(key, blank_inputs(channels), train=False))
+        return dict(
+            model.init(key, blank_inputs(channels, model.probe_size), train=False)
+        )
 
     return jax.jit(init, out_shardings=sharding)(jax.random.key(seed))
 
