@@ -7,8 +7,7 @@ He-normal and biases at zero, where the original draws kernels with deviation 0.
 sets some biases to 1.
 
     python -m fcn_jax.main --config=experiments/imagenet_alexnet.py
-    python -m fcn_jax.main --config=experiments/imagenet_alexnet.py \\
-        --config.data.name=image_folder --config.data.folder=DIR
+    python -m fcn_jax.main --config=experiments/imagenet_alexnet.py --config.data.name=image_folder --config.data.folder=DIR
 
 ImageNet is prepared with TFDS as array_record files, or DIR holds train/<class>/ and
 val/<class>/. Expected top-1: 0.574 (BVLC's own CaffeNet). It has not been trained here.
@@ -29,7 +28,9 @@ def get_config() -> ConfigDict:
     config.model.head = "classifier"
     config.model.padding = "native"
     config.preprocessing.color.mean = CAFFE_MEAN
-    config.preprocessing.color.origin = "channel means of ImageNet, as BVLC subtracts them"
+    config.preprocessing.color.origin = (
+        "channel means of ImageNet, as BVLC subtracts them"
+    )
     config.data.name = "imagenet2012"
     config.data.order = "shuffle"
     config.data.mirror = True

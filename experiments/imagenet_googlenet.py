@@ -7,8 +7,7 @@ colours are distorted (section 6). Solver: BVLC's: SGD, momentum 0.9, batch 32, 
 0.01 that falls by 4 % every 320,000 updates (8 epochs, as in the paper).
 
     python -m fcn_jax.main --config=experiments/imagenet_googlenet.py
-    python -m fcn_jax.main --config=experiments/imagenet_googlenet.py \\
-        --config.data.name=image_folder --config.data.folder=DIR
+    python -m fcn_jax.main --config=experiments/imagenet_googlenet.py --config.data.name=image_folder --config.data.folder=DIR
 
 Difference: kernels start He-normal, BVLC's Xavier. It has not been trained here.
 """
@@ -29,7 +28,9 @@ def get_config() -> ConfigDict:
     config.model.padding = "native"
     config.model.auxiliary = True
     config.preprocessing.color.mean = CAFFE_MEAN
-    config.preprocessing.color.origin = "channel means of ImageNet, as BVLC subtracts them"
+    config.preprocessing.color.origin = (
+        "channel means of ImageNet, as BVLC subtracts them"
+    )
     config.data.name = "imagenet2012"
     config.data.order = "shuffle"
     config.data.mirror = True

@@ -7,8 +7,7 @@ at once, where the paper starts from a trained net of 11 layers, and the rate fa
 every 100,000 updates, where the paper waits for a plateau.
 
     python -m fcn_jax.main --config=experiments/imagenet_vgg16.py
-    python -m fcn_jax.main --config=experiments/imagenet_vgg16.py \\
-        --config.data.name=image_folder --config.data.folder=DIR
+    python -m fcn_jax.main --config=experiments/imagenet_vgg16.py --config.data.name=image_folder --config.data.folder=DIR
 
 The paper scores whole images: --config.images.view=whole --config.images.view_side=384.
 A batch of 256 is eight parts of 32. Expected top-1: 0.744 (the paper). It has not been
@@ -31,7 +30,9 @@ def get_config() -> ConfigDict:
     config.model.head = "classifier"
     config.model.padding = "native"
     config.preprocessing.color.mean = VGG_MEAN
-    config.preprocessing.color.origin = "channel means of ImageNet, as VGG subtracts them"
+    config.preprocessing.color.origin = (
+        "channel means of ImageNet, as VGG subtracts them"
+    )
     config.data.name = "imagenet2012"
     config.data.order = "shuffle"
     config.data.mirror = True

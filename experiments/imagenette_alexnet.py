@@ -1,16 +1,14 @@
-"""CaffeNet (AlexNet) on Imagenette, ten classes of ImageNet: a small classifier to start FCNs from.
+"""CaffeNet (AlexNet) on Imagenette, ten classes of ImageNet.
 
 Paper row: none. Imagenette (fastai) has 9,469 training and 3,925 validation images; any
 folder of ImageNet's layout will do:
 
-    python -m fcn_jax.main --config=experiments/imagenette_alexnet.py:small \\
-        --config.data.folder=DIR
-    python -m fcn_jax.main --config=experiments/imagenette_alexnet.py \\
-        --config.data.folder=DIR
+    python -m fcn_jax.main --config=experiments/imagenette_alexnet.py:small --config.data.folder=DIR
+    python -m fcn_jax.main --config=experiments/imagenette_alexnet.py --config.data.folder=DIR
 
 DIR holds train/<class>/ and val/<class>/. The trunk has batch normalisation, and the
 classifier is convolutional: it learns from 160 x 160 pixels, and the scores of an image
-are averaged. 
+are averaged.
 """
 
 from ml_collections import ConfigDict
@@ -21,7 +19,9 @@ from fcn_jax.models.published import ILSVRC_MEAN
 
 def get_config(size: str = "full") -> ConfigDict:
     if size not in ("full", "small"):
-        raise ValueError(f"imagenette_alexnet:{size} does not exist; use :full or :small")
+        raise ValueError(
+            f"imagenette_alexnet:{size} does not exist; use :full or :small"
+        )
     small = size == "small"
     config = defaults.base()
     config.recipe = "scratch"

@@ -1,16 +1,14 @@
-"""VGG16 on Imagenette, ten classes of ImageNet: a small classifier to start FCNs from.
+"""VGG16 on Imagenette, ten classes of ImageNet.
 
 Paper row: none. Imagenette (fastai) has 9,469 training and 3,925 validation images; any
 folder of ImageNet's layout will do:
 
-    python -m fcn_jax.main --config=experiments/imagenette_vgg16.py:small \\
-        --config.data.folder=DIR
-    python -m fcn_jax.main --config=experiments/imagenette_vgg16.py \\
-        --config.data.folder=DIR
+    python -m fcn_jax.main --config=experiments/imagenette_vgg16.py:small --config.data.folder=DIR
+    python -m fcn_jax.main --config=experiments/imagenette_vgg16.py --config.data.folder=DIR
 
 DIR holds train/<class>/ and val/<class>/. The trunk has batch normalisation, and the
 classifier is convolutional: it learns from 128 x 128 pixels, and the scores of an image
-are averaged. 
+are averaged.
 """
 
 from ml_collections import ConfigDict

@@ -16,10 +16,10 @@ from rich.progress import Progress
 from fcn_jax.checkpoints.load_model import LoadedModel, load_model
 from fcn_jax.data.categories import OUTPUT, AnyClasses, Categories
 from fcn_jax.evaluation import scores_file
+from fcn_jax.evaluation.result import Evaluation, Measure, print_scores
 from fcn_jax.experiment.scoring import Scoring
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.losses.terms import Loss
-from fcn_jax.evaluation.result import Evaluation, Measure, print_scores
 from fcn_jax.metrics.confusion import ConfusionMatrix
 from fcn_jax.metrics.counting import confusion_counts, counts_within
 from fcn_jax.metrics.image_accuracy import TOP, ImageAccuracy

@@ -69,7 +69,9 @@ class Evaluation:
             caution = measure.caution(outputs[name].names)
             yield prefix + line, prefix + caution if caution else ""
 
-    def record(self, outputs: Mapping[str, AnyClasses], absent: Absent) -> dict[str, Any]:
+    def record(
+        self, outputs: Mapping[str, AnyClasses], absent: Absent
+    ) -> dict[str, Any]:
         """The content of scores.json: first output at the top level, others by name."""
         records = {
             name: measure.record(outputs[name].names, absent)

@@ -16,8 +16,8 @@ from fcn_jax.config import (
 )
 from fcn_jax.data.categories import OUTPUT, AnyClasses, Categories
 from fcn_jax.data.examples import Source
-from fcn_jax.data.pipeline.image_augmentation import ImageAugmentation
 from fcn_jax.data.pipeline.buckets import Canvas, images_of_batch
+from fcn_jax.data.pipeline.image_augmentation import ImageAugmentation
 from fcn_jax.data.pipeline.loading import Loading
 from fcn_jax.data.pipeline.order import Sampler, make_sampler
 from fcn_jax.data.pipeline.transforms import Augment, Augmentation
@@ -38,7 +38,6 @@ from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.models.spec import ModelSpec
 from fcn_jax.optim import optimizers
 from fcn_jax.runtime import sharding
-
 
 AUXILIARY_FACTOR = 0.3
 """On the loss of an auxiliary classifier (Szegedy et al. 2014, section 5)."""
@@ -116,7 +115,7 @@ def viewed(config: Config, source: Source, name: str) -> Source:
     if name not in IMAGE_DATA_SETS:
         return source
     if own.view == "crop":
-        return CenterCrop(source, own.view_side, own.size)
+        return CenterCrop(source, own.view_side, (own.size, own.size))
     return WholeImage(source, own.view_side)
 
 

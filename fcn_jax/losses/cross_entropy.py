@@ -55,7 +55,7 @@ def softmax_cross_entropy(
     weights = valid.astype(scores.dtype)
     if class_weights is not None:
         weights *= class_weights.astype(scores.dtype)[classes]
-    total = _weighted_sum(scores, classes, weights, smoothing)
+    total: Any = _weighted_sum(scores, classes, weights, smoothing)
     return LossTerms(total, weights.sum(), valid.sum(dtype=jnp.int32))
 
 

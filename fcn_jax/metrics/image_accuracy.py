@@ -58,9 +58,7 @@ class ImageAccuracy:
 
     def caution(self, names: tuple[str, ...]) -> str:
         """Return a warning for readers of the scores; "" if every class has images."""
-        missing = [
-            name for name, n in zip(names, self.labelled, strict=True) if not n
-        ]
+        missing = [name for name, n in zip(names, self.labelled, strict=True) if not n]
         if not missing:
             return ""
         shown = ", ".join(missing[:TOP])

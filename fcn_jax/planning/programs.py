@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fcn_jax.data.categories import Categories
 from fcn_jax.data.pipeline.batches import are_padded
 from fcn_jax.data.pipeline.buckets import Canvas
-from fcn_jax.data.categories import Categories
 from fcn_jax.data.pipeline.transforms import augmented_sizes
 from fcn_jax.evaluation.evaluate import make_evaluation_step
 from fcn_jax.experiment.experiment import Experiment

@@ -57,5 +57,5 @@ def fitted(image: np.ndarray) -> Any:
     """Return `[H, W, 3] uint8` as a picture of at most `SIDE` pixels a side."""
     picture = Image.fromarray(image)
     factor = SIDE / max(picture.size)
-    size = tuple(max(1, round(side * factor)) for side in picture.size)
-    return picture.resize(size, Image.Resampling.BILINEAR)
+    width, height = (max(1, round(side * factor)) for side in picture.size)
+    return picture.resize((width, height), Image.Resampling.BILINEAR)

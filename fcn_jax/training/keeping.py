@@ -8,7 +8,7 @@ from absl import logging
 
 from fcn_jax.checkpoints.record import Record
 from fcn_jax.checkpoints.store import CheckpointStore
-from fcn_jax.data.categories import OUTPUT, Categories
+from fcn_jax.data.categories import Categories, split_outputs
 from fcn_jax.data.examples import DataError
 from fcn_jax.evaluation import scores_file
 from fcn_jax.evaluation.result import Evaluation, print_scores
@@ -45,9 +45,7 @@ class Keeper:
     def save(self, state: TrainState, step: int) -> None:
         """Save a state with all that is needed to continue, evaluate or predict."""
         run = self.experiment
-        outputs, categories = dict(run.outputs), ()
-        if run.spec.is_classifier:
-            categories = outputs.pop(OUTPUT).names
+        outputs, categories = split_outputs(run.outputs)
         record = Record(
             spec=run.spec,
             outputs=outputs,

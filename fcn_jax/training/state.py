@@ -51,7 +51,9 @@ class TrainState:
         return {"optimizer": self.opt_state, "trained": self.trained}
 
 
-def restored_state(fresh: TrainState, step: Array, variables: Any, rest: Any) -> TrainState:
+def restored_state(
+    fresh: TrainState, step: Array, variables: Any, rest: Any
+) -> TrainState:
     """Return the state whose `variables` and `rest` were stored.
 
     Args:
@@ -62,7 +64,11 @@ def restored_state(fresh: TrainState, step: Array, variables: Any, rest: Any) ->
     """
     average, trained, opt_state = None, dict(variables), rest
     if fresh.average is not None:
-        average, trained, opt_state = variables, dict(rest["trained"]), rest["optimizer"]
+        average, trained, opt_state = (
+            variables,
+            dict(rest["trained"]),
+            rest["optimizer"],
+        )
     params = trained.pop("params")
     return TrainState(step, params, opt_state, trained, average)
 

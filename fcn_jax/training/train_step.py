@@ -1,5 +1,6 @@
 """One update of the parameters, as a pure function of the state and a batch."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -124,7 +125,7 @@ class TrainStep:
             return self._once(state, parts[0])
         total, collections = self._part(state, parts[0])
         for part in parts[1:]:
-            after = state.replace(collections=collections)
+            after = dataclasses.replace(state, collections=collections)
             sums, collections = self._part(after, part)
             total = self._add(total, sums)
         return self._last(state, total, collections, len(parts))
@@ -198,9 +199,10 @@ def make_train_step(
         keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, batch["index"])
         inputs = preprocess(batch["inputs"], records, dtype)
         labels = {
-            name: _masked(own, keys, pixel_mask) for name, own in batch["labels"].items()
+            name: _masked(own, keys, pixel_mask)
+            for name, own in batch["labels"].items()
         }
-        partners, share = labels, 1.0
+        partners, share = labels, jnp.ones(())
         if mixup:
             share = jax.random.beta(jax.random.fold_in(keys[0], MIXUP), mixup, mixup)
             inputs = {name: mixed(own, share) for name, own in inputs.items()}
@@ -254,7 +256,7 @@ def make_train_step(
             average = moving_average(
                 state.average, new.trained, state.step, decay=average_decay
             )
-            new = new.replace(average=average)
+            new = dataclasses.replace(new, average=average)
         return new, report
 
     @partial(in_precision, dtype=dtype, tf32=tf32)

@@ -120,7 +120,9 @@ def test_mixup_learns_the_mixture_of_two_labels():
     shares = np.linspace(0, 1, 20_001)
     found = [
         _numpy_loss_and_gradient(
-            kernel, s * pixels + (1 - s) * pixels[::-1], s * target + (1 - s) * target[::-1]
+            kernel,
+            s * pixels + (1 - s) * pixels[::-1],
+            s * target + (1 - s) * target[::-1],
         )[0]
         for s in shares
     ]

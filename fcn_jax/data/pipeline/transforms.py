@@ -155,7 +155,7 @@ class Augmentation:
             return scaled_window(
                 Example(example.name, inputs, labels),
                 size=(min(height, self.crop[0]), min(width, self.crop[1])),
-                factor=float(np.exp(rng.uniform(*np.log(self.scale)))),
+                factor=math.exp(rng.uniform(*map(math.log, self.scale))),
                 fill=fill,
                 rng=rng,
             )

@@ -73,7 +73,8 @@ def check_first_batch(
         The batch, for `check_progress`.
     """
     valid = {
-        name: int((np.asarray(labels) != ignored(labels.dtype)).sum()) // experiment.accumulation
+        name: int((np.asarray(labels) != ignored(labels.dtype)).sum())
+        // experiment.accumulation
         for name, labels in batch["labels"].items()
     }
     checks, rate = experiment.checks, experiment.rate

@@ -36,8 +36,12 @@ def test_an_enlarged_window_shows_the_place_that_was_drawn(factor):
         x = columns.begin + (np.arange(20) + 0.5) / factor - 0.5
         inner = (slice(2, -2), slice(2, -2))
         red, green = found.inputs["color"][..., 0], found.inputs["color"][..., 1]
-        np.testing.assert_allclose(red[inner], (4 * y)[2:-2, None] + 0 * x[2:-2], atol=2.5)
-        np.testing.assert_allclose(green[inner], 0 * y[2:-2, None] + (4 * x)[2:-2], atol=2.5)
+        np.testing.assert_allclose(
+            red[inner], (4 * y)[2:-2, None] + 0 * x[2:-2], atol=2.5
+        )
+        np.testing.assert_allclose(
+            green[inner], 0 * y[2:-2, None] + (4 * x)[2:-2], atol=2.5
+        )
         expected = (np.floor(y + 0.5) // 6)[:, None] + 4 * (np.floor(x + 0.5) // 8)
         np.testing.assert_array_equal(found.labels["semantic"], expected)
 
@@ -86,7 +90,9 @@ def test_what_cannot_be_enlarged_is_refused():
         {"semantic": np.zeros((9, 9), np.uint8)},
     )
     rng = np.random.default_rng(0)
-    with pytest.raises(ValueError, match="the input depth is uint16; set config.data.scale"):
+    with pytest.raises(
+        ValueError, match="the input depth is uint16; set config.data.scale"
+    ):
         scaled_window(depth, size=(4, 4), factor=2.0, fill={"depth": (1,)}, rng=rng)
     with pytest.raises(ValueError, match="scale is .2.0, 1.0.; it must be two factors"):
         Augmentation(crop=(4, 4), scale=(2.0, 1.0))
