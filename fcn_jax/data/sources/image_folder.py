@@ -31,6 +31,7 @@ from fcn_jax.runtime.locations import located
 ENDINGS = (".jpg", ".jpeg", ".png")
 LAYOUT = "DIR/train/<class>/*.jpg and DIR/val/<class>/*.jpg (.jpeg and .png too)"
 _SYNSET = re.compile(r"n\d{8}")
+_PIXELS = ("images", "image", "imgs", "img", "masks", "labels", "annotations")
 _NAMED = 5  # directories that a message names
 
 
@@ -213,11 +214,27 @@ def category_names(directories: list[str]) -> tuple[str, ...]:
 
 
 def is_image_folder(folder: Path) -> bool:
-    """Whether a directory has the layout train/<class>/*.jpg."""
+    """Whether a directory has the layout train/<class>/*.jpg, with several classes.
+
+    Pictures beside label maps, train/images and train/masks, are another layout.
+    """
     train = folder / "train"
     if not train.is_dir() or (folder / "images").is_dir():
         return False
-    return any(_has_image(train / own) for own in _directories(train))
+    directories = _directories(train)
+    if any(own.lower() in _PIXELS for own in directories):
+        return False
+    having = (own for own in directories if _has_image(train / own))
+    return len(list(itertools.islice(having, 2))) == 2
+
+
+def how_to_train(folder: Path) -> str:
+    """Return a sentence: what an image folder is, and the command that trains on it."""
+    return (
+        f"{folder} is an image folder for classification, train/<class>/* with one label "
+        "an image; train on it with `python -m fcn_jax.main "
+        f"--config=experiments/imagenette_alexnet.py --config.data.folder={folder}`"
+    )
 
 
 def _class_directories(root: Path, split: str) -> list[str]:
