@@ -32,6 +32,7 @@ ENDINGS = (".jpg", ".jpeg", ".png")
 LAYOUT = "DIR/train/<class>/*.jpg and DIR/val/<class>/*.jpg (.jpeg and .png too)"
 _SYNSET = re.compile(r"n\d{8}")
 _PIXELS = ("images", "image", "imgs", "img", "masks", "labels", "annotations")
+_MANY = 100_000  # files from which on looking at each is logged
 _NAMED = 5  # directories that a message names
 
 
@@ -72,6 +73,7 @@ class ImageFolder:
         def length(index: int) -> int:
             return self.path(index).stat().st_size
 
+        self._tell("the number of bytes", "for the digest of the split")
         lengths = list(scan(length, range(len(self))))
         files = dict(zip(self.directories, self.files, strict=True))
         return digest(
@@ -125,6 +127,7 @@ class ImageFolder:
         def size(index: int) -> tuple[int, int]:
             return image_size(self.path(index), where=self._where(index), rotate=True)
 
+        self._tell("the header", "for the sizes of the images")
         sizes = list(scan(size, range(len(self))))
         return np.array(sizes, np.int32).reshape(-1, 2)
 
@@ -142,6 +145,11 @@ class ImageFolder:
             for stem, count in Counter(os.path.splitext(f)[0] for f in files).items()
             if count > 1
         )
+
+    def _tell(self, what: str, purpose: str) -> None:
+        """Log what takes minutes."""
+        if len(self) > _MANY:
+            logging.info("reading %s of %d files once, %s", what, len(self), purpose)
 
     def _relative(self, index: int) -> str:
         category = self.category(index)
