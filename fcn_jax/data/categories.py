@@ -78,6 +78,17 @@ def image_label(category: int) -> np.ndarray:
     return np.array([[category]], DTYPE)
 
 
+def split_outputs(
+    outputs: Mapping[str, AnyClasses],
+) -> tuple[dict[str, Classes], tuple[str, ...]]:
+    """Return the outputs whose pixels have classes, and the names of a classifier's."""
+    pixels = {
+        name: own for name, own in outputs.items() if not isinstance(own, Categories)
+    }
+    whole = [own.names for own in outputs.values() if isinstance(own, Categories)]
+    return pixels, whole[0] if whole else ()
+
+
 def pixel_classes(outputs: Mapping[str, AnyClasses], what: str) -> dict[str, Classes]:
     """Return the outputs of a source whose pixels are labelled.
 

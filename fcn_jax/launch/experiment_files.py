@@ -1,7 +1,7 @@
 """Experiments: files with a function `get_config`, chosen by path or by name.
 
 Examples: `experiments/x.py`; `x`, of the package's experiments; with an argument,
-    `x.py:small` and `x:small`.
+    `x.py:small` and `x:small`; the configuration that a run stored, `runs/x/config.json`.
 """
 
 import difflib
@@ -10,7 +10,7 @@ import inspect
 import os
 import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,10 +18,16 @@ from typing import Any, TypeVar
 
 from ml_collections import ConfigDict
 
-from fcn_jax.config import Config
-from fcn_jax.runtime import shipped
+from fcn_jax.config import Config, base, from_dict, to_dict
+from fcn_jax.runtime import plain_json, shipped
 from fcn_jax.runtime.locations import located
 from fcn_jax.runtime.messages import shown
+
+STORED = ".json"
+"""Ending of a configuration that a run stored."""
+
+_FREE = ("preprocessing", "model.streams")
+"""Sections whose keys the user chooses."""
 
 _FILE = re.compile(r"(.*?\.py)(?::(.*))?", re.DOTALL)
 T = TypeVar("T")
@@ -50,8 +56,8 @@ def find(text: str) -> ExperimentFile:
     """Find the experiment that `--config` names.
 
     Args:
-        text: `PATH.py`, or the NAME of an experiment of the package; optionally with
-            `:ARGUMENT`.
+        text: `PATH.py`, or the NAME of an experiment of the package, optionally with
+            `:ARGUMENT`; or `PATH.json`, a stored configuration.
 
     Raises:
         ValueError: if there is none; names the nearest.
@@ -65,7 +71,9 @@ def find(text: str) -> ExperimentFile:
         argument = rest if colon else None
         if os.sep in name or name.startswith("."):
             file = Path(name)  # neither a name nor a Python file
-    if not file.is_file() or file.suffix != ".py":
+    if text.endswith(STORED) and not named:
+        file, argument = Path(located(text)), None
+    if not file.is_file() or file.suffix not in (".py", STORED):
         raise ValueError(_unknown(text, file.stem))
     return ExperimentFile(file, None if argument is None else located(argument))
 
@@ -84,8 +92,11 @@ def load(experiment: ExperimentFile) -> Config:
     """Return the configuration of an experiment, locked.
 
     Raises:
-        ValueError: if the file cannot be run, or does not return a configuration.
+        ValueError: if the file cannot be run, or does not return a configuration; for a
+            stored one, if it is damaged or has keys that there are not.
     """
+    if experiment.file.suffix == STORED:
+        return _load_stored(experiment.file)
     make = _get_config(experiment)
     given = [] if experiment.argument is None else [experiment.argument]
     _check_argument(make, experiment)
@@ -96,6 +107,29 @@ def load(experiment: ExperimentFile) -> Config:
             "must return what fcn_jax.config.base() makes, with changes"
         )
     return config.lock()
+
+
+def _load_stored(file: Path) -> Config:
+    """Read a configuration that is stored as JSON, as config.json of a run."""
+    config = from_dict(plain_json.parse(file.read_bytes(), str(file)), str(file))
+    unknown = list(_unknown_keys(to_dict(config), to_dict(base()), ""))
+    if unknown:
+        raise ValueError(
+            f"{file} has the key {unknown[0]!r}, which no experiment has; "
+            "fcn_jax/config.py lists all keys"
+        )
+    return config
+
+
+def _unknown_keys(
+    config: Mapping[str, Any], defaults: Mapping[str, Any], prefix: str
+) -> Iterator[str]:
+    for name, value in config.items():
+        key = f"{prefix}{name}"
+        if name not in defaults:
+            yield key
+        elif isinstance(value, Mapping) and key not in _FREE:
+            yield from _unknown_keys(value, defaults[name], f"{key}.")
 
 
 def load_parts(experiment: ExperimentFile, config: Config) -> dict[str, Any]:
@@ -111,6 +145,8 @@ def load_parts(experiment: ExperimentFile, config: Config) -> dict[str, Any]:
     Raises:
         ValueError: if the function cannot be run, or returns something else.
     """
+    if experiment.file.suffix == STORED:
+        return {}
     make = getattr(_module(experiment), "get_parts", None)
     if make is None:
         return {}

@@ -80,7 +80,9 @@ def train_batches(
             f"accumulation is {accumulation} and seed {seed}; they must be at least 1 "
             "and 0"
         )
-    if isinstance(augmentation, Augmentation) and augmentation.jitter:
+    if isinstance(augmentation, Augmentation) and (
+        augmentation.jitter or augmentation.enlarges
+    ):
         _check_fill(fill, source)
     _check_kind(source, augmentation)
     _check_canvas(source, canvases, augmentation)
@@ -205,7 +207,7 @@ def _check_fill(fill: Mapping[str, tuple[int, ...]], source: Source) -> None:
     for key in source[0].inputs:
         if key not in fill:
             raise ValueError(
-                f"fill has no value for the input {key}, which jitter needs; it has "
+                f"fill has no value for the input {key}, which jitter and scale need; it has "
                 f"{sorted(fill)}"
             )
     for key, levels in fill.items():
