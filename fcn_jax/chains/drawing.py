@@ -52,7 +52,8 @@ def _updates_line(own: StageResult) -> curves.Line:
     scores = [[run[step] for run in runs] for step in steps]
     middle = [math.fsum(found) / len(found) for found in scores]
     low, high = [min(found) for found in scores], [max(found) for found in scores]
-    return curves.Line(f"{own.stage.name} ({len(runs)})", steps, middle, low, high)
+    seeds = f"{len(runs)} seed{'s' if len(runs) > 1 else ''}"
+    return curves.Line(f"{own.stage.name}, {seeds}", steps, middle, low, high)
 
 
 def _against_examples(

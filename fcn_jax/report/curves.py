@@ -9,10 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, ScalarFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 
 _COLUMNS = 3
 _INCHES = (5.2, 4.2)  # of one panel
+_APART = 1.04  # factor between the places of two lines whose bars would overlap
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,10 @@ def draw_panels(panels: Sequence[Panel]) -> bytes:
 
 
 def _draw(axes: Axes, panel: Panel) -> None:
-    for line in panel.lines:
+    middle = (len(panel.lines) - 1) / 2
+    for index, line in enumerate(panel.lines):
         if panel.logarithmic:
-            _bars(axes, line)
+            _bars(axes, line, _APART ** (index - middle))
         else:
             _band(axes, line)
     if panel.logarithmic:
@@ -86,6 +88,8 @@ def _draw(axes: Axes, panel: Panel) -> None:
         axes.set_xticks(places)
         axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(panel.title, fontsize=11)
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
@@ -103,10 +107,18 @@ def _band(axes: Axes, line: Line) -> None:
     )
 
 
-def _bars(axes: Axes, line: Line) -> None:
+def _bars(axes: Axes, line: Line, shift: float) -> None:
+    """Draw points with bars, beside those of the other lines."""
     middle = np.array(line.middle, float)
     below = np.nan_to_num(middle - np.array(line.low, float))
     above = np.nan_to_num(np.array(line.high, float) - middle)
+    places = shift * np.array(line.x, float)
     axes.errorbar(
-        line.x, middle, yerr=(below, above), label=line.label, marker="o", capsize=4
+        places,
+        middle,
+        yerr=(below, above),
+        label=line.label,
+        marker="o",
+        markersize=4,
+        capsize=4,
     )
