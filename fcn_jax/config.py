@@ -14,6 +14,7 @@ from ml_collections.config_dict import FieldReference
 
 from fcn_jax.data.sources import DATA_SETS
 from fcn_jax.launch.config_values import check_values, one_of, require
+from fcn_jax.launch.image_values import check_images
 from fcn_jax.launch.start_values import check_start
 from fcn_jax.models.published import ILSVRC_MEAN, NETS
 from fcn_jax.params.paths import pretrained_sources
@@ -63,6 +64,10 @@ def base() -> Config:
     # more time, the same result up to rounding.
     config.rematerialize = False
     config.deterministic = False  # GPU: add in one order, slower; a CPU always does
+    # Decay of a moving average of the parameters, which is then what is scored and
+    # saved; 0 keeps none. 0.999 averages over about 1,000 updates.
+    config.average_decay = 0.0
+    config.mixup = 0.0  # classifiers: alpha of mixup (0.2 is usual); 0 is none
 
     config.recipe = "fine-tune"  # or "scratch": whether an untrained trunk is meant
     # Initial parameters: "", a checkpoint, or a tuple of checkpoints; one of a tuple may
@@ -79,10 +84,12 @@ def base() -> Config:
     config.model = ConfigDict(
         {
             "backbone": "vgg16",  # vgg16, alexnet, googlenet, or one that is passed in
-            "head": "skips",  # or one that is passed in
+            "head": "skips",  # "classifier", or one that is passed in
             "stride": 32,  # finest stride fused: 32, 16 or 8
             "width": 1.0,  # factor on the trunk's channels
-            "padding": "reference",  # or "same": faster, not identical at borders
+            # "reference"; "same": faster, not identical at borders; or of a classifier
+            # "native", for images of its native size or larger.
+            "padding": "reference",
             # In place of stride, (endpoint, fixed factor) of each score layer, coarsest
             # first: (("fc7", 1.0), ("pool4", 1.0), ("pool2", 1.0)).
             "scores": (),
@@ -93,6 +100,10 @@ def base() -> Config:
             "score_init": "zero",  # or "gaussian"
             "dropout_rate": -1.0,  # -1 is the backbone's own
             "order": "pool-norm",  # AlexNet: CaffeNet's; or "norm-pool"
+            # "batch" after every convolution of the trunk, "response", "none"; "" is
+            # the backbone's own.
+            "normalization": "",
+            "auxiliary": False,  # GoogLeNet as a classifier: train its two others too
             "streams": {"trunk": ("color",)},  # input names of each trunk
         }
     )
@@ -124,9 +135,25 @@ def base() -> Config:
             "crop": (0, 0),  # random window in training; 0 is the whole image
             "mirror": False,  # flip half of the images left to right
             "jitter": 0,  # pixels of random shift along each axis
+            "scale": (1.0, 1.0),  # least, largest random enlargement; needs a crop
             "workers": 0,  # processes that load images; 0 loads in threads
             "threads": 0,  # threads that load images, in each process; 0 is by machine
             "prefetch": 0,  # batches made ahead, in each process; 0 is by machine
+        }
+    )
+    config.images = ConfigDict(  # of a classifier, which has one label an image
+        {
+            "size": 224,  # rows and columns of what training takes, and of the crop
+            # Least, largest shorter side, in pixels, to which training resizes an image
+            # before it takes a window (VGG16: (256, 512)); (0, 0) where area says.
+            "sides": (0, 0),
+            # Least, largest share of the image's area that a window of random ratio
+            # has, before it is resized (GoogLeNet); (0, 0) where sides say.
+            "area": (0.08, 1.0),
+            "color": (0.0, 0.0, 0.0),  # random brightness, contrast, saturation
+            "lighting": 0.0,  # standard deviation of AlexNet's PCA noise; it used 0.1
+            "view": "crop",  # what is scored: the centre crop, or "whole" images
+            "view_side": 256,  # shorter side of it before the crop; 0 leaves it
         }
     )
     config.synthetic = ConfigDict(
@@ -143,6 +170,7 @@ def base() -> Config:
         {
             "reduction": "sum",  # over pixels and images; or "mean" over valid pixels
             "class_weights": (),  # one factor a class, or none
+            "smoothing": 0.0,  # of labels: what the other classes share, in training
         }
     )
     config.optimizer = ConfigDict(
@@ -151,7 +179,9 @@ def base() -> Config:
             "learning_rate": 1e-10,
             "momentum": 0.99,
             "weight_decay": 5e-4,
-            "schedule": "fixed",  # or poly, cosine
+            "schedule": "fixed",  # or poly, cosine, step
+            "decay_every": 100_000,  # step: updates after which the rate is multiplied
+            "decay_factor": 0.1,  # ... by this
             "warmup_steps": 0,  # updates of linear warm-up
             "multipliers": CAFFE_MULTIPLIERS,  # (pattern, rate, decay), first wins
         }
@@ -236,6 +266,15 @@ def validate(config: Config) -> None:
             "config.gradient_dtype is 'bfloat16', but config.dtype is 'float32'; set both "
             "to bfloat16, or leave config.gradient_dtype at float32"
         )
+    share = "in [0, 1)"
+    require(0 <= config.average_decay < 1, "average_decay", config.average_decay, share)
+    require(config.mixup >= 0, "mixup", config.mixup, "at least 0")
+    smoothing = config.loss.smoothing
+    require(0 <= smoothing < 1, "loss.smoothing", smoothing, share)
+    every, factor = config.optimizer.decay_every, config.optimizer.decay_factor
+    require(every >= 1, "optimizer.decay_every", every, "at least 1")
+    require(0 < factor <= 1, "optimizer.decay_factor", factor, "above 0, at most 1")
+    check_images(config)
     check_start(config)
     one_of("data.name", config.data.name, DATA_SETS)
     if config.data.eval_name:
@@ -259,6 +298,18 @@ def validate(config: Config) -> None:
     crop = config.data.crop
     allowed = "two sizes above 0, or (0, 0) for none"
     require(all(crop) or not any(crop), "data.crop", crop, allowed)
+    least, largest = config.data.scale
+    require(
+        0 < least <= largest,
+        "data.scale",
+        config.data.scale,
+        "two factors above 0, the least first",
+    )
+    if (least, largest) != (1, 1) and not any(crop):
+        raise ValueError(
+            f"config.data.scale is {config.data.scale}, and config.data.crop takes no "
+            "window; set config.data.crop, so that batches keep one size"
+        )
     if any(crop) and any(config.data.canvas):
         raise ValueError(
             "data.canvas and data.crop are both set; a cropped batch has the size of "

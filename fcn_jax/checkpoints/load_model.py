@@ -10,7 +10,7 @@ from fcn_jax.checkpoints.record import Record
 from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES, build
-from fcn_jax.models.fcn import FCN, SIZE, abstract, channels
+from fcn_jax.models.fcn import FCN, abstract, channels
 from fcn_jax.models.heads import HEADS, MakeHead
 from fcn_jax.params.trees import restore_tree
 from fcn_jax.runtime.messages import SENTENCE, error_sentence, shortened
@@ -62,12 +62,9 @@ def load_model(
     record = Record.from_dict(found.record, where)
     _refuse_other_kind(record, classifier, where)
     _refuse_partial(record, where)
-    size = SIZE
     try:
         model = build(record.spec, backbones, heads)
-        if record.spec.is_classifier:
-            size = backbones[record.spec.streams[0].backbone].native_size
-        maps, shapes = abstract(model, channels(record.preprocessing), size)
+        maps, shapes = abstract(model, channels(record.preprocessing))
     except Exception as error:  # Flax has many kinds
         said = shortened(error_sentence(error), SENTENCE)
         raise ValueError(

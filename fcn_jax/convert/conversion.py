@@ -17,8 +17,9 @@ from fcn_jax.convert.layouts.weight_layouts import WeightLayout
 from fcn_jax.convert.readers.weight_file import WeightFile, WeightFileError
 from fcn_jax.convert.readers.wrappers import prefixes_of_nets
 from fcn_jax.convert.report import Copied
-from fcn_jax.models.build import AT_ONCE_SCALES, BACKBONES
+from fcn_jax.models.build import BACKBONES
 from fcn_jax.models.published import Net
+from fcn_jax.models.spec_parts import AT_ONCE_SCALES
 from fcn_jax.params.head_names import score_kernel
 
 FULLY_CONNECTED = ("fc6", "fc7", "fc8", "loss3/classifier")

@@ -19,6 +19,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.progress import Progress
 
+from fcn_jax.data.categories import pixel_classes
 from fcn_jax.data.examples import Source, spread
 from fcn_jax.data.importing.command import add_import, run_import
 from fcn_jax.data.sources import PREPARED
@@ -150,7 +151,7 @@ def _draw_sheet(source: Source, title: str, wanted: int, path: Path) -> None:
     examples = [source[index] for index in indices]
     sheet = contact_sheet(
         [(own.name, own.inputs, own.labels) for own in examples],
-        source.outputs,
+        pixel_classes(source.outputs, "a sheet of label maps"),
         title=f"{title}: {len(indices)} of {len(source)} images",
     )
     Image.fromarray(sheet).save(path)

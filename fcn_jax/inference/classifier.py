@@ -13,8 +13,10 @@ from fcn_jax.checkpoints.load_model import LoadedModel, load_model
 from fcn_jax.inference.image_files import write_whole
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.models.build import BACKBONES
+from fcn_jax.models.fcn import smallest_image
 from fcn_jax.models.heads import CLASSIFIER_OUTPUT
 from fcn_jax.models.preprocessing import checked_input
+from fcn_jax.models.spec import NATIVE
 from fcn_jax.report.heat import heat_map
 from fcn_jax.runtime.compiled_programs import in_precision
 from fcn_jax.runtime.prepared_programs import inference_programs
@@ -27,8 +29,8 @@ class Classifier:
 
     Attributes:
         categories: name of each class.
-        native_size: smallest height and width in pixels; such an image gives one vector
-            of scores.
+        native_size: smallest height and width in pixels. With the native padding it is
+            the net's native size, and such an image gives one vector of scores.
         geometry: position of the score map of a larger image on the image.
     """
 
@@ -56,6 +58,8 @@ class Classifier:
         """
         loaded = load_model(path, classifier=True)
         (stream,) = loaded.record.spec.streams
+        if loaded.record.spec.padding != NATIVE:
+            return cls(loaded, smallest_image(loaded.maps))
         return cls(loaded, BACKBONES[stream.backbone].native_size)
 
     def scores(self, image: np.ndarray) -> np.ndarray:

@@ -28,16 +28,18 @@ CHOICES: dict[str, tuple[str | int, ...]] = {
     "gradient_dtype": spec.DTYPES,
     "init_preprocessing": ("checked", "replace"),
     "model.stride": spec.STRIDES,
-    "model.padding": spec.PADDINGS,
+    "model.padding": (*spec.PADDINGS, spec.NATIVE),
     "model.fusion": get_args(spec.Fusion),
     "model.upsampling": get_args(spec.Upsampling),
     "model.score_init": get_args(spec.ScoreInit),
     "model.order": get_args(spec.LayerOrder),
+    "model.normalization": ("", *get_args(spec.Normalization)),
     "data.rest": get_args(sources.Rest),
     "data.order": get_args(pipeline.Order),
     "loss.reduction": get_args(losses.Reduction),
     "optimizer.name": get_args(optim.OptimizerName),
     "optimizer.schedule": get_args(optim.ScheduleName),
+    "images.view": get_args(sources.View),
     "evaluation.absent": get_args(metrics.Absent),
 }
 """Keys that have a few values, and these: looked up here, so that a mistake answers before
@@ -58,11 +60,31 @@ def check_values(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None
     for key, allowed in CHOICES.items():
         section, _, name = key.rpartition(".")
         one_of(key, (config[section] if section else config)[name], allowed)
+    _check_classifier(config["model"])
     dropout = config["model"]["dropout_rate"]
     allowed = "in [0, 1), or -1 for the backbone's own"
     require(dropout == -1 or 0 <= dropout < 1, "model.dropout_rate", dropout, allowed)
     width = config["model"]["width"]
     require(0 < width <= WIDEST, "model.width", width, f"above 0, at most {WIDEST}")
+
+
+def _check_classifier(model: Mapping[str, Any]) -> None:
+    """Refuse a padding, or auxiliary classifiers, that a net with this head has not."""
+    classifier = model["head"] == spec.CLASSIFIER
+    allowed = spec.CLASSIFIER_PADDINGS if classifier else spec.PADDINGS
+    head = f"with model.head={model['head']} one of"
+    require(
+        model["padding"] in allowed,
+        "model.padding",
+        model["padding"],
+        f"{head} {', '.join(allowed)}",
+    )
+    require(
+        classifier or not model["auxiliary"],
+        "model.auxiliary",
+        model["auxiliary"],
+        f"False with model.head={model['head']}; only a classifier has such classifiers",
+    )
 
 
 def require(holds: bool, key: str, value: Any, allowed: str) -> None:
@@ -75,7 +97,7 @@ def one_of(key: str, value: Any, allowed: Sequence[str | int]) -> None:
     """Raise ValueError for a value that is not allowed; name the nearest."""
     near = difflib.get_close_matches(str(value), map(str, allowed), n=1, cutoff=0.7)
     meant = f"; did you mean {near[0]}?" if near else ""
-    choices = f"one of {', '.join(map(str, allowed))}{meant}"
+    choices = f"one of {', '.join(str(own) or repr(own) for own in allowed)}{meant}"
     require(value in allowed, key, value, choices)
 
 
@@ -117,6 +139,11 @@ def _is_rule(value: Any) -> bool:
     return sequence and is_text(value[0]) and all(map(is_number, value[1:]))
 
 
+def _pair_of(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    several = sequence_of(holds)
+    return lambda value: several(value) and len(value) == 2
+
+
 def _are_inputs(value: Any) -> bool:
     return _is_section(value) and all(is_preprocessing(own) for _, own in value.items())
 
@@ -145,6 +172,13 @@ _OWN: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "data.classes": (sequence_of(is_text), "a tuple of names of classes"),
     "data.canvas": (sequence_of(is_whole), "two whole numbers (rows, columns)"),
+    "data.scale": (_pair_of(is_number), "two numbers (least, largest)"),
+    "images.sides": (_pair_of(is_whole), "two whole numbers (least, largest)"),
+    "images.area": (_pair_of(is_number), "two numbers (least, largest)"),
+    "images.color": (
+        sequence_of(is_number),
+        "three numbers (brightness, contrast, saturation)",
+    ),
     "data.crop": (sequence_of(is_whole), "two whole numbers (rows, columns)"),
     "loss.class_weights": (sequence_of(is_number), "a tuple of finite numbers"),
     "optimizer.multipliers": (

@@ -15,15 +15,15 @@ from fcn_jax.layers.feature_map import FeatureMap, Features
 from fcn_jax.layers.lrn import normalize
 from fcn_jax.models.backbone import Backbone, ClassifierLayer
 from fcn_jax.models.blocks import (
-    Convolution,
     Step,
     Steps,
+    convolution,
     fully_connected,
     max_pool,
     run_until,
     scaled,
 )
-from fcn_jax.models.spec import LayerOrder
+from fcn_jax.models.spec import LayerOrder, Normalization
 
 
 class AlexNet(nn.Module):
@@ -35,6 +35,8 @@ class AlexNet(nn.Module):
         fc6_pad: padding of fc6; 0 in the reference, 3 in the "same" variant.
         dropout_rate: after fc6 and fc7, in training.
         order: "pool-norm" (CaffeNet, the papers') or "norm-pool" (AlexNet).
+        normalization: "response" (the papers'), "batch" after every convolution in its
+            place, or "none".
         until: last endpoint to compute; what lies above it does not exist.
     """
 
@@ -43,6 +45,7 @@ class AlexNet(nn.Module):
     fc6_pad: int = 0
     dropout_rate: float = 0.5
     order: LayerOrder = "pool-norm"
+    normalization: Normalization = "response"
     until: str = "fc7"
 
     @nn.compact
@@ -57,13 +60,15 @@ class AlexNet(nn.Module):
         return run_until(self._layers(train, dropout_keys), x, self.until)
 
     def _layers(self, train: bool, keys: Array | None) -> Steps:
-        first = partial(Convolution, kernel=11, stride=4, pad=self.input_pad)
+        norm = self.normalization == "batch"
+        convolve = partial(convolution, batch_norm=norm, train=train)
+        first = partial(convolve, kernel=11, stride=4, pad=self.input_pad)
         yield Step("conv1", first(scaled(96, self.width), name="conv1"))
         yield Step("pool1", self._pool_and_normalize, ends_stage=True)
-        second = partial(Convolution, kernel=5, pad=2, groups=2)
+        second = partial(convolve, kernel=5, pad=2, groups=2)
         yield Step("conv2", second(scaled(256, self.width), name="conv2"))
         yield Step("pool2", self._pool_and_normalize, ends_stage=True)
-        third = partial(Convolution, kernel=3, pad=1)
+        third = partial(convolve, kernel=3, pad=1)
         yield Step("conv3", third(scaled(384, self.width), name="conv3"))
         fourth = third(scaled(384, self.width), groups=2, name="conv4")
         yield Step("conv4", fourth)
@@ -77,9 +82,12 @@ class AlexNet(nn.Module):
             rate=self.dropout_rate,
             train=train,
             keys=keys,
+            batch_norm=norm,
         )
 
     def _pool_and_normalize(self, x: Features) -> Features:
+        if self.normalization != "response":
+            return max_pool(x, kernel=3, stride=2)
         if self.order == "pool-norm":
             return normalize(max_pool(x, kernel=3, stride=2))
         if self.order == "norm-pool":
@@ -101,5 +109,8 @@ BACKBONE = Backbone(
     native_size=227,
     classifier=ClassifierLayer("fc8", "fc7"),
     first_layer="conv1",
-    options={"order": get_args(LayerOrder)},
+    options={
+        "order": get_args(LayerOrder),
+        "normalization": ("response", "batch", "none"),
+    },
 )

@@ -9,6 +9,10 @@ import flax.linen as nn
 
 from fcn_jax.layers.frame import Frame
 
+AUXILIARY = ("loss1", "loss2")
+"""Auxiliary classifiers of a backbone (GoogLeNet): each is an output in training, which
+reads the endpoint "<name>_fc" by the layer "<name>_classifier"."""
+
 
 class ClassifierLayer(NamedTuple):
     """The last layer of the ImageNet classifier that a backbone comes from.
@@ -37,7 +41,8 @@ class Backbone:
         native_size: pixels of either side for which the classifier gives one vector.
         classifier: its last layer; None where there is no classifier.
         options: allowed values of the module's other arguments; the first is the
-            default.
+            default. "normalization" and "auxiliary" ("no" or "yes") are asked for by
+            the settings of these names, "order" by AlexNet's.
         frame: of the "reference" padding, what need not be computed (`layers.frame`).
         dropout: whether the module takes a dropout_rate.
         first_layer: the module that reads the image.

@@ -1,12 +1,13 @@
 """Batch normalisation as a block that backbones can be written in."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from fcn_jax.layers.batch_norm import (
     Statistics,
     batch_normalization,
-    batch_statistics,
+    normalized_by_batch,
     pixel_count,
     running_statistics,
 )
@@ -24,10 +25,12 @@ class BatchNorm(nn.Module):
         momentum: weight of the old value in the running statistics (1 minus what torch
             calls momentum).
         epsilon: added to the variance.
+        relu: whether a ReLU follows.
     """
 
     momentum: float
     epsilon: float
+    relu: bool = False
 
     @nn.compact
     def __call__(self, x: Features, *, train: bool) -> FeatureMap:
@@ -47,16 +50,25 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
         var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
-        used = running = Statistics(mean.value, var.value)
-        if train:
-            used = batch_statistics(x.values, x.inside())
-            if not self.is_initializing():
-                count = pixel_count(x.values, x.inside())
-                mean.value, var.value = running_statistics(
-                    running, used, count, momentum=self.momentum
-                )
-        return x.map(
-            lambda values: batch_normalization(
-                values, used, scale=scale, bias=bias, epsilon=self.epsilon
+        running = Statistics(mean.value, var.value)
+        if not train:
+            values = batch_normalization(
+                x.values, running, scale=scale, bias=bias, epsilon=self.epsilon
             )
+            values = jax.nn.relu(values) if self.relu else values
+            return x.placed(x.geometry, values, nonnegative=self.relu)
+        inside = x.inside()
+        values, found = normalized_by_batch(
+            x.values,
+            inside,
+            scale=scale,
+            bias=bias,
+            epsilon=self.epsilon,
+            relu=self.relu,
         )
+        if not self.is_initializing():
+            count = pixel_count(x.values, inside)
+            mean.value, var.value = running_statistics(
+                running, found, count, momentum=self.momentum
+            )
+        return x.placed(x.geometry, values, nonnegative=self.relu)

@@ -20,6 +20,7 @@ from fcn_jax.layers import pool
 from fcn_jax.layers.dropout import dropout as drop
 from fcn_jax.layers.feature_map import FeatureMap, Features
 from fcn_jax.layers.geometry import Window
+from fcn_jax.models.batch_norm import BatchNorm
 
 Initializer = nn.initializers.Initializer
 
@@ -40,6 +41,9 @@ class Step(NamedTuple):
 
 
 Steps = Iterable[Step]
+
+MOMENTUM, EPSILON = 0.9, 1e-5
+"""Of the trunks' batch normalisation; torch's defaults, whose momentum is 1 - 0.9."""
 
 END_OF_STAGE = "end of a stage"
 """Name of the mark that `end_stage` leaves in a program."""
@@ -149,6 +153,51 @@ class Convolution(nn.Module):
         )
 
 
+def convolution(
+    features: int,
+    *,
+    kernel: int,
+    name: str,
+    batch_norm: bool,
+    train: bool,
+    stride: int = 1,
+    pad: int = 0,
+    groups: int = 1,
+    dilation: int = 1,
+) -> Callable[[Features], Features]:
+    """Return a convolution with ReLU, and batch normalisation between them if asked.
+
+    Args:
+        features: output channels.
+        kernel: window size in pixels.
+        name: of the `Convolution`; that of its `BatchNorm` is `<name>_bn`.
+        batch_norm: whether the convolution is normalised; it then has no bias.
+        train: whether by the statistics of the batch.
+        stride: step of the window in pixels.
+        pad: zeros on each side.
+        groups: channel groups.
+        dilation: distance between the taps of the window in pixels.
+
+    Returns:
+        A layer from `[N, H, W, C]` to `[N, H', W', features]`, both in one dtype.
+    """
+    layer = Convolution(
+        features,
+        kernel,
+        stride,
+        pad,
+        dilation,
+        groups,
+        use_bias=not batch_norm,
+        relu=not batch_norm,
+        name=name,
+    )
+    if not batch_norm:
+        return layer
+    norm = BatchNorm(momentum=MOMENTUM, epsilon=EPSILON, relu=True, name=f"{name}_bn")
+    return lambda x: norm(layer(x), train=train)
+
+
 def max_pool(x: Features, *, kernel: int, stride: int, pad: int = 0) -> Features:
     """Apply Caffe's max pooling, ceil mode: `[N, H, W, C]` to `[N, H', W', C]`."""
     return x.max_pooled(kernel=kernel, stride=stride, pad=pad)
@@ -199,6 +248,7 @@ def fully_connected(
     rate: float,
     train: bool,
     keys: Array | None,
+    batch_norm: bool = False,
     dilation: int = 1,
 ) -> Steps:
     """Yield fc6 and fc7 as convolutions, each followed by dropout (AlexNet, VGG16).
@@ -212,13 +262,12 @@ def fully_connected(
         rate: probability of zero in training.
         train: whether dropout is on.
         keys: `[N]` random keys, one an image.
+        batch_norm: whether batch normalisation follows each of them.
         dilation: distance between the taps of fc6 in pixels.
     """
-    features = scaled(4096, width)
-    fc6 = partial(Convolution, features, kernel=kernel, pad=pad, dilation=dilation)
-    fc7 = partial(Convolution, features, kernel=1)
-    for layer, make in ((6, fc6), (7, fc7)):
-        name = f"fc{layer}"
-        convolution = make(name=name)
+    make = partial(convolution, scaled(4096, width), batch_norm=batch_norm, train=train)
+    fc6 = make(kernel=kernel, pad=pad, dilation=dilation, name="fc6")
+    fc7 = make(kernel=1, name="fc7")
+    for layer, conv in ((6, fc6), (7, fc7)):
         drop = partial(dropout, rate=rate, layer=layer, train=train, keys=keys)
-        yield Step(name, lambda x, conv=convolution, drop=drop: drop(conv(x)))
+        yield Step(f"fc{layer}", lambda x, conv=conv, drop=drop: drop(conv(x)))

@@ -1,33 +1,34 @@
 """The one visible place where names become modules."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, TypedDict, Unpack, get_args
+from typing import Any, TypedDict, Unpack
 
 from fcn_jax.models.backbone import Backbone, BackboneFiles
-from fcn_jax.models.fcn import FCN, Stream
+from fcn_jax.models.fcn import FCN, SIZE, Stream
 from fcn_jax.models.heads import CLASSIFIER_OUTPUT, HEADS, MakeHead
 from fcn_jax.models.spec import (
     CLASSIFIER,
     NATIVE,
     SKIPS,
     STRIDES,
-    WIDEST,
     Fusion,
     ModelSpec,
     ScoreInit,
-    ScoreLayer,
     StreamSpec,
     Upsampling,
 )
+from fcn_jax.models.spec_checks import (
+    check_choice,
+    check_option,
+    check_spec,
+    find_backbone,
+)
+from fcn_jax.models.spec_parts import backbone_options, named_scores, score_layers
 from fcn_jax.runtime.messages import shown
 
 BACKBONES: Mapping[str, Backbone] = BackboneFiles("vgg16", "alexnet", "googlenet")
 """Each is the `BACKBONE` of a file of this name."""
-
-AT_ONCE_SCALES = (1.0, 0.01, 0.0001)
-"""Fixed factors on the scored endpoints when all are trained at once."""
 
 
 class Settings(TypedDict, total=False):
@@ -45,6 +46,7 @@ class Settings(TypedDict, total=False):
     score_init: ScoreInit
     dropout_rate: float | None
     order: str
+    normalization: str
     head: str
     backbones: Mapping[str, Backbone]
     heads: Mapping[str, MakeHead]
@@ -78,6 +80,7 @@ def fcn_spec(
     score_init: ScoreInit = "zero",
     dropout_rate: float | None = None,
     order: str = "pool-norm",
+    normalization: str = "",
     head: str = SKIPS,
     backbones: Mapping[str, Backbone] = BACKBONES,
     heads: Mapping[str, MakeHead] = HEADS,
@@ -98,12 +101,16 @@ def fcn_spec(
             `{"color": ("color",), "hha": ("hha",)}` late fusion.
         width: factor on every channel count of the trunk.
         padding: "reference" pads conv1 by 100 (GoogLeNet: 15) pixels; "same" pads
-            only to keep sizes: faster, equal in form, not equal in value at borders.
+            only to keep sizes (GoogLeNet: none): faster, equal in form, not equal in
+            value at borders.
         fusion: "sum", or "max" for the ablation.
         upsampling: "fixed" bilinear, or "learned".
         score_init: "zero", or "gaussian" for the ablation.
         dropout_rate: None for the backbone's own (0.5; GoogLeNet 0.4).
         order: AlexNet's order of pooling and normalisation.
+        normalization: "none", "response" or "batch", as the backbone has them; "" is
+            its own: none of VGG16, local response normalisation of AlexNet and
+            GoogLeNet.
         head: what turns the endpoints into scores, a key of `heads`.
         backbones: what `backbone` may be.
         heads: what `head` may be.
@@ -111,7 +118,7 @@ def fcn_spec(
     Raises:
         ValueError: for a name, value or combination that does not exist.
     """
-    _check("stride", stride, STRIDES)
+    check_choice("stride", stride, STRIDES)
     if scores and (score_at or at_once):
         raise ValueError(
             "scores says which endpoints are scored, with their factors; leave out "
@@ -122,8 +129,8 @@ def fcn_spec(
             "at_once scales the skips, but stride 32 and score_at have none; set "
             "stride to 16 or 8"
         )
-    own = _backbone(backbone, backbones)
-    layers = _named_scores(scores) or _score_layers(own, stride, at_once, score_at)
+    own = find_backbone(backbone, backbones)
+    layers = named_scores(scores) or score_layers(own, stride, at_once, score_at)
     inputs = streams or {"trunk": ("color",)}
     spec = ModelSpec(
         streams=tuple(
@@ -135,7 +142,7 @@ def fcn_spec(
         padding=padding,
         width=width,
         dropout_rate=dropout_rate,
-        options=_options(own, order),
+        options=backbone_options(backbone, own, order, normalization),
         fusion=fusion,
         upsampling=upsampling,
         score_init=score_init,
@@ -150,11 +157,14 @@ def spec_of_settings(
     backbones: Mapping[str, Backbone] = BACKBONES,
     heads: Mapping[str, MakeHead] = HEADS,
 ) -> ModelSpec:
-    """Specify an FCN by the keys of `config.model`, as files hold them too.
+    """Specify a network by the keys of `config.model`, as files hold them too.
+
+    With the head "classifier" it is `classifier_spec`, of which "auxiliary" is a key
+    too; what only an FCN has must be at its default then.
 
     Args:
         settings: the keys; those that `fcn_spec` has defaults for may be missing.
-        outputs: classes of each output.
+        outputs: classes of each output; a classifier's is `heads.CLASSIFIER_OUTPUT`.
         backbones: what the backbone may be.
         heads: what the head may be.
 
@@ -162,22 +172,31 @@ def spec_of_settings(
         ValueError: as `fcn_spec`.
     """
     own = dict(settings)
+    auxiliary = own.pop("auxiliary", False)
     own["streams"] = {name: tuple(v) for name, v in own.get("streams", {}).items()}
     own["scores"] = tuple((name, float(f)) for name, f in own.get("scores", ()))
     rate = own.get("dropout_rate", -1.0)
     own["dropout_rate"] = None if rate < 0 else rate
+    if own.get("head") == CLASSIFIER:
+        return _classifier_of(own, outputs, auxiliary, backbones)
+    if auxiliary:
+        raise ValueError(
+            "auxiliary is True, but only a classifier has auxiliary classifiers; leave "
+            "it out, or set head to classifier"
+        )
     return fcn_spec(outputs=outputs, backbones=backbones, heads=heads, **own)
 
 
 def settings_of(
     spec: ModelSpec, backbones: Mapping[str, Backbone] = BACKBONES
 ) -> dict[str, Any]:
-    """Return the settings of an FCN, the inverse of `spec_of_settings`.
+    """Return the settings of a network, the inverse of `spec_of_settings`.
 
-    "scores" is there only where no stride says which endpoints are scored.
+    "scores" is there only where no stride says which endpoints are scored, and "head",
+    "normalization" and "auxiliary" only where they are not the usual ones.
 
     Args:
-        spec: an FCN whose streams have one backbone.
+        spec: a network whose streams have one backbone.
         backbones: what that may be.
     """
     name = spec.streams[0].backbone
@@ -195,15 +214,20 @@ def settings_of(
         "order": dict(spec.options).get("order", "pool-norm"),
         "streams": {stream.name: list(stream.inputs) for stream in spec.streams},
     }
+    options = dict(spec.options)
     if spec.head != SKIPS:
         settings["head"] = spec.head
+    if "normalization" in options:
+        settings["normalization"] = options["normalization"]
+    if spec.is_classifier:
+        return settings | {"auxiliary": options.get("auxiliary", "no") == "yes"}
     own = backbones[name]
     for stride in STRIDES:
         for at_once in (False, True)[: 1 + (stride != 32)]:
-            if spec.scores == _score_layers(own, stride, at_once, ""):
+            if spec.scores == score_layers(own, stride, at_once, ""):
                 return settings | {"stride": stride, "at_once": at_once}
     first = spec.scores[0]
-    if spec.scores == _score_layers(own, 32, False, first.endpoint):
+    if spec.scores == score_layers(own, 32, False, first.endpoint):
         return settings | {"score_at": first.endpoint}
     scores = [[layer.endpoint, layer.scale] for layer in spec.scores]
     return settings | {"scores": scores}
@@ -214,10 +238,14 @@ def classifier_spec(
     backbone: str,
     classes: int = 1000,
     width: float = 1.0,
+    padding: str = NATIVE,
+    dropout_rate: float | None = None,
     order: str = "pool-norm",
+    normalization: str = "",
+    auxiliary: bool = False,
     backbones: Mapping[str, Backbone] = BACKBONES,
 ) -> ModelSpec:
-    """Specify an ImageNet classifier, convolutional and with its own paddings.
+    """Specify an ImageNet classifier, convolutional.
 
     Its one output is `heads.CLASSIFIER_OUTPUT`.
 
@@ -225,22 +253,76 @@ def classifier_spec(
         backbone: the trunk, a key of `backbones`.
         classes: number of classes.
         width: factor on every channel count of the trunk.
+        padding: "native", the paddings of the papers, for images of the native size or
+            larger; "same" pads fc6, for images of (almost) any size.
+        dropout_rate: None for the backbone's own.
         order: AlexNet's order of pooling and normalisation; CaffeNet is "pool-norm".
+        normalization: as of `fcn_spec`.
+        auxiliary: whether GoogLeNet's two auxiliary classifiers are trained too.
         backbones: what `backbone` may be.
 
     Raises:
         ValueError: for a name that does not exist.
     """
+    own = find_backbone(backbone, backbones)
+    options = backbone_options(backbone, own, order, normalization)
+    if auxiliary:
+        check_option(backbone, own, "auxiliary", "yes")
+        options += (("auxiliary", "yes"),)
     spec = ModelSpec(
         streams=(StreamSpec("trunk", ("color",), backbone),),
         outputs=((CLASSIFIER_OUTPUT, classes),),
         head=CLASSIFIER,
-        padding=NATIVE,
+        padding=padding,
         width=width,
-        options=_options(_backbone(backbone, backbones), order),
+        dropout_rate=dropout_rate,
+        options=options,
     )
-    check_spec(spec, backbones)
+    check_spec(spec, backbones, HEADS)
     return spec
+
+
+_OF_AN_FCN: Mapping[str, Any] = {
+    "stride": 32,
+    "scores": (),
+    "score_at": "",
+    "at_once": False,
+    "streams": {"trunk": ("color",)},
+    "fusion": "sum",
+    "upsampling": "fixed",
+    "score_init": "zero",
+}
+"""Settings that a classifier does not have, with their defaults."""
+
+
+def _classifier_of(
+    settings: Mapping[str, Any],
+    outputs: Mapping[str, int],
+    auxiliary: bool,
+    backbones: Mapping[str, Backbone],
+) -> ModelSpec:
+    """Specify the classifier of settings; see `spec_of_settings`."""
+    for name, default in _OF_AN_FCN.items():
+        if (settings.get(name) or default) != default:
+            raise ValueError(
+                f"{name} is {shown(settings[name])}, which a classifier does not have; "
+                f"leave it at {shown(default)}"
+            )
+    if list(outputs) != [CLASSIFIER_OUTPUT]:
+        raise ValueError(
+            f"the outputs are {', '.join(outputs)}; a classifier has one, "
+            f"{CLASSIFIER_OUTPUT}: give data with one class an image"
+        )
+    return classifier_spec(
+        classes=outputs[CLASSIFIER_OUTPUT],
+        auxiliary=auxiliary,
+        backbones=backbones,
+        **{
+            name: value
+            for name, value in settings.items()
+            if name not in (*_OF_AN_FCN, "head")
+        },
+    )
 
 
 def build_classifier(
@@ -248,54 +330,20 @@ def build_classifier(
     backbone: str,
     classes: int = 1000,
     width: float = 1.0,
+    padding: str = NATIVE,
     order: str = "pool-norm",
+    normalization: str = "",
 ) -> FCN:
     """Assemble an ImageNet classifier: `build` of `classifier_spec`."""
-    spec = classifier_spec(backbone=backbone, classes=classes, width=width, order=order)
+    spec = classifier_spec(
+        backbone=backbone,
+        classes=classes,
+        width=width,
+        padding=padding,
+        order=order,
+        normalization=normalization,
+    )
     return build(spec)
-
-
-def check_spec(
-    spec: ModelSpec,
-    backbones: Mapping[str, Backbone] = BACKBONES,
-    heads: Mapping[str, MakeHead] = HEADS,
-) -> None:
-    """Refuse a specification of which no network can be built.
-
-    Raises:
-        ValueError: names the field, its value and what is allowed.
-    """
-    for name, value, allowed in (
-        ("head", spec.head, tuple(heads)),
-        ("fusion", spec.fusion, get_args(Fusion)),
-        ("upsampling", spec.upsampling, get_args(Upsampling)),
-        ("score_init", spec.score_init, get_args(ScoreInit)),
-    ):
-        _check(name, value, allowed)
-    if not 0 < spec.width <= WIDEST:
-        raise ValueError(
-            f"width is {spec.width!r}; it must be a finite factor on the channels, "
-            f"above 0, at most {WIDEST}"
-        )
-    rate = spec.dropout_rate
-    if rate is not None and not 0 <= rate < 1:
-        raise ValueError(f"dropout_rate is {rate!r}; it must be in [0, 1)")
-    if not spec.streams or not spec.outputs:
-        raise ValueError("a network needs at least one stream and one output")
-    if bool(spec.scores) == spec.is_classifier:
-        raise ValueError("pixel scores need score layers, and a classifier has none")
-    if spec.is_classifier and len(spec.streams) + len(spec.outputs) > 2:
-        raise ValueError("a classifier has one stream and one output")
-    for stream in spec.streams:
-        own = _backbone(stream.backbone, backbones)
-        _check_padding(stream.backbone, own, spec)
-        if rate and not own.dropout:
-            raise ValueError(
-                f"dropout_rate is {rate!r}, and {stream.backbone} has no dropout; "
-                "leave it out"
-            )
-        for name, value in spec.options:
-            _check(name, value, own.options.get(name, ()))
 
 
 def build(
@@ -318,6 +366,7 @@ def build(
     return FCN(
         streams=tuple(_stream(spec, stream, backbones) for stream in spec.streams),
         head=heads[spec.head](spec, first),
+        probe_size=first.native_size if spec.padding == NATIVE else SIZE,
     )
 
 
@@ -333,58 +382,3 @@ def _stream(
     module = partial(own.module, **arguments, **dict(spec.options))
     frame = own.frame if spec.padding == "reference" else None
     return Stream(stream.name, stream.inputs, module, frame)
-
-
-def _backbone(name: str, backbones: Mapping[str, Backbone]) -> Backbone:
-    if name in backbones:
-        return backbones[name]
-    near = difflib.get_close_matches(str(name), backbones, n=1, cutoff=0.6)
-    meant = f"; did you mean {near[0]}?" if near else ""
-    raise ValueError(
-        f"backbone is {shown(name)}; it must be one of {', '.join(backbones)}{meant}"
-    )
-
-
-def _options(backbone: Backbone, order: str) -> tuple[tuple[str, str], ...]:
-    """Return AlexNet's order of layers as an option, where the backbone has orders."""
-    if "order" not in backbone.options:
-        return ()
-    _check("order", order, backbone.options["order"])
-    return (("order", order),)
-
-
-def _check_padding(name: str, backbone: Backbone, spec: ModelSpec) -> None:
-    allowed = [p for p in backbone.pads if p != NATIVE or spec.is_classifier]
-    if spec.padding not in allowed:
-        raise ValueError(
-            f"padding is {shown(spec.padding)}; of {name} it must be one of "
-            f"{', '.join(allowed)}"
-        )
-
-
-def _check(name: str, value: object, allowed: Sequence[object]) -> None:
-    if value not in allowed:
-        raise ValueError(
-            f"{name} is {shown(value)}; it must be one of "
-            f"{', '.join(str(choice) for choice in allowed)}"
-        )
-
-
-def _score_layers(
-    backbone: Backbone, stride: int, at_once: bool, score_at: str
-) -> tuple[ScoreLayer, ...]:
-    if score_at:
-        return (ScoreLayer(f"score_{score_at}", score_at),)
-    count = STRIDES.index(stride) + 1
-    scales = AT_ONCE_SCALES if at_once else (1.0, 1.0, 1.0)
-    return _named_scores(
-        list(zip(backbone.scored[:count], scales[:count], strict=True))
-    )
-
-
-def _named_scores(scores: Sequence[tuple[str, float]]) -> tuple[ScoreLayer, ...]:
-    """Name score layers as Caffe does: score_fr, then score_<endpoint>."""
-    return tuple(
-        ScoreLayer(f"score_{endpoint}" if index else "score_fr", endpoint, scale)
-        for index, (endpoint, scale) in enumerate(scores)
-    )

@@ -19,7 +19,8 @@ from fcn_jax.models.blocks import show
 from fcn_jax.models.preprocessing import Preprocessing
 
 SIZE = 64
-"""Rows and columns of a square image that every FCN with reference padding takes."""
+"""Rows and columns of a square image that the nets take; classifiers with their native
+padding need their native size."""
 
 
 class Stream(NamedTuple):
@@ -45,10 +46,13 @@ class FCN(nn.Module):
     Attributes:
         streams: the trunks; the head averages their scores (late fusion).
         head: makes the head module, given its `name`.
+        probe_size: rows and columns of a square image that the net takes, of which it
+            is initialised.
     """
 
     streams: tuple[Stream, ...]
     head: Callable[..., nn.Module]
+    probe_size: int = SIZE
 
     @nn.compact
     def __call__(
@@ -127,19 +131,21 @@ def blank_inputs(channels: Mapping[str, int], size: int = SIZE) -> dict[str, jax
 
 
 def abstract(
-    model: FCN, channels: Mapping[str, int], size: int = SIZE
+    model: FCN, channels: Mapping[str, int], size: int | None = None
 ) -> tuple[dict[str, FeatureMap], dict[str, Any]]:
     """Return the scores of a square image and the variables, as shapes.
 
     Args:
         model: the network.
         channels: channels of each input by name.
-        size: rows and columns of an image that the network takes.
+        size: rows and columns of an image that the network takes; None is
+            `FCN.probe_size`.
 
     Returns:
         For each output a `FeatureMap` of `jax.ShapeDtypeStruct`; and the collections,
         "params" first, as nested mappings of `jax.ShapeDtypeStruct`.
     """
+    size = model.probe_size if size is None else size
     maps, variables = jax.eval_shape(
         lambda: model.init_with_output(
             jax.random.key(0), blank_inputs(channels, size), train=False
@@ -149,14 +155,14 @@ def abstract(
 
 
 def parameter_shapes(
-    model: FCN, channels: Mapping[str, int], size: int = SIZE
+    model: FCN, channels: Mapping[str, int], size: int | None = None
 ) -> dict[str, Any]:
     """Return the shapes of the parameters; see `abstract`."""
     return abstract(model, channels, size)[1]["params"]
 
 
 def score_maps(
-    model: FCN, channels: Mapping[str, int], size: int = SIZE
+    model: FCN, channels: Mapping[str, int], size: int | None = None
 ) -> dict[str, FeatureMap]:
     """Return the shapes and geometry of the scores; see `abstract`."""
     return abstract(model, channels, size)[0]
@@ -196,6 +202,6 @@ def too_small(name: str, size: Sequence[int], least: int) -> str:
     """
     return (
         f"{name} is {size[0]} x {size[1]} pixels, this net needs at least {least} x "
-        f"{least}; use a net with model.padding=reference, which takes any size, or "
-        "leave such images out"
+        f"{least}; use a net that takes smaller ones (an FCN with "
+        "model.padding=reference takes any size), or leave such images out"
     )

@@ -28,10 +28,11 @@ from fcn_jax.layers.upsample import (
     bilinear_upsample,
     transposed_convolution,
 )
-from fcn_jax.models.backbone import Backbone
+from fcn_jax.models.backbone import AUXILIARY, Backbone
 from fcn_jax.models.blocks import Convolution, average_pool, show
 from fcn_jax.models.spec import (
     CLASSIFIER,
+    NATIVE,
     SKIPS,
     Fusion,
     ModelSpec,
@@ -197,19 +198,25 @@ class ClassifierHead(nn.Module):
     """The last layer of an ImageNet classifier, before the softmax (PAMI section 3.1).
 
     It is a 1 x 1 convolution like fc6 and fc7, so an image of the net's native size gives
-    one vector of scores, and a larger one a map of them (PAMI Figure 2).
+    one vector of scores, and a larger one a map of them (PAMI Figure 2). Their average
+    is what a classifier is trained by, at any size of its images.
+
+    Where the trunk computes what auxiliary classifiers read, in training, their scores
+    are outputs too, under the names of `backbone.AUXILIARY`.
 
     Attributes:
         layer: its name, after Caffe's: "fc8" or "loss3_classifier".
         endpoint: the backbone endpoint that it reads.
         classes: number of classes.
         pool: window of the average pooling before it, 0 for none; GoogLeNet's 7.
+        averaged: whether the scores of each image are averaged.
     """
 
     layer: str
     endpoint: str
     classes: int
     pool: int = 0
+    averaged: bool = False
 
     @nn.compact
     def __call__(
@@ -218,13 +225,41 @@ class ClassifierHead(nn.Module):
         *,
         canvas: tuple[int, int],
     ) -> dict[str, FeatureMap]:
-        """Compute scores `[N, h, w, K]` on the coarse grid, in the dtype of the features."""
+        """Compute scores `[N, h, w, K]` on the coarse grid, in the dtype of the features.
+
+        If averaged, they are `[N, 1, 1, K]` in float32 or better.
+        """
         (features,) = endpoints.values()
         x: Features = features[self.endpoint]
         if self.pool:
             x = average_pool(x, kernel=self.pool, stride=1)
-        score = Convolution(self.classes, kernel=1, relu=False, name=self.layer)
-        return {CLASSIFIER_OUTPUT: score(x).to_feature_map()}
+        maps = {CLASSIFIER_OUTPUT: self._scores(x, self.layer)}
+        for name in AUXILIARY:
+            if f"{name}_fc" in features:
+                maps[name] = self._scores(features[f"{name}_fc"], f"{name}_classifier")
+        if self.is_initializing():
+            # Their layers are made, but outputs they are in training only.
+            return {CLASSIFIER_OUTPUT: maps[CLASSIFIER_OUTPUT]}
+        return maps
+
+    def _scores(self, x: Features, layer: str) -> FeatureMap:
+        score = Convolution(self.classes, kernel=1, relu=False, name=layer)
+        found = score(x).to_feature_map()
+        return averaged(found) if self.averaged else found
+
+
+def averaged(scores: FeatureMap) -> FeatureMap:
+    """Average the scores `[N, h, w, K]` of each image, to `[N, 1, 1, K]`.
+
+    The average is over the cells of the map that belong to the image, in float32 or
+    better. Its geometry stays that of the map, which says how small an image may be.
+    """
+    precise = np.promote_types(scores.dtype, np.float32)
+    total = scores.values.astype(precise).sum(axis=(1, 2), keepdims=True)
+    cells: Array | int = scores.values.shape[1] * scores.values.shape[2]
+    if scores.sizes is not None:
+        cells = jnp.prod(scores.sizes, axis=1).astype(precise)[:, None, None, None]
+    return scores.replace(values=total / cells)
 
 
 MakeHead = Callable[[ModelSpec, Backbone], Callable[..., nn.Module]]
@@ -246,8 +281,18 @@ def skip_head(spec: ModelSpec, backbone: Backbone) -> Callable[..., nn.Module]:
     )
 
 
-def classifier_head(spec: ModelSpec, backbone: Backbone) -> Callable[..., nn.Module]:
+def classifier_head(
+    spec: ModelSpec, backbone: Backbone, *, averaged: bool = False
+) -> Callable[..., nn.Module]:
     """Return what makes the `ClassifierHead` of a network.
+
+    GoogLeNet's average pooling belongs to the native padding. With another one the
+    average of the whole map of scores is in its place, here or after.
+
+    Args:
+        spec: the network.
+        backbone: of its only stream.
+        averaged: whether the scores of each image are averaged.
 
     Raises:
         ValueError: if the backbone comes from no classifier.
@@ -260,9 +305,30 @@ def classifier_head(spec: ModelSpec, backbone: Backbone) -> Callable[..., nn.Mod
         ClassifierHead,
         layer=last.layer,
         endpoint=last.endpoint,
-        pool=last.pool,
+        pool=last.pool if spec.padding == NATIVE else 0,
         classes=classes,
+        averaged=averaged,
     )
 
 
 HEADS: Mapping[str, MakeHead] = {SKIPS: skip_head, CLASSIFIER: classifier_head}
+"""A classifier gives the map of its scores."""
+
+image_classifier_head: MakeHead = partial(classifier_head, averaged=True)
+"""Makes the head of a classifier that gives one vector of scores an image."""
+
+TRAINING_HEADS: Mapping[str, MakeHead] = {**HEADS, CLASSIFIER: image_classifier_head}
+"""For training and evaluation: one vector of scores an image is what a classifier is
+trained and scored by. The parameters, and so the checkpoints, are those of `HEADS`."""
+
+
+def training_heads(heads: Mapping[str, MakeHead]) -> dict[str, MakeHead]:
+    """Return the heads with which networks are trained and scored; see `TRAINING_HEADS`.
+
+    Args:
+        heads: by name; the package's classifier is replaced, a user's is kept.
+    """
+    return {
+        name: image_classifier_head if make is classifier_head else make
+        for name, make in heads.items()
+    }

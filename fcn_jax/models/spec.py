@@ -18,6 +18,10 @@ ScoreInit = Literal["zero", "gaussian"]
 LayerOrder = Literal["pool-norm", "norm-pool"]
 """Order of layers in AlexNet: CaffeNet's, which the papers use, or the original."""
 
+Normalization = Literal["none", "response", "batch"]
+"""What follows a trunk's convolutions: nothing, AlexNet's and GoogLeNet's local response
+normalisation after some of them, or batch normalisation after each."""
+
 SKIPS, CLASSIFIER = "skips", "classifier"
 """Heads of the package."""
 STRIDES = (32, 16, 8)
@@ -25,6 +29,8 @@ PADDINGS = ("reference", "same")
 """Paddings of an FCN."""
 NATIVE = "native"
 """Padding of a classifier: that of its own layers."""
+CLASSIFIER_PADDINGS = (NATIVE, "same")
+"""Paddings of a classifier; "same" takes smaller images than its native size."""
 DTYPES = ("float32", "bfloat16")
 """Types of number that a network can compute in."""
 WIDEST = 64
@@ -75,11 +81,12 @@ class ModelSpec:
         head: "skips" upsamples scores to every pixel; "classifier" gives an ImageNet
             classifier's scores on the coarse grid; others are the user's.
         scores: the score layers, coarsest first; none for a classifier.
-        padding: "reference" (conv1 padded by 100 pixels), "same", or "native", the
-            classifier's own.
+        padding: "reference" (conv1 padded by 100 pixels; FCNs only), "same", or
+            "native", the classifier's own (classifiers only).
         width: factor on every channel count of the trunks.
         dropout_rate: probability of zero in training; None is the backbone's own.
-        options: (name, value) of what else a backbone can be told, as AlexNet's order.
+        options: (name, value) of what else a backbone can be told: AlexNet's "order",
+            and "normalization" and "auxiliary" where they are not the backbone's own.
         fusion: "sum", or "max" for the papers' ablation.
         upsampling: "fixed" bilinear, or "learned" from it.
         score_init: "zero", or "gaussian" (standard deviation 0.01) for the ablation.

@@ -10,6 +10,7 @@ from fcn_jax.config import base, from_dict, to_dict, validate
 from fcn_jax.data.sources import DATA_SETS
 from fcn_jax.launch.config_values import CHOICES
 from fcn_jax.models.build import BACKBONES, build_fcn, spec_of_settings
+from fcn_jax.models.spec import NATIVE, PADDINGS
 from fcn_jax.optim import optimizers as optim
 from fcn_jax.runtime.plain_json import LARGEST
 
@@ -65,7 +66,7 @@ def test_a_wrong_choice_names_the_nearest(key):
         with pytest.raises(ValueError, match="one of 32, 16, 8$"):
             validate(_put(base(), key, 4))
         return
-    for choice in choices:
+    for choice in filter(None, choices):
         with pytest.raises(ValueError, match=f"config.{key} is '{choice}x'.* mean"):
             validate(_put(base(), key, f"{choice}x"))
     with pytest.raises(ValueError, match=f"config.{key} is 'qqq'") as caught:
@@ -92,13 +93,41 @@ def test_choices_are_those_of_the_parts():
     assert CHOICES["model.order"] == BACKBONES["alexnet"].options["order"]
     for key in ("padding", "fusion", "upsampling", "score_init", "stride"):
         for choice in CHOICES[f"model.{key}"]:
-            build_fcn(backbone="vgg16", outputs={"a": 2}, **{key: choice})
+            if choice != NATIVE:
+                build_fcn(backbone="vgg16", outputs={"a": 2}, **{key: choice})
         with pytest.raises(ValueError, match=key):
             build_fcn(backbone="vgg16", outputs={"a": 2}, **{key: "x"})
+    assert CHOICES["model.padding"] == (*PADDINGS, NATIVE)
+    own, *named = CHOICES["model.normalization"]
+    assert not own
+    for backbone in BACKBONES.values():
+        assert set(backbone.options["normalization"]) <= set(named)
     for name in CHOICES["optimizer.schedule"]:
         optim.make_schedule(name, learning_rate=1.0, total_steps=9, warmup_steps=0)
     with pytest.raises(ValueError, match="fixed"):
         optim.make_schedule("x", learning_rate=1.0, total_steps=9, warmup_steps=0)
+
+
+def test_a_padding_belongs_to_its_head():
+    """Oracle: an FCN has no native padding, a classifier no reference padding."""
+    config = base().unlock()
+    config.model.update({"head": "classifier", "padding": "native"})
+    validate(config)
+    config.model.update({"padding": "same", "auxiliary": True})
+    validate(config)
+    config.model.padding = "reference"
+    with pytest.raises(
+        ValueError, match="padding is 'reference'.*classifier one of nat"
+    ):
+        validate(config)
+    config.model.update({"head": "skips", "padding": "native"})
+    with pytest.raises(
+        ValueError, match="padding is 'native'.*=skips one of reference"
+    ):
+        validate(config)
+    config.model.padding = "same"
+    with pytest.raises(ValueError, match="auxiliary is True.*False with model.head=sk"):
+        validate(config)
 
 
 STORED = (

@@ -76,9 +76,9 @@ class Run:
             own(keeper, state, step)
             happening("saved", step)
 
-        def rate(store, step, mean_iu, own=checkpoint.CheckpointStore.rate):
+        def rate(store, step, score, own=checkpoint.CheckpointStore.rate):
             happening("rate", step)
-            own(store, step, mean_iu)
+            own(store, step, score)
 
         def batches(run, begin, own=Experiment.batches):
             for step, batch in enumerate(own(run, begin), begin + 1):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fcn_jax.data.categories import AnyClasses
 from fcn_jax.data.examples import Example, Source, check_index, digest
-from fcn_jax.data.labels import Classes
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class LimitedSource:
     indices: tuple[int, ...]
 
     @property
-    def outputs(self) -> Mapping[str, Classes]:
+    def outputs(self) -> Mapping[str, AnyClasses]:
         """Classes of each label map."""
         return self.source.outputs
 
