@@ -75,7 +75,7 @@ def test_a_wheel_holds_experiments_and_manifest(built):
         kept = (
             kept
             if name != "experiments"
-            else {file.name for file in (ROOT / name).glob("*.py")}
+            else {file.name for file in (ROOT / name).rglob("*.py")}
         )
         assert files == kept
         for file in kept:

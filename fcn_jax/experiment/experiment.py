@@ -182,7 +182,7 @@ class Experiment:
         mesh = mesh or reading.read_mesh(config)
         sharding.check_divisible(config.batch_size, mesh, "config.batch_size")
         if train_source is None:
-            train_source = reading.open_train_split(config)
+            train_source = reading.open_split(config, config.data.train_split)
         scoring = Scoring.from_config(config, source=eval_source, loss=loss, mesh=mesh)
         if not config.data.allow_overlap:
             check_disjoint(train_source, scoring.source)

@@ -82,7 +82,10 @@ def read_evaluation_batch(config: Config, canvas: Canvas, mesh: Mesh) -> int:
 
 
 def open_split(config: Config, split: str, name: str = "") -> Source:
-    """Open a split of a data set, with the inputs and classes that the run wants."""
+    """Open a split of a data set, with the inputs and classes that the run wants.
+
+    Of the split to learn from `config.data.limit` examples are left, in scoring too.
+    """
     if config.data.classes and (name or config.data.name) in IMAGE_DATA_SETS:
         raise ValueError(
             f"config.data.classes is {config.data.classes}; it keeps classes of pixels, "
@@ -104,6 +107,8 @@ def open_split(config: Config, split: str, name: str = "") -> Source:
             seed=synthetic.seed,
         ),
     )
+    if split == config.data.train_split and name in ("", config.data.name):
+        whole = limited(whole, config.data.limit, config.seed)
     if not config.data.classes:
         return whole
     return subset(whole, config.data.classes, config.data.rest)
@@ -148,12 +153,6 @@ def read_auxiliary(spec: ModelSpec) -> dict[str, tuple[str, float]]:
     if dict(spec.options).get("auxiliary") != "yes":
         return {}
     return {name: (OUTPUT, AUXILIARY_FACTOR) for name in AUXILIARY}
-
-
-def open_train_split(config: Config) -> Source:
-    """Open the split to learn from, or as many of its examples as the run wants."""
-    whole = open_split(config, config.data.train_split)
-    return limited(whole, config.data.limit, config.seed)
 
 
 def input_names(config: Config) -> set[str]:

@@ -26,6 +26,8 @@ from fcn_jax.runtime.messages import shown
 STORED = ".json"
 """Ending of a configuration that a run stored."""
 
+_KINDS = {"experiments": "experiment", "experiments/chains": "chain"}
+
 _FREE = ("preprocessing", "model.streams")
 """Sections whose keys the user chooses."""
 
@@ -52,12 +54,14 @@ class ExperimentFile:
     argument: str | None = None
 
 
-def find(text: str) -> ExperimentFile:
+def find(text: str, folder: str = "experiments") -> ExperimentFile:
     """Find the experiment that `--config` names.
 
     Args:
         text: `PATH.py`, or the NAME of an experiment of the package, optionally with
             `:ARGUMENT`; or `PATH.json`, a stored configuration.
+        folder: of the package, where names are looked up: "experiments", or
+            "experiments/chains".
 
     Raises:
         ValueError: if there is none; names the nearest.
@@ -67,24 +71,25 @@ def find(text: str) -> ExperimentFile:
         file, argument = Path(located(named[1])), named[2]
     else:
         name, colon, rest = text.partition(":")
-        file = shipped.directory("experiments") / f"{name}.py"
+        file = shipped.directory("experiments").parent / folder / f"{name}.py"
         argument = rest if colon else None
         if os.sep in name or name.startswith("."):
             file = Path(name)  # neither a name nor a Python file
     if text.endswith(STORED) and not named:
         file, argument = Path(located(text)), None
     if not file.is_file() or file.suffix not in (".py", STORED):
-        raise ValueError(_unknown(text, file.stem))
+        raise ValueError(_unknown(text, file.stem, folder))
     return ExperimentFile(file, None if argument is None else located(argument))
 
 
-def _unknown(text: str, stem: str) -> str:
-    known = shipped.experiments()
+def _unknown(text: str, stem: str, folder: str) -> str:
+    places = shipped.directory("experiments").parent / folder
+    known = sorted(file.stem for file in places.glob("*.py"))
     near = difflib.get_close_matches(stem, known, n=1, cutoff=0.5)
     meant = f"did you mean --config={near[0]}? " if near else ""
     return (
-        f"there is no experiment {text}; {meant}write --config=PATH.py or a name, either "
-        f"with :ARGUMENT (names are {', '.join(known)})"
+        f"there is no {_KINDS[folder]} {text}; {meant}write --config=PATH.py or a name, "
+        f"either with :ARGUMENT (names are {', '.join(known)})"
     )
 
 
@@ -97,16 +102,34 @@ def load(experiment: ExperimentFile) -> Config:
     """
     if experiment.file.suffix == STORED:
         return _load_stored(experiment.file)
-    make = _get_config(experiment)
-    given = [] if experiment.argument is None else [experiment.argument]
-    _check_argument(make, experiment)
-    config = _run(lambda: make(*given), experiment.file)
+    config = made(experiment, "get_config", "an experiment")
     if not isinstance(config, ConfigDict):
         raise ValueError(
             f"get_config() of {experiment.file} returns a {type(config).__name__}; it "
             "must return what fcn_jax.config.base() makes, with changes"
         )
     return config.lock()
+
+
+def made(experiment: ExperimentFile, name: str, kind: str) -> Any:
+    """Return what a function of a file returns for the file's argument.
+
+    Args:
+        experiment: the file and its argument.
+        name: of the function.
+        kind: what needs the function, for messages: "an experiment".
+
+    Raises:
+        ValueError: if the file has no such function, or it cannot be run.
+    """
+    make = getattr(_module(experiment), name, None)
+    if not callable(make):
+        raise ValueError(
+            f"{experiment.file} has no function {name}(), which {kind} needs"
+        )
+    _check_argument(make, experiment)
+    given = [] if experiment.argument is None else [experiment.argument]
+    return _run(lambda: make(*given), experiment.file)
 
 
 def _load_stored(file: Path) -> Config:
@@ -160,15 +183,6 @@ def load_parts(experiment: ExperimentFile, config: Config) -> dict[str, Any]:
     return parts
 
 
-def _get_config(experiment: ExperimentFile) -> Callable[..., Config]:
-    found = getattr(_module(experiment), "get_config", None)
-    if not callable(found):
-        raise ValueError(
-            f"{experiment.file} has no function get_config(), which an experiment needs"
-        )
-    return found
-
-
 def _module(experiment: ExperimentFile) -> ModuleType:
     """Load an experiment file anew, as it may have been edited during a notebook."""
     spec = importlib.util.spec_from_file_location("experiment", experiment.file)
@@ -180,7 +194,7 @@ def _module(experiment: ExperimentFile) -> ModuleType:
     return module
 
 
-def _check_argument(make: Callable[..., Config], experiment: ExperimentFile) -> None:
+def _check_argument(make: Callable[..., Any], experiment: ExperimentFile) -> None:
     """Refuse an unexpected argument, or a missing one."""
     name = experiment.file.stem
     takes = inspect.signature(make).parameters.values()

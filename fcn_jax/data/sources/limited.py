@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fcn_jax.data.categories import AnyClasses
-from fcn_jax.data.examples import DataError, Example, Source, check_index, digest
+from fcn_jax.data.examples import Example, Source, check_index, digest
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ def limited(source: Source, count: int, seed: int) -> Source:
         seed: of the draw, at least 0.
 
     Raises:
-        DataError: for a negative number, or more examples than there are.
+        ValueError: for a negative number, or more examples than there are.
     """
     if not count:
         return source
     if not 0 < count <= len(source):
-        raise DataError(
+        raise ValueError(
             f"config.data.limit is {count}, and the split has {len(source)} examples; "
             f"give 1 to {len(source)}, or 0 for all of them"
         )

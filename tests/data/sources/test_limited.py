@@ -5,7 +5,6 @@ import pickle
 import numpy as np
 import pytest
 
-from fcn_jax.data.examples import DataError
 from fcn_jax.data.sources.catalog import open_source
 from fcn_jax.data.sources.limited import limited
 from fcn_jax.data.sources.synthetic import SyntheticSpec
@@ -73,5 +72,5 @@ def test_another_draw_is_other_data():
 def test_numbers_that_the_split_does_not_have_are_refused(count):
     """Oracle: the 40 examples of the split."""
     message = f"config.data.limit is {count}, and the split has 40 .* 1 to 40, or 0"
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(ValueError, match=message):
         limited(WHOLE, count, 0)
