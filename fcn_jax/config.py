@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 from ml_collections import ConfigDict
 from ml_collections.config_dict import FieldReference
 
-from fcn_jax.data.sources import DATA_SETS
-from fcn_jax.launch.config_values import check_values, one_of, require
+from fcn_jax.launch.config_values import check_values
 from fcn_jax.launch.image_values import check_images
+from fcn_jax.launch.ranges import check_ranges
 from fcn_jax.launch.start_values import check_start
 from fcn_jax.models.published import ILSVRC_MEAN, NETS
 from fcn_jax.params.paths import pretrained_sources
@@ -246,75 +246,9 @@ def validate(config: Config) -> None:
         ValueError: one sentence with the key, the value and what is allowed.
     """
     check_values(to_dict(config), _defaults())
-    for key in ("steps", "batch_size", "accumulation"):
-        require(config[key] >= 1, key, config[key], "at least 1")
-    for section in ("evaluation", "checkpoint", "log"):
-        every = config[section].every
-        require(every >= 1, f"{section}.every", every, "at least 1")
-    require(
-        config.evaluation.batch_size >= 0,
-        "evaluation.batch_size",
-        config.evaluation.batch_size,
-        "at least 0",
-    )
-    require(
-        config.checkpoint.keep >= 1, "checkpoint.keep", config.checkpoint.keep, ">= 1"
-    )
-    require(config.seed >= 0, "seed", config.seed, "at least 0")
-    if config.gradient_dtype != "float32" and config.dtype == "float32":
-        raise ValueError(
-            "config.gradient_dtype is 'bfloat16', but config.dtype is 'float32'; set both "
-            "to bfloat16, or leave config.gradient_dtype at float32"
-        )
-    share = "in [0, 1)"
-    require(0 <= config.average_decay < 1, "average_decay", config.average_decay, share)
-    require(config.mixup >= 0, "mixup", config.mixup, "at least 0")
-    smoothing = config.loss.smoothing
-    require(0 <= smoothing < 1, "loss.smoothing", smoothing, share)
-    every, factor = config.optimizer.decay_every, config.optimizer.decay_factor
-    require(every >= 1, "optimizer.decay_every", every, "at least 1")
-    require(0 < factor <= 1, "optimizer.decay_factor", factor, "above 0, at most 1")
+    check_ranges(config)
     check_images(config)
     check_start(config)
-    one_of("data.name", config.data.name, DATA_SETS)
-    if config.data.eval_name:
-        one_of("data.eval_name", config.data.eval_name, DATA_SETS)
-    rate = config.optimizer.learning_rate
-    require(rate > 0, "optimizer.learning_rate", rate, "above 0")
-    momentum = config.optimizer.momentum
-    require(0 <= momentum < 1, "optimizer.momentum", momentum, "in [0, 1)")
-    decay = config.optimizer.weight_decay
-    require(decay >= 0, "optimizer.weight_decay", decay, "at least 0")
-    warmup = config.optimizer.warmup_steps
-    require(warmup >= 0, "optimizer.warmup_steps", warmup, "at least 0")
-    limit = config.data.limit
-    require(limit >= 0, "data.limit", limit, "at least 0; 0 is all examples")
-    pictures = config.evaluation.pictures
-    require(pictures >= 0, "evaluation.pictures", pictures, "at least 0")
-    for key in ("canvas", "crop"):
-        value = config.data[key]
-        pair = len(value) == 2 and all(isinstance(v, int) and v >= 0 for v in value)
-        require(pair, f"data.{key}", value, "two whole numbers (rows, columns)")
-    crop = config.data.crop
-    allowed = "two sizes above 0, or (0, 0) for none"
-    require(all(crop) or not any(crop), "data.crop", crop, allowed)
-    least, largest = config.data.scale
-    require(
-        0 < least <= largest,
-        "data.scale",
-        config.data.scale,
-        "two factors above 0, the least first",
-    )
-    if (least, largest) != (1, 1) and not any(crop):
-        raise ValueError(
-            f"config.data.scale is {config.data.scale}, and config.data.crop takes no "
-            "window; set config.data.crop, so that batches keep one size"
-        )
-    if any(crop) and any(config.data.canvas):
-        raise ValueError(
-            "data.canvas and data.crop are both set; a cropped batch has the size of "
-            "the crop: leave data.canvas at (0, 0)"
-        )
 
 
 def initial_checkpoints(
