@@ -97,10 +97,9 @@ def average_pool(
         window_strides=(1, stride, stride, 1),
         padding=((0, 0), rows, columns, (0, 0)),
     )
-    if sizes is None:
-        sizes = np.array([x.shape[1:3]])
+    extents: Any = np.array([x.shape[1:3]]) if sizes is None else sizes
     rows, columns = (
-        _counts(sizes[:, axis], total.shape[1 + axis], kernel, stride, pad)
+        _counts(extents[:, axis], total.shape[1 + axis], kernel, stride, pad)
         for axis in (0, 1)
     )
     counts = rows[:, :, None, None] * columns[:, None, :, None]

@@ -7,7 +7,11 @@ import pytest
 from flax.errors import ModifyScopeVariableError
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from fcn_jax.layers.batch_norm import batch_statistics
+from fcn_jax.layers.batch_norm import (
+    batch_normalization,
+    batch_statistics,
+    normalized_by_batch,
+)
 from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.models.batch_norm import BatchNorm
 
@@ -136,6 +140,58 @@ def test_gradients_of_a_padded_batch():
             slope = (total(x.values + step) - total(x.values - step)) / 2e-5
             assert gradient[place] == pytest.approx(float(slope), abs=1e-8)
     assert not gradient[~np.asarray(x.inside())[..., 0]].any()
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("padded", [False, True])
+def test_the_gradient_in_training_is_that_of_the_formulas(relu, padded):
+    """Oracle: jax's own derivative of statistics and normalisation, float64."""
+    with jax.enable_x64(True):
+        x = _batch(_images(), "float64")
+        inside = x.inside() if padded else None
+        scale, bias = (jnp.asarray(v) for v in _variables()["params"].values())
+        cotangent = jnp.asarray(np.random.default_rng(4).normal(size=x.values.shape))
+
+        def formulas(x, scale, bias):
+            found = batch_statistics(x, inside)
+            y = batch_normalization(x, found, scale=scale, bias=bias, epsilon=1e-3)
+            y = jax.nn.relu(y) if relu else y
+            y = y if inside is None else jnp.where(inside, y, 0.0)
+            return jnp.sum(y * cotangent), found
+
+        def own(x, scale, bias):
+            y, found = normalized_by_batch(
+                x, inside, scale=scale, bias=bias, epsilon=1e-3, relu=relu
+            )
+            y = y if inside is None else jnp.where(inside, y, 0.0)
+            return jnp.sum(y * cotangent), found
+
+        given = (x.values, scale, bias)
+        expected, found = (
+            jax.value_and_grad(function, (0, 1, 2), has_aux=True)(*given)
+            for function in (formulas, own)
+        )
+    assert np.abs(expected[1][0]).max() > 0.1
+    for one, other in zip(
+        jax.tree.leaves(found), jax.tree.leaves(expected), strict=True
+    ):
+        assert one.dtype == other.dtype
+        # Parameters, and so their gradients, are float32.
+        rtol = 1e-6 if one.dtype == np.float32 else 1e-11
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=1e-11)
+
+
+def test_a_relu_after_batch_normalisation():
+    """Oracle: the block without one; afterwards a pooling may pad with zeros."""
+    x, variables = _batch(_images(), "float32"), _variables()
+    block = BatchNorm(momentum=0.9, epsilon=1e-3, relu=True)
+    for train in (False, True):
+        own, _ = block.apply(variables, x, train=train, mutable=["batch_stats"])
+        plain, _ = LAYER.apply(variables, x, train=train, mutable=["batch_stats"])
+        assert own.nonnegative
+        assert not plain.nonnegative
+        assert (np.asarray(plain.values) < 0).any()
+        np.testing.assert_array_equal(own.values, np.maximum(plain.values, 0))
 
 
 def test_statistics_of_a_batch_on_eight_devices():

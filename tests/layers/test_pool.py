@@ -112,6 +112,24 @@ def test_average_of_ones_shows_the_divisor():
     np.testing.assert_allclose(row, [2 / 3, 1, 1 / 2], rtol=1e-6)
 
 
+def test_average_pool_of_a_padded_batch():
+    """Oracle: each image alone; windows end at each image's own border."""
+    sizes, canvas = ((8, 5), (3, 9), (1, 1), (9, 9)), (9, 9)
+    rng = np.random.default_rng(3)
+    images = [rng.normal(size=(*size, 2)) for size in sizes]
+    batch = np.zeros((len(sizes), *canvas, 2))
+    for row, image in zip(batch, images, strict=True):
+        row[: image.shape[0], : image.shape[1]] = image
+    with jax.enable_x64(True):
+        found = average_pool(
+            jnp.asarray(batch), kernel=5, stride=3, pad=2, sizes=jnp.asarray(sizes)
+        )
+        for row, image in zip(np.asarray(found), images, strict=True):
+            alone = average_by_loops(image[None], np.ones((1, 9, 9, 2)), 5, 3, 2)[0]
+            rows, columns = alone.shape[1:3]
+            np.testing.assert_allclose(row[:rows, :columns], alone[0], atol=1e-14)
+
+
 def test_max_pool_of_an_image_smaller_than_the_window():
     """Oracle: by hand; the one window is clipped to the image."""
     x = jnp.asarray([[-4.0, -2.0], [-3.0, -5.0]])[None, :, :, None]

@@ -31,6 +31,8 @@ NETS: dict[str, dict[str, Any]] = {
     "googlenet": {"backbone": "googlenet"},
     "googlenet-16s": {"backbone": "googlenet", "stride": 16},
     "googlenet-8s": {"backbone": "googlenet", "stride": 8},
+    "googlenet-same": {"backbone": "googlenet", "padding": "same"},
+    "googlenet-8s-same": {"backbone": "googlenet", "padding": "same", "stride": 8},
     "fcn32s-same": {"backbone": "vgg16", "padding": "same"},
     "fcn16s-same": {"backbone": "vgg16", "stride": 16, "padding": "same"},
     "fcn8s-same": {"backbone": "vgg16", "stride": 8, "padding": "same"},

@@ -117,6 +117,9 @@ def test_crop_offsets_of_the_same_size_variant():
     assert crops["fcn16s-same"] == (-1, 24 - 16)
     assert crops["fcn8s-same"] == (-1, -3 + 2, 28 - 16 - 8)
     assert crops["alexnet-same"] == (5 - 82 + 32 * 3,)
+    # The first cell lies over pixel 30 = 2 + 4 + 8 + 16, its kernel begins 31 before.
+    assert crops["googlenet-same"] == (1,)
+    assert crops["googlenet-8s-same"] == (0, 0, 1)
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -124,7 +127,8 @@ def test_output_has_the_size_of_the_image(name):
     """Oracle: H itself, for every H from 1 (or the smallest image) to 1024."""
     geometry = maps_of(name, 64, 64).output.geometry
     least = geometry.smallest_image()
-    assert least == (29 if name.startswith("alexnet") and "same" in name else 1)
+    same = {"alexnet": 29, "googlenet": 31}
+    assert least == (same.get(name.partition("-")[0], 1) if "same" in name else 1)
     np.testing.assert_array_equal(
         geometry.size(HEIGHTS[least - 1 :]), HEIGHTS[least - 1 :]
     )
@@ -294,6 +298,7 @@ SQUARES = [(h, h) for h in TABLE]
         ("fcn8s-same", MIXED[::4] + SQUARES[-2:]),
         ("googlenet", MIXED[::4] + SQUARES[-2:]),
         ("googlenet-8s", MIXED[::8] + SQUARES[-1:]),
+        ("googlenet-8s-same", [(31, 47), (40, 62), *SQUARES[-1:]]),
     ],
 )
 def test_scores_have_the_rows_and_columns_of_the_image(name, sizes):

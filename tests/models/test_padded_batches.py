@@ -26,6 +26,7 @@ NETS = {
     },
     "vgg16-pool4": {"backbone": "vgg16", "score_at": "pool4"},
     "alexnet-8s-same": {"backbone": "alexnet", "stride": 8, "padding": "same"},
+    "googlenet-16s-same": {"backbone": "googlenet", "stride": 16, "padding": "same"},
     "alexnet-norm-pool": {"backbone": "alexnet", "order": "norm-pool"},
     "vgg16-two-streams": {
         "backbone": "vgg16",
