@@ -157,10 +157,11 @@ class Augmentation:
             labels = {k: shift(a, down, right, IGNORE) for k, a in labels.items()}
         if self.crop is not None and self.enlarges:
             height, width = next(iter(inputs.values())).shape[:2]
+            least, largest = (math.log(own) for own in self.scale)
             return scaled_window(
                 Example(example.name, inputs, labels),
                 size=(min(height, self.crop[0]), min(width, self.crop[1])),
-                factor=math.exp(rng.uniform(*map(math.log, self.scale))),
+                factor=math.exp(rng.uniform(least, largest)),
                 fill=fill,
                 rng=rng,
             )
