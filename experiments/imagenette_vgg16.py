@@ -7,7 +7,7 @@ folder of ImageNet's layout will do:
     python -m fcn_jax.main --config=experiments/imagenette_vgg16.py --config.data.folder=DIR
 
 DIR holds train/<class>/ and val/<class>/. The trunk has batch normalisation, and the
-classifier is convolutional: it learns from 128 x 128 pixels, and the scores of an image
+classifier is convolutional: it learns from 112 x 112 pixels, and the scores of an image
 are averaged.
 """
 
@@ -23,7 +23,7 @@ def get_config(size: str = "full") -> ConfigDict:
     small = size == "small"
     config = defaults.base()
     config.recipe = "scratch"
-    config.steps = 5000 if small else 5000
+    config.steps = 4500 if small else 5000
     config.batch_size = 32 if small else 128
     config.dtype = "float32" if small else "bfloat16"
     config.model.backbone = "vgg16"
@@ -38,9 +38,10 @@ def get_config(size: str = "full") -> ConfigDict:
     config.data.name = "image_folder"
     config.data.order = "shuffle"
     config.data.mirror = True
-    config.images.size = 128
+    config.images.size = 112
     config.images.area = (0.25, 1.0)
     config.images.color = (0.3, 0.3, 0.3)
+    config.images.view = "whole"
     config.images.view_side = 128
     config.loss.reduction = "mean"
     config.loss.smoothing = 0.1

@@ -5,7 +5,8 @@ Those names are Caffe's layer names: "conv1_1.weight" `[O, I, k, k]`, "score_fr.
 "inception_3a/1x1.weight", which `add_module` takes. The exported net has the input of
 Caffe's nets: blue, green, red in 0..255, minus the mean. So the input channels of the
 first convolution are reversed, and the scale of the preprocessing is folded into it.
-The factors of an at-once net stay in the code, as in FCN8sAtOnce.
+The factors of an at-once net stay in the code, as in FCN8sAtOnce. Batch normalisation
+is folded into the convolutions, so what is exported is a net without it.
 """
 
 import json
@@ -24,14 +25,19 @@ from fcn_jax.convert.exported import at_once_sentence, description, fixed_factor
 from fcn_jax.convert.layouts.caffe_names import Blob, blob_of
 from fcn_jax.convert.readers.torch import METADATA
 from fcn_jax.layers.upsample import bilinear_kernel
+from fcn_jax.models.blocks import EPSILON
 from fcn_jax.models.build import BACKBONES, build, settings_of
 from fcn_jax.models.fcn import channels, parameter_shapes
 from fcn_jax.models.preprocessing import Preprocessing
+from fcn_jax.models.spec_parts import unnormalized
+from fcn_jax.params.folding import fold_batch_norm
 from fcn_jax.params.head_names import in_head
-from fcn_jax.params.paths import flatten
+from fcn_jax.params.paths import flatten, unflatten
 from fcn_jax.runtime.atomic import whole_file
 from fcn_jax.runtime.cli import no_program, run
 from fcn_jax.runtime.messages import remedy
+
+FOLDED = "batch normalisation is folded into the convolutions, for evaluation alone"
 
 Write = Callable[[Path, Mapping[str, np.ndarray], Mapping[str, str]], None]
 """A function of (file, float32 arrays by name, metadata) that writes the file."""
@@ -47,7 +53,8 @@ def export_checkpoint(checkpoint: str | os.PathLike, file: str | os.PathLike) ->
             metadata, from which the converter makes the same net. It must not exist.
 
     Returns:
-        Two lines: what was written, and what the program that loads it must do.
+        Two lines or three: what was written, what the program that loads it must do, and
+        whether batch normalisation was folded.
 
     Raises:
         CheckpointError: if there is no checkpoint that can be trusted.
@@ -56,7 +63,8 @@ def export_checkpoint(checkpoint: str | os.PathLike, file: str | os.PathLike) ->
     """
     path = Path(file).absolute()
     write = _writer(path)
-    loaded = load_model(checkpoint, classifier=False)
+    trained = load_model(checkpoint, classifier=False)
+    loaded = _without_batch_norm(trained)
     if loaded.variables.keys() != {"params"}:
         kept = ", ".join(sorted(loaded.variables.keys() - {"params"}))
         raise ValueError(
@@ -71,6 +79,24 @@ def export_checkpoint(checkpoint: str | os.PathLike, file: str | os.PathLike) ->
     return (
         f"{len(tensors)} arrays, {count:,} values of {metadata['net']} written to {path}"
         f"\n{_use(loaded.record)}; its input is {metadata['input']}"
+        + ("" if loaded is trained else f"\n{FOLDED}")
+    )
+
+
+def _without_batch_norm(loaded: LoadedModel) -> LoadedModel:
+    """Return the same net with its batch normalisation folded into the convolutions."""
+    spec = loaded.record.spec
+    if dict(spec.options).get("normalization") != "batch":
+        return loaded
+    params, statistics = (
+        flatten(loaded.variables[name]) for name in ("params", "batch_stats")
+    )
+    folded = fold_batch_norm(params, statistics, epsilon=EPSILON)
+    spec = unnormalized(spec, BACKBONES)
+    return loaded._replace(
+        model=build(spec),
+        variables={"params": unflatten(folded)},
+        record=replace(loaded.record, spec=spec),
     )
 
 

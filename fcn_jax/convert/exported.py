@@ -91,8 +91,10 @@ def _exported(metadata: Mapping[str, str], file: str) -> Exported:
     stored = json.loads(metadata["configuration"])
     streams = {name: tuple(own) for name, own in stored.pop("streams").items()}
     model = {key: stored.pop(key) for key in _SETTINGS}
-    if "scores" in stored:
-        model["scores"] = stored.pop("scores")
+    for key in ("scores", "normalization"):
+        if key in stored:
+            model[key] = stored.pop(key)
+    _check_kind("normalization", model.get("normalization", ""), "")
     facts = {key: stored.pop(key) for key in ("factors", "crops")}
     dtype = stored.pop("dtype")
     if stored:
@@ -193,7 +195,9 @@ def description(spec: ModelSpec) -> str:
         net += " at-once"
     width = "" if spec.width == 1 else f" of width {spec.width:g}"
     classes = " and ".join(f"{count} {name}" for name, count in spec.outputs)
-    return f"{net} on {settings['backbone']}{width}, {classes} classes"
+    plain = settings.get("normalization") == "none"
+    trunk = f"{settings['backbone']}{' without normalisation' if plain else ''}"
+    return f"{net} on {trunk}{width}, {classes} classes"
 
 
 def at_once_sentence(spec: ModelSpec) -> str:

@@ -6,13 +6,14 @@ to the image; the divisor of an average counts the padding, but nothing beyond i
 """
 
 from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
 from fcn_jax.layers import index_pooling
-from fcn_jax.layers.geometry import Window
+from fcn_jax.layers.geometry import Window, smaller
 
 SMALL_MAP = 2**17
 """Values up to which the reference form, which compiles sooner, is fast enough on a CPU."""
@@ -70,16 +71,19 @@ def reference_max_pool(x: Array, window: Window) -> Array:
     )
 
 
-def average_pool(x: Array, *, kernel: int, stride: int, pad: int = 0) -> Array:
+def average_pool(
+    x: Array, *, kernel: int, stride: int, pad: int = 0, sizes: Array | None = None
+) -> Array:
     """Apply Caffe's Pooling layer, AVE.
 
     Each sum is divided by the part of its window that lies inside the padded image.
 
     Args:
-        x: `[N, H, W, C]` floating point.
+        x: `[N, H, W, C]` floating point, zero outside the images.
         kernel: window size in pixels.
         stride: step of the window in pixels.
         pad: zeros added on each side.
+        sizes: `[N, 2]` integers, rows and columns of each image; None if all have H, W.
 
     Returns:
         `[N, H', W', C]` with H', W' as in `max_pool`.
@@ -93,11 +97,14 @@ def average_pool(x: Array, *, kernel: int, stride: int, pad: int = 0) -> Array:
         window_strides=(1, stride, stride, 1),
         padding=((0, 0), rows, columns, (0, 0)),
     )
-    counts = np.multiply.outer(
-        _counts(x.shape[1], total.shape[1], kernel, stride, pad),
-        _counts(x.shape[2], total.shape[2], kernel, stride, pad),
+    if sizes is None:
+        sizes = np.array([x.shape[1:3]])
+    rows, columns = (
+        _counts(sizes[:, axis], total.shape[1 + axis], kernel, stride, pad)
+        for axis in (0, 1)
     )
-    return total / jnp.asarray(counts[None, :, :, None], x.dtype)
+    counts = rows[:, :, None, None] * columns[:, None, :, None]
+    return total / jnp.asarray(counts, x.dtype)
 
 
 def _padding(
@@ -123,7 +130,19 @@ def _covered(
     return shape[0], shape[1] + min(below, 0), shape[2] + min(right, 0), shape[3]
 
 
-def _counts(size: int, outputs: int, kernel: int, stride: int, pad: int) -> np.ndarray:
-    """Return each window's divisor along one axis: its pixels inside the padded image."""
-    start = np.arange(outputs) * stride - pad
-    return np.minimum(start + kernel, size + pad) - start
+def _counts(sizes: Any, outputs: int, kernel: int, stride: int, pad: int) -> Any:
+    """Return each window's divisor along one axis: its pixels inside the padded image.
+
+    Args:
+        sizes: `[N]`, extent of each image.
+        outputs: number of windows on the canvas.
+        kernel: size of a window.
+        stride: step of the window.
+        pad: zeros added on each side.
+
+    Returns:
+        `[N, outputs]`, 1 at least: for windows beyond an image, too.
+    """
+    start = np.arange(outputs, dtype=sizes.dtype)[None, :] * stride - pad
+    stop = smaller((sizes + pad)[:, None], start + kernel)
+    return -smaller(start - stop, -1)

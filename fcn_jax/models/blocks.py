@@ -207,7 +207,9 @@ def average_pool(x: Features, *, kernel: int, stride: int, pad: int = 0) -> Feat
     """Apply Caffe's average pooling, ceil mode: `[N, H, W, C]` to `[N, H', W', C]`."""
     window = Window("pooling", kernel, stride, pad)
     x = x.to_feature_map()
-    values = pool.average_pool(x.values, kernel=kernel, stride=stride, pad=pad)
+    values = pool.average_pool(
+        x.values, kernel=kernel, stride=stride, pad=pad, sizes=x.sizes
+    )
     return x.after(window, values, nonnegative=x.nonnegative)
 
 

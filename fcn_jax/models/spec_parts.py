@@ -1,9 +1,10 @@
 """Parts of a specification that follow from a backbone: its score layers and options."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from fcn_jax.models.backbone import Backbone
-from fcn_jax.models.spec import STRIDES, ScoreLayer
+from fcn_jax.models.spec import STRIDES, ModelSpec, ScoreLayer
 from fcn_jax.models.spec_checks import check_choice, check_option
 
 AT_ONCE_SCALES = (1.0, 0.01, 0.0001)
@@ -52,3 +53,10 @@ def named_scores(scores: Sequence[tuple[str, float]]) -> tuple[ScoreLayer, ...]:
         ScoreLayer(f"score_{endpoint}" if index else "score_fr", endpoint, scale)
         for index, (endpoint, scale) in enumerate(scores)
     )
+
+
+def unnormalized(spec: ModelSpec, backbones: Mapping[str, Backbone]) -> ModelSpec:
+    """Return the specification of the same network without any normalisation."""
+    name = spec.streams[0].backbone
+    order = dict(spec.options).get("order", "")
+    return replace(spec, options=backbone_options(name, backbones[name], order, "none"))

@@ -1,7 +1,7 @@
 """Initial parameters from other nets' checkpoints, strictly."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -22,12 +22,15 @@ class PretrainedParams:
         params: by the names that they have in the net.
         classes: class names of the parameters of its head, where they are known.
         missing: parameters that it was converted without.
+        collections: what else its layers keep, as batch statistics, by the names that it
+            has in the net, "batch_stats.trunk.conv1_bn.mean".
     """
 
     source: str
     params: Mapping[str, np.ndarray]
     classes: Mapping[str, tuple[str, ...]]
     missing: Sequence[str] = ()
+    collections: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def warm_start(
@@ -95,6 +98,49 @@ def warm_start(
         return jax.device_put(chosen.astype(value.dtype), value.sharding)
 
     return jax.tree_util.tree_map_with_path(choose, params), origins
+
+
+def warm_collections(
+    collections: Mapping[str, Any],
+    params: Any,
+    given: Sequence[PretrainedParams],
+    *,
+    new: Sequence[str],
+) -> dict[str, Any]:
+    """Take what layers keep, as batch statistics, from where their parameters came from.
+
+    Args:
+        collections: the initialised collections but "params".
+        params: the initialised parameters.
+        given: what `warm_start` has taken the parameters from.
+        new: patterns of parameters that keep their initial value; a layer with new
+            parameters alone keeps its initial statistics too.
+
+    Returns:
+        The collections.
+
+    Raises:
+        ValueError: if a checkpoint gives a layer's parameters, but not what it keeps.
+    """
+    modules: dict[str, PretrainedParams] = {}
+    for path in flat_arrays(params):
+        if paths.first_match(path, new) is None:
+            modules[path.rpartition(".")[0]] = _only_donor(path, given)
+
+    def choose(path: Any, value: Array) -> Array:
+        name = dotted(path)
+        donor = modules.get(name.partition(".")[2].rpartition(".")[0])
+        if donor is None:
+            return value
+        found = donor.collections.get(name)
+        if found is None or found.shape != value.shape:
+            raise ValueError(
+                f"{donor.source} gives the parameters of this layer, but no {name} of "
+                f"the shape {list(value.shape)}; name the layer in config.init_new"
+            )
+        return jax.device_put(found.astype(value.dtype), value.sharding)
+
+    return jax.tree_util.tree_map_with_path(choose, dict(collections))
 
 
 def _adaptations(

@@ -20,7 +20,7 @@ from fcn_jax.models.fcn import channels
 from fcn_jax.params.paths import Rules, flatten, pretrained_sources
 from fcn_jax.params.surgery import classes_of, new_names
 from fcn_jax.params.trees import restore_tree
-from fcn_jax.params.warm_start import PretrainedParams, warm_start
+from fcn_jax.params.warm_start import PretrainedParams, warm_collections, warm_start
 from fcn_jax.runtime import sharding, shipped
 from fcn_jax.training.checks.labels import check_labels
 from fcn_jax.training.checks.preprocessing import check_preprocessing
@@ -148,7 +148,8 @@ def _warm(
             replace=start.replace_preprocessing,
         )
         given.append(_given(found, record, rules))
-    params = variables["params"]
+    collections = dict(variables)
+    params = collections.pop("params")
     outputs = {name: classes.names for name, classes in run.outputs.items()}
     counts = channels(run.preprocessing)
     warm, origins = warm_start(
@@ -160,7 +161,8 @@ def _warm(
         classes=classes_of(flatten(params), outputs),
         leading={own.name: counts[own.inputs[0]] for own in run.spec.streams},
     )
-    return {**variables, "params": warm}, origins
+    kept = warm_collections(collections, params, given, new=start.new)
+    return {"params": warm, **kept}, origins
 
 
 def _given(found: Checkpoint, record: Record, rules: Rules) -> PretrainedParams:
@@ -177,7 +179,28 @@ def _given(found: Checkpoint, record: Record, rules: Rules) -> PretrainedParams:
         params={names[path]: value for path, value in found.params.items()},
         classes={names[path]: own for path, own in classes.items()},
         missing=record.missing,
+        collections=_renamed_collections(found.collections, names),
     )
+
+
+def _renamed_collections(
+    collections: Mapping[str, Any], names: Mapping[str, str]
+) -> dict[str, Any]:
+    """Rename what layers keep as their parameters are renamed.
+
+    Args:
+        collections: "<collection>.<layer>.<name>" -> array.
+        names: of the parameters, there and in the net.
+    """
+    layers = {
+        old.rpartition(".")[0]: new.rpartition(".")[0] for old, new in names.items()
+    }
+    renamed = {}
+    for path, value in collections.items():
+        collection, _, own = path.partition(".")
+        layer, _, name = own.rpartition(".")
+        renamed[f"{collection}.{layers.get(layer, layer)}.{name}"] = value
+    return renamed
 
 
 def missing_weights(init_from: str) -> str:

@@ -171,7 +171,7 @@ def _canvas_for(
     """The smallest canvas for some examples; with one canvas, sizes are not asked."""
     if len(canvases) == 1:
         return canvases[0]
-    sizes = augmented_sizes(source, augmentation)[list(indices)]
+    sizes = augmented_sizes(source, augmentation, list(indices))
     return smallest_canvas(sizes, canvases)
 
 

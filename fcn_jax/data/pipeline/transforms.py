@@ -7,7 +7,7 @@ id can appear, except 255 where a shift leaves no image.
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -60,7 +60,9 @@ class FixedSizeAugment(Augment, Protocol):
         ...
 
 
-def augmented_sizes(source: Source, augmentation: Augment) -> np.ndarray:
+def augmented_sizes(
+    source: Source, augmentation: Augment, indices: Sequence[int] | None = None
+) -> np.ndarray:
     """Return the sizes of the images of a split after augmentation.
 
     A `FixedSizeAugment` needs no size of an image, so that the files of the split are
@@ -69,13 +71,16 @@ def augmented_sizes(source: Source, augmentation: Augment) -> np.ndarray:
     Args:
         source: the split.
         augmentation: of its images.
+        indices: of the images; None is all.
 
     Returns:
         `[n, 2] int`, (height, width).
     """
     if isinstance(augmentation, FixedSizeAugment):
-        return np.tile(np.array(augmentation.fixed_size, np.int32), (len(source), 1))
-    return augmentation.sizes(source.sizes())
+        count = len(source) if indices is None else len(indices)
+        return np.tile(np.array(augmentation.fixed_size, np.int32), (count, 1))
+    sizes = source.sizes()
+    return augmentation.sizes(sizes if indices is None else sizes[list(indices)])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ PREPARED = {
 }
 """Module of `builders` and name of its record, for each published data set."""
 
-DATA_SETS = ("synthetic", "folder", "image_folder", *PREPARED)
+DATA_SETS = ("synthetic", "folder", "image_folder", "imagenet2012", *PREPARED)
 """Names of data sets that `catalog.open_source` can open."""
 
 IMAGE_DATA_SETS = ("image_folder", "imagenet2012")

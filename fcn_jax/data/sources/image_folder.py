@@ -31,6 +31,8 @@ from fcn_jax.runtime.locations import located
 ENDINGS = (".jpg", ".jpeg", ".png")
 LAYOUT = "DIR/train/<class>/*.jpg and DIR/val/<class>/*.jpg (.jpeg and .png too)"
 _SYNSET = re.compile(r"n\d{8}")
+_PIXELS = ("images", "image", "imgs", "img", "masks", "labels", "annotations")
+_MANY = 100_000  # files from which on looking at each is logged
 _NAMED = 5  # directories that a message names
 
 
@@ -71,6 +73,7 @@ class ImageFolder:
         def length(index: int) -> int:
             return self.path(index).stat().st_size
 
+        self._tell("the number of bytes", "for the digest of the split")
         lengths = list(scan(length, range(len(self))))
         files = dict(zip(self.directories, self.files, strict=True))
         return digest(
@@ -124,6 +127,7 @@ class ImageFolder:
         def size(index: int) -> tuple[int, int]:
             return image_size(self.path(index), where=self._where(index), rotate=True)
 
+        self._tell("the header", "for the sizes of the images")
         sizes = list(scan(size, range(len(self))))
         return np.array(sizes, np.int32).reshape(-1, 2)
 
@@ -141,6 +145,11 @@ class ImageFolder:
             for stem, count in Counter(os.path.splitext(f)[0] for f in files).items()
             if count > 1
         )
+
+    def _tell(self, what: str, purpose: str) -> None:
+        """Log what takes minutes."""
+        if len(self) > _MANY:
+            logging.info("reading %s of %d files once, %s", what, len(self), purpose)
 
     def _relative(self, index: int) -> str:
         category = self.category(index)
@@ -213,11 +222,27 @@ def category_names(directories: list[str]) -> tuple[str, ...]:
 
 
 def is_image_folder(folder: Path) -> bool:
-    """Whether a directory has the layout train/<class>/*.jpg."""
+    """Whether a directory has the layout train/<class>/*.jpg, with several classes.
+
+    Pictures beside label maps, train/images and train/masks, are another layout.
+    """
     train = folder / "train"
     if not train.is_dir() or (folder / "images").is_dir():
         return False
-    return any(_has_image(train / own) for own in _directories(train))
+    directories = _directories(train)
+    if any(own.lower() in _PIXELS for own in directories):
+        return False
+    having = (own for own in directories if _has_image(train / own))
+    return len(list(itertools.islice(having, 2))) == 2
+
+
+def how_to_train(folder: Path) -> str:
+    """Return a sentence: what an image folder is, and the command that trains on it."""
+    return (
+        f"{folder} is an image folder for classification, train/<class>/* with one label "
+        "an image; train on it with `python -m fcn_jax.main "
+        f"--config=experiments/imagenette_alexnet.py --config.data.folder={folder}`"
+    )
 
 
 def _class_directories(root: Path, split: str) -> list[str]:

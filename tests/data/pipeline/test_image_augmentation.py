@@ -226,6 +226,9 @@ def test_sizes_are_known_without_opening_a_file():
     assert isinstance(augmentation, FixedSizeAugment)
     expected = [[16, 20]] * 3
     np.testing.assert_array_equal(augmented_sizes(Closed(), augmentation), expected)
+    np.testing.assert_array_equal(
+        augmented_sizes(Closed(), augmentation, [2, 0]), expected[:2]
+    )
     stated = augmentation.sizes(np.array([[1, 2], [300, 400], [5, 5]]))
     np.testing.assert_array_equal(stated, expected)
     with pytest.raises(AssertionError, match="were opened"):

@@ -213,8 +213,14 @@ def test_classes_without_images_and_a_class_alone_are_refused(pets):
 
 
 def test_the_layout_is_recognised(pets, tmp_path):
-    """Oracle: a folder of classes, a folder of label maps, an empty one."""
+    """Oracle: a folder of classes, two of label maps, one class, an empty one."""
     assert is_image_folder(pets)
+    for directory in ("images", "masks"):
+        shutil.copytree(pets / "train" / "cat", tmp_path / "pixels/train" / directory)
+    assert not is_image_folder(tmp_path / "pixels")
+    (tmp_path / "one" / "train" / "empty").mkdir(parents=True)
+    shutil.copytree(pets / "train" / "cat", tmp_path / "one" / "train" / "cat")
+    assert not is_image_folder(tmp_path / "one")
     (pets / "images").mkdir()
     assert not is_image_folder(pets)
     assert not is_image_folder(tmp_path)
