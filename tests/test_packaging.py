@@ -133,6 +133,7 @@ def run(tmp_path):
     ("words", "status"),
     [
         ("convert --list", 0),
+        ("ablate --config=skips --dry-run", 0),
         ("main --config=quickstart --config.steps=0", 2),
         ("main --config=camvid_fcn8s:small --config.stepz=3", 2),
     ],

@@ -27,7 +27,7 @@ def results(tmp_path):
         finish(run, VAL[name][seed], TEST[name][seed])
     rows = [("a/seed0", 3600), ("a/seed0", 1800), ("a/seed1", 5400), ("a/seed2", 5400)]
     lines = [json.dumps({"run": name, "seconds": own}) for name, own in rows]
-    (tmp_path / STARTS).write_text("\n".join(lines))
+    (tmp_path / STARTS).write_text("\n".join([*lines, '{"run": "a/se']))
     return stage_results(runs, tmp_path)
 
 
