@@ -58,7 +58,6 @@ class Children:
         self.check()
         with log.open("ab") as written:
             begin = written.tell()
-            self._sent = len(self._heard)
             self._child = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

@@ -159,6 +159,9 @@ def _seconds(directory: Path) -> dict[str, float]:
     except OSError:
         return total
     for line in lines:
-        row = json.loads(line)
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue  # the last line of a killed command
         total[row["run"]] = total.get(row["run"], 0.0) + row["seconds"]
     return total
