@@ -189,8 +189,8 @@ class Experiment:
         outputs = reading.same_outputs(config, train_source, scoring.source)
         records = reading.read_preprocessing(config)
         counts = {name: len(classes) for name, classes in outputs.items()}
+        reading.check_kind(config, outputs)
         spec = spec_of_settings(to_dict(config)["model"], counts, backbones, heads)
-        reading.check_kind(config, spec, outputs)
         model = build(spec, backbones, training_heads(heads))
         crop = None if augmentation else reading.read_crop(config, spec)
         augmentation = augmentation or reading.read_augmentation(config, spec)

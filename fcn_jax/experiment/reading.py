@@ -35,7 +35,7 @@ from fcn_jax.losses.terms import Loss
 from fcn_jax.models.backbone import AUXILIARY
 from fcn_jax.models.fcn import FCN, channels, score_maps
 from fcn_jax.models.preprocessing import Preprocessing
-from fcn_jax.models.spec import ModelSpec
+from fcn_jax.models.spec import CLASSIFIER, ModelSpec
 from fcn_jax.optim import optimizers
 from fcn_jax.runtime import sharding
 
@@ -124,24 +124,23 @@ def viewed(config: Config, source: Source, name: str) -> Source:
     return WholeImage(source, own.view_side)
 
 
-def check_kind(
-    config: Config, spec: ModelSpec, outputs: Mapping[str, AnyClasses]
-) -> None:
+def check_kind(config: Config, outputs: Mapping[str, AnyClasses]) -> None:
     """Refuse a classifier on labels of pixels, and an FCN on labels of images."""
+    head, data = config.model.head, config.data.name
     kinds = {isinstance(classes, Categories) for classes in outputs.values()}
-    if spec.is_classifier and kinds != {True}:
+    if head == CLASSIFIER and kinds != {True}:
         raise ValueError(
-            f"config.model.head is {spec.head!r}, which learns one class an image, and "
-            f"the data set {config.data.name} labels pixels; set config.data.name to one "
-            f"of {', '.join(IMAGE_DATA_SETS)}, or config.model.head to 'skips'"
+            f"config.model.head is {head!r}, which learns one class an image, and the "
+            f"data set {data} labels pixels; set config.data.name to one of "
+            f"{', '.join(IMAGE_DATA_SETS)}, or config.model.head to 'skips'"
         )
-    if not spec.is_classifier and kinds != {False}:
+    if head != CLASSIFIER and kinds != {False}:
         raise ValueError(
-            f"config.model.head is {spec.head!r}, which labels pixels, and the data set "
-            f"{config.data.name} has one class an image; set config.model.head to "
-            "'classifier', or choose a data set with label maps"
+            f"config.model.head is {head!r}, which labels pixels, and the data set "
+            f"{data} has one class an image; set config.model.head to 'classifier', or "
+            "choose a data set with label maps"
         )
-    if config.mixup and not spec.is_classifier:
+    if config.mixup and head != CLASSIFIER:
         raise ValueError(
             f"config.mixup is {config.mixup}; it mixes images with one class each, so it "
             "needs config.model.head='classifier'"

@@ -93,14 +93,24 @@ def test_alexnet_has_no_normalisation_left(tmp_path):
     assert spec["options"] == [["order", "pool-norm"], ["normalization", "none"]]
 
 
-@pytest.mark.slow
-def test_googlenet_comes_back(tmp_path):
-    """Oracle: the scores of the net with batch normalisation."""
+def test_googlenet_has_the_names_of_caffe(tmp_path):
+    """Oracle: the layers of the net that is trained without normalisation; the formula."""
     run = _save(tmp_path, backbone="googlenet", padding="same")
     export_checkpoint(run, tmp_path / "net.safetensors")
-    convert_file(tmp_path / "net.safetensors", tmp_path / "back")
-    image = picture(3)
-    expected = Segmenter.load(run).scores(image)["semantic"]
-    assert expected.std() > 0
-    found = Segmenter.load(tmp_path / "back").scores(image)["semantic"]
-    assert error(found, expected) < 1e-4
+    save(tmp_path / "plain", backbone="googlenet", padding="same", normalization="none")
+    export_checkpoint(tmp_path / "plain", tmp_path / "plain.safetensors")
+    found, plain = (load(tmp_path / f"{n}.safetensors") for n in ("net", "plain"))
+    assert {n: own.shape for n, own in found.items()} == {
+        n: own.shape for n, own in plain.items()
+    }
+    stored = store.load(run)
+    layer = "trunk.inception_3a.3x3"
+    scale, bias = (stored.params[f"{layer}_bn.{name}"] for name in ("scale", "bias"))
+    mean, var = (
+        stored.collections[f"batch_stats.{layer}_bn.{name}"] for name in ("mean", "var")
+    )
+    factor = scale / np.sqrt(var + 1e-5)
+    kernel = (stored.params[f"{layer}.kernel"] * factor).transpose(3, 2, 0, 1)
+    name = "inception_3a/3x3"
+    np.testing.assert_allclose(found[f"{name}.weight"], kernel, rtol=1e-5)
+    np.testing.assert_allclose(found[f"{name}.bias"], bias - factor * mean, rtol=1e-4)

@@ -5,9 +5,17 @@ import pytest
 from PIL import Image
 
 from fcn_jax import Classifier, Segmenter, predict
+from fcn_jax.checkpoints.load_model import load_model
+from fcn_jax.checkpoints.record import Record
+from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.convert.target import convert_file
 from fcn_jax.data.imagenet import imagenet_classes
 from fcn_jax.inference.classifier import probabilities
+from fcn_jax.models.build import build, classifier_spec
+from fcn_jax.models.fcn import parameter_shapes
+from fcn_jax.models.heads import TRAINING_HEADS
+from fcn_jax.models.preprocessing import Preprocessing
+from fcn_jax.params.paths import flatten
 from fcn_jax.report.heat import heat_map
 from fcn_jax.runtime import cli
 from tests.convert.narrow_vgg16 import WIDTH, vgg16_caffemodel
@@ -26,6 +34,38 @@ def checkpoint(tmp_path_factory):
 def _picture(height: int, width: int) -> np.ndarray:
     rng = np.random.default_rng(2)
     return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_a_classifier_with_padding_takes_small_images(tmp_path):
+    """Oracle: 29 pixels, by hand for AlexNet's layers; NumPy's mean is what is trained."""
+    spec = classifier_spec(backbone="alexnet", classes=3, width=1 / 16, padding="same")
+    rng = np.random.default_rng(0)
+    shapes = flatten(parameter_shapes(build(spec), {"color": 3}))
+    params = {
+        path: rng.normal(0, (2 / np.prod(own.shape[:-1])) ** 0.5, own.shape)
+        for path, own in shapes.items()
+    }
+    mean = {"color": Preprocessing((120.0, 115.0, 100.0))}
+    CheckpointStore(tmp_path).save(
+        0,
+        params={path: own.astype(np.float32) for path, own in params.items()},
+        optimizer={},
+        record=Record(spec, {}, mean, categories=("a", "b", "c")).to_dict(),
+    )
+    classifier = Classifier.load(tmp_path)
+    assert classifier.native_size == 29
+    assert classifier.scores(_picture(29, 29)).shape == (1, 1, 3)
+    image = _picture(64, 100)
+    scores = classifier.scores(image)
+    assert scores.shape[0] * scores.shape[1] > 1
+    loaded = load_model(tmp_path, classifier=True, heads=TRAINING_HEADS)
+    inputs = {"color": (image - np.float32([120, 115, 100]))[None]}
+    maps = loaded.model.apply(loaded.variables, inputs, train=False)
+    expected = scores.mean(axis=(0, 1))
+    found = np.asarray(maps["imagenet"].values)[0, 0, 0]
+    np.testing.assert_allclose(found, expected, atol=1e-4 * scores.std())
+    with pytest.raises(ValueError, match="28 x 40 pixels; .* at least 29 x 29"):
+        classifier.scores(_picture(28, 40))
 
 
 def test_probabilities_are_a_softmax():

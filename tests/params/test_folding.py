@@ -93,7 +93,7 @@ def test_a_folded_fcn_has_the_same_scores(backbone):
     expected = np.asarray(own["semantic"].values)
     assert expected.dtype == np.float64
     assert expected.std() > 0.01
-    error = np.abs(theirs["semantic"].values - expected).max()
+    error = np.abs(np.asarray(theirs["semantic"].values) - expected).max()
     assert error < 1e-12 * np.abs(expected).max()
 
 

@@ -114,9 +114,7 @@ class Run:
     def saved(self):
         """The steps of the checkpoints with their scores."""
         return {
-            int(path.name): json.loads((path / "record/metadata").read_text())[
-                "mean_iu"
-            ]
+            int(path.name): json.loads((path / "record/metadata").read_text())["score"]
             for path in (self.directory / "checkpoints").iterdir()
         }
 
