@@ -53,10 +53,11 @@ def test_a_chain_runs_to_its_table(whole):
     assert "| scratch | mean_iu, train | 0." in done.stdout
     numbers = json.loads((directory / "results.json").read_text())
     counts = {stage["name"]: stage["count"] for stage in numbers["stages"]}
-    assert counts == {"trunk": 1, "scratch": 2, "pretrained": 2, "few": 2}
+    assert counts == {"trunk": 1, "scratch": 2, "pretrained": 2, "few": 1}
     for stage in numbers["stages"]:
         for run in stage["runs"]:
-            file = Path(run["workdir"]) / "scores_train.json"
+            test = "scores.json" if stage["name"] == "trunk" else "scores_train.json"
+            file = Path(run["workdir"]) / test
             assert run["score"] == json.loads(file.read_text())["mean_iu"]
             assert [step for step, _ in run["evaluations"]] == [3, 6]
             assert run["seconds"] > 0
@@ -77,7 +78,7 @@ def test_a_finished_chain_is_not_repeated(whole, own):
     assert (again.returncode, again.stdout) == (0, done.stdout)
     assert (directory / "starts.jsonl").read_bytes() == starts
     lines = [line for line in again.stderr.splitlines() if "finished before" in line]
-    assert len(lines) == 7
+    assert len(lines) == 6
 
 
 @pytest.mark.slow
@@ -103,7 +104,8 @@ def test_a_chain_that_a_signal_ends_continues(whole, own, tmp_path):
     assert said.splitlines()[-1].startswith("stopped: SIGTERM: nothing is lost")
     done = _ablate(own, *arguments)
     assert done.returncode == 0, done.stderr
-    rows = [json.loads(line) for line in (tmp_path / "starts.jsonl").open()]
+    lines = (tmp_path / "starts.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
     assert [row["end"] for row in rows] == ["stopped", "done", "done"]
     assert signalled_runs.check_same(run, whole[0] / "scratch" / "seed0") == ""
 
@@ -148,7 +150,7 @@ def test_a_report_of_nothing(tmp_path, capsys):
     arguments = [f"--config={CHAIN}", f"--workdir={tmp_path}", "--arms=few"]
     assert ablate.main([*arguments, "--report"]) == 0
     text = capsys.readouterr().out
-    assert "| few | mean_iu, train | - | - | - | 0 of 2 | 6 | - |" in text
+    assert "| few | mean_iu, train | - | - | - | 0 of 1 | 6 | - |" in text
     assert "scratch" not in text.partition("Mean,")[0]
     assert not (tmp_path / "few").exists()
     missing = [f"--config={CHAIN}", f"--workdir={tmp_path}/x", "--report"]

@@ -43,7 +43,7 @@ def _against_updates(curve: Curve, results: Mapping[str, StageResult]) -> curves
     stages = [results[name].stage for name in names]
     judged = {f"{own.metric}, {own.config.data.eval_split}" for own in stages}
     lines = [_updates_line(results[name]) for name in names]
-    return curves.Panel(curve.title, "updates", " / ".join(sorted(judged)), lines)
+    return curves.Panel(curve.title, "updates", "".join(judged), lines)
 
 
 def _updates_line(own: StageResult) -> curves.Line:
@@ -66,7 +66,7 @@ def _against_examples(
     return curves.Panel(
         curve.title,
         "training examples",
-        f"{' / '.join(sorted(judged))}, 95 % interval",
+        f"{''.join(judged)}, 95 % interval",
         [line for line in lines if line.x],
         logarithmic=True,
     )

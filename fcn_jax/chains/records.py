@@ -144,6 +144,7 @@ class Chain:
                 self._check_comparison(own)
         for curve in self.curves:
             self._check_names(curve_stages(curve), f"the curve {curve.title!r}")
+            self._check_curve(curve)
 
     def stage(self, name: str) -> Stage:
         """Return the stage with a name.
@@ -178,6 +179,18 @@ class Chain:
             raise ValueError(
                 f"the comparison {own.name!r} is of {a.name} ({score_name(a)}) and "
                 f"{b.name} ({score_name(b)}); compare stages with one score"
+            )
+
+    def _check_curve(self, curve: Curve | DataCurve) -> None:
+        stages = [self.stage(name) for name in curve_stages(curve)]
+        if isinstance(curve, Curve):  # of evaluations during training
+            scores = {f"{own.metric}, {own.config.data.eval_split}" for own in stages}
+        else:
+            scores = {score_name(own) for own in stages}
+        if len(scores) > 1:
+            raise ValueError(
+                f"the curve {curve.title!r} is of {' and '.join(sorted(scores))}; draw "
+                "stages with one score"
             )
 
     def _check_names(self, names: Iterable[str], where: str) -> None:

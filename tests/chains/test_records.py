@@ -59,6 +59,20 @@ def test_a_chain_knows_its_stages():
             ),
             r"'d' is of a \(mean_iu, val\) and t \(mean_iu, test\); compare",
         ),
+        (
+            lambda: chain(
+                A,
+                stage("t", test_split="test"),
+                curves=(DataCurve("D", (DataLine("l", ((1, "a"), (2, "t"))),)),),
+            ),
+            "the curve 'D' is of mean_iu, test and mean_iu, val; draw stages with one",
+        ),
+        (
+            lambda: chain(
+                A, stage("c", metric="top1"), curves=(Curve("C", ("a", "c")),)
+            ),
+            "the curve 'C' is of mean_iu, val and top1, val; draw",
+        ),
     ],
 )
 def test_mistakes(make, words):

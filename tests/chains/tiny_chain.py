@@ -26,7 +26,8 @@ def _stage(name: str, **more) -> Stage:
         config.data.limit = 4
     if more.get("init_from"):
         config.recipe = "fine-tune"
-    return Stage(name, config.lock(), test_split="train", **more)
+    test_split = "" if name == "trunk" else "train"
+    return Stage(name, config.lock(), test_split=test_split, **more)
 
 
 def get_chain(argument: str = "") -> Chain:
@@ -36,7 +37,7 @@ def get_chain(argument: str = "") -> Chain:
         trunk,
         _stage("scratch", seeds=(0, 1)),
         _stage("pretrained", seeds=(0, 1), init_from="trunk"),
-        _stage("few", seeds=(0, 1)),
+        _stage("few", seeds=(0,)),
     ]
     if argument == "bad":
         with trunk.config.unlocked():
