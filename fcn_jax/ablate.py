@@ -40,16 +40,17 @@ def main(arguments: list[str]) -> int:
         with printing():
             print(described(runs))
         return 0
-    held = _hold(directory)
-    try:
-        failures, stopped = {}, None
-        if not options.report:
-            failures, stopped = _run(runs, directory)
-        asked = {own.stage.name for own in runs}
-        everything = plan(chain, directory, (), seeds)
-        text = write_report(chain, everything, asked, directory, failures)
-    finally:
-        held.close()
+    failures, stopped = {}, None
+    if not options.report:
+        failures, stopped = _run(runs, directory)
+    elif not directory.is_dir():
+        raise ValueError(
+            f"{directory} is not there, so there is nothing to report; run the chain "
+            "first, or give its --workdir"
+        )
+    asked = {own.stage.name for own in runs}
+    everything = plan(chain, directory, (), seeds)
+    text = write_report(chain, everything, asked, directory, failures)
     with printing():
         print(text, end="")
     if stopped is not None:
@@ -60,10 +61,13 @@ def main(arguments: list[str]) -> int:
 def _run(runs: Sequence[Run], directory: Path) -> tuple[dict[str, str], Stopped | None]:
     """Make all runs; return why some failed, and what a signal ended them with."""
     failures: dict[str, str] = {}
+    held = _hold(directory)
     try:
         run_all(runs, directory, failures)
     except Stopped as stopped:
         return failures, stopped
+    finally:
+        held.close()
     return failures, None
 
 
@@ -100,7 +104,8 @@ def _parser() -> Parser:
     add(
         "--report",
         action="store_true",
-        help="run nothing; make table and curves of what is finished",
+        help="run nothing; make table and curves of what is finished, also while the "
+        "chain runs",
     )
     add("--debug", action="store_true", help="show the traceback of an error")
     return parser

@@ -151,6 +151,9 @@ def test_a_report_of_nothing(tmp_path, capsys):
     assert "| few | mean_iu, train | - | - | - | 0 of 2 | 6 | - |" in text
     assert "scratch" not in text.partition("Mean,")[0]
     assert not (tmp_path / "few").exists()
+    missing = [f"--config={CHAIN}", f"--workdir={tmp_path}/x", "--report"]
+    with pytest.raises(ValueError, match="x is not there, so there is nothing to repo"):
+        ablate.main(missing)
 
 
 @pytest.mark.parametrize(
@@ -177,9 +180,12 @@ def test_mistakes_are_a_sentence(arguments, words):
 
 
 def test_one_command_at_a_time(tmp_path):
-    """Oracle: the lock that another process would hold."""
+    """Oracle: the lock that another process would hold; a report does not wait."""
     held = lock.hold(tmp_path / "lock")
     try:
+        assert (
+            ablate.main([f"--config={CHAIN}", f"--workdir={tmp_path}", "--report"]) == 0
+        )
         with pytest.raises(RuntimeError, match=f"is run by process {os.getpid()}"):
             ablate.main([f"--config={CHAIN}", f"--workdir={tmp_path}"])
     finally:

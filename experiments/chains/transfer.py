@@ -13,8 +13,9 @@
 5. The data curve: 10, 30 and 100 of the 367 labelled pictures, all 11 classes.
 
 In 3 to 5 each net starts from scratch and from its trunk, with three seeds and the same
-recipe: updates, rate, preprocessing, windows. The best network on val is scored on test
-once. `data_dir=DIR` says where CamVid was prepared.
+recipe: updates, rate, preprocessing, windows. All seeds start from one trunk, so that
+intervals are over fine-tuning alone. The best network on val is scored on test, once.
+`data_dir=DIR` says where CamVid was prepared.
 """
 
 from pathlib import Path

@@ -99,7 +99,7 @@ def plan(
         seeds: in place of the seeds of every stage that has several; () changes none.
 
     Raises:
-        ValueError: for a name that is no stage.
+        ValueError: for a name that is no stage, or seeds without that of a start.
     """
     wanted = _wanted(chain, arms)
     made: dict[tuple[str, int], Run] = {}
@@ -111,7 +111,7 @@ def plan(
         starts = [run for run in made.values() if run.stage.name == stage.init_from]
         for seed in stage.seeds:
             own = directory / stage.name / f"seed{seed}"
-            start = _start(starts, seed) if stage.init_from else None
+            start = _start(stage, starts, seed) if stage.init_from else None
             made[stage.name, seed] = Run(stage, seed, own, start)
     return _ordered(list(made.values()))
 
@@ -165,10 +165,17 @@ def _wanted(chain: Chain, arms: Sequence[str]) -> set[str]:
     return wanted
 
 
-def _start(starts: Iterable[Run], seed: int) -> Run:
+def _start(stage: Stage, starts: Iterable[Run], seed: int) -> Run:
     """Return the run to start from: that of the seed, or the only one."""
     by_seed = {run.seed: run for run in starts}
-    return by_seed[seed] if seed in by_seed else next(iter(by_seed.values()))
+    if seed in by_seed:
+        return by_seed[seed]
+    if len(by_seed) > 1:
+        raise ValueError(
+            f"stage {stage.name} has the seed {seed} and starts from {stage.init_from}, "
+            f"whose seeds are {', '.join(map(str, by_seed))}; add {seed} to --seeds"
+        )
+    return next(iter(by_seed.values()))
 
 
 def _ordered(runs: list[Run]) -> list[Run]:

@@ -57,6 +57,16 @@ def test_seeds_replace_those_of_stages_with_several(tmp_path):
     assert runs[1].stage.seeds == (4, 5, 6, 8)
 
 
+def test_a_seed_that_its_start_lacks_is_refused(tmp_path):
+    """Oracle: by hand; a stage with one seed keeps it."""
+    own = chain(stage("a"), stage("b", (0,), init_from="a"))
+    assert len(plan(own, tmp_path, (), (0, 5))) == 3
+    with pytest.raises(
+        ValueError, match="b has the seed 0 .* are 5, 6; add 0 to --see"
+    ):
+        plan(own, tmp_path, (), (5, 6))
+
+
 def test_the_configuration_of_a_run(tmp_path):
     """Oracle: that of its stage, with the seed and the directory of the start."""
     *_, run = plan(CHAIN, tmp_path, ("pretrained",))
