@@ -1,5 +1,6 @@
 """A whole run of a classifier: train, stop, continue, score, load, start an FCN from it."""
 
+import contextlib
 import json
 
 import jax
@@ -9,13 +10,16 @@ import pytest
 from fcn_jax import config as defaults
 from fcn_jax.checkpoints import stored
 from fcn_jax.checkpoints.load_model import load_model
+from fcn_jax.convert.__main__ import main as convert
 from fcn_jax.evaluation.evaluate import evaluate
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.experiment.scoring import Scoring
 from fcn_jax.inference.classifier import Classifier
+from fcn_jax.models.published import VGG_MEAN
 from fcn_jax.training import initialize
 from fcn_jax.training.loop import train
 from tests import tiny
+from tests.convert.narrow_vgg16 import WIDTH, vgg16_caffemodel
 from tests.data.image_folders import write_image_folder
 
 CLASSES = ("cat", "dog", "egg")
@@ -169,6 +173,39 @@ def test_an_fcn_starts_from_the_classifier(finished):
         jax.tree.map(np.testing.assert_array_equal, own, trunk[name]["trunk"])
     new = {path for path, origin in origins.items() if origin == "initialised"}
     assert {path.split(".")[0] for path in new} == {"head"}
+
+
+@pytest.mark.slow
+def test_a_converted_classifier_is_fine_tuned(folder, tmp_path):
+    """Oracle: the file's own conv1_1 in Caffe's layout, before the first update.
+
+    A published file of 1,000 classes goes on as a classifier of three, at its native size.
+    """
+    (tmp_path / "x.caffemodel").write_bytes(vgg16_caffemodel())
+    with contextlib.chdir(tmp_path):
+        convert(["x.caffemodel", "weights", "--net=vgg16", f"--width={WIDTH}"])
+    config = _config(folder)
+    config.recipe = "fine-tune"
+    config.steps = 2
+    config.accumulation = 1
+    config.average_decay = 0.0
+    config.images.size = 224
+    config.images.view_side = 224
+    config.model.padding = "native"
+    config.model.normalization = ""
+    config.preprocessing.color.scale = 1.0
+    config.preprocessing.color.mean = VGG_MEAN
+    config.init_from = str(tmp_path / "weights")
+    config.init_new = ("head.fc8.*",)
+    run = Experiment.from_config(config)
+    state, _ = initialize.initial_state(run, None)
+    kernel = np.asarray(state.params["trunk"]["conv1_1"]["kernel"])
+    drawn = np.random.default_rng(5).normal(0, (2 / 27) ** 0.5, (4, 3, 3, 3))
+    weight = drawn.astype(np.float32)  # the first numbers of the file
+    np.testing.assert_array_equal(kernel, weight.transpose(2, 3, 1, 0)[:, :, ::-1])
+    result = train(run, tmp_path / "run")
+    assert np.isfinite(result.loss)
+    assert Classifier.load(tmp_path / "run").categories == CLASSES
 
 
 def test_a_classifier_and_labels_of_pixels_do_not_mix(folder):
