@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from fcn_jax.config import to_dict
 from fcn_jax.experiment import reading
 from fcn_jax.models.build import spec_of_settings
 
+ROOT = Path(__file__).parents[2]
 STARTS = {"recipe", "init_from", "init_new", "init_unused"}
 """Keys in which a pretrained run differs from one from scratch."""
 
@@ -20,6 +22,21 @@ def transfer():
     return load_chain(
         find_chain("transfer:camvid,imagenette=/data/in,data_dir=/data/c")
     )
+
+
+CHAINS = sorted((ROOT / "experiments" / "chains").glob("*.py"))
+
+
+@pytest.mark.parametrize("file", CHAINS, ids=lambda file: file.stem)
+def test_every_chain_is_made_and_says_its_command(file):
+    """Oracle: its own docstring, and the checks that a chain is made with."""
+    text = file.read_text().split('"""')[1]
+    command = f"python -m fcn_jax.ablate --config=experiments/chains/{file.name}"
+    assert command in text
+    argument = ":camvid" if file.stem == "transfer" else ""
+    chain = load_chain(find_chain(f"{file.stem}{argument}"))
+    assert chain.name == file.stem
+    assert all(stage.config.is_locked for stage in chain.stages)
 
 
 def _leaves(value, key=""):
