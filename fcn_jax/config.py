@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 from ml_collections import ConfigDict
 from ml_collections.config_dict import FieldReference
 
-from fcn_jax.data.sources import DATA_SETS
-from fcn_jax.launch.config_values import check_values, one_of, require
+from fcn_jax.launch.config_values import check_values
+from fcn_jax.launch.image_values import check_images
+from fcn_jax.launch.ranges import check_ranges
 from fcn_jax.launch.start_values import check_start
 from fcn_jax.models.published import ILSVRC_MEAN, NETS
 from fcn_jax.params.paths import pretrained_sources
@@ -63,6 +64,10 @@ def base() -> Config:
     # more time, the same result up to rounding.
     config.rematerialize = False
     config.deterministic = False  # GPU: add in one order, slower; a CPU always does
+    # Decay of a moving average of the parameters, which is then what is scored and
+    # saved; 0 keeps none. 0.999 averages over about 1,000 updates.
+    config.average_decay = 0.0
+    config.mixup = 0.0  # classifiers: alpha of mixup (0.2 is usual); 0 is none
 
     config.recipe = "fine-tune"  # or "scratch": whether an untrained trunk is meant
     # Initial parameters: "", a checkpoint, or a tuple of checkpoints; one of a tuple may
@@ -122,6 +127,7 @@ def base() -> Config:
             "eval_name": "",  # data set of eval_split, if it is another
             "allow_overlap": False,  # evaluate images that were trained on
             "train_split": "train",
+            "limit": 0,  # train on so many examples, drawn by config.seed; 0 is all
             "eval_split": "val",
             "order": "replacement",  # the reference's sampling, or "shuffle"
             "canvas": (0, 0),  # rows, columns of a batch; 0 is the largest image's
@@ -129,9 +135,25 @@ def base() -> Config:
             "crop": (0, 0),  # random window in training; 0 is the whole image
             "mirror": False,  # flip half of the images left to right
             "jitter": 0,  # pixels of random shift along each axis
+            "scale": (1.0, 1.0),  # least, largest random enlargement; needs a crop
             "workers": 0,  # processes that load images; 0 loads in threads
             "threads": 0,  # threads that load images, in each process; 0 is by machine
             "prefetch": 0,  # batches made ahead, in each process; 0 is by machine
+        }
+    )
+    config.images = ConfigDict(  # of a classifier, which has one label an image
+        {
+            "size": 224,  # rows and columns of what training takes, and of the crop
+            # Least, largest shorter side, in pixels, to which training resizes an image
+            # before it takes a window (VGG16: (256, 512)); (0, 0) where area says.
+            "sides": (0, 0),
+            # Least, largest share of the image's area that a window of random ratio
+            # has, before it is resized (GoogLeNet); (0, 0) where sides say.
+            "area": (0.08, 1.0),
+            "color": (0.0, 0.0, 0.0),  # random brightness, contrast, saturation
+            "lighting": 0.0,  # standard deviation of AlexNet's PCA noise; it used 0.1
+            "view": "crop",  # what is scored: the centre crop, or "whole" images
+            "view_side": 256,  # shorter side of it before the crop; 0 leaves it
         }
     )
     config.synthetic = ConfigDict(
@@ -148,6 +170,7 @@ def base() -> Config:
         {
             "reduction": "sum",  # over pixels and images; or "mean" over valid pixels
             "class_weights": (),  # one factor a class, or none
+            "smoothing": 0.0,  # of labels: what the other classes share, in training
         }
     )
     config.optimizer = ConfigDict(
@@ -156,7 +179,9 @@ def base() -> Config:
             "learning_rate": 1e-10,
             "momentum": 0.99,
             "weight_decay": 5e-4,
-            "schedule": "fixed",  # or poly, cosine
+            "schedule": "fixed",  # or poly, cosine, step
+            "decay_every": 100_000,  # step: updates after which the rate is multiplied
+            "decay_factor": 0.1,  # ... by this
             "warmup_steps": 0,  # updates of linear warm-up
             "multipliers": CAFFE_MULTIPLIERS,  # (pattern, rate, decay), first wins
         }
@@ -221,52 +246,9 @@ def validate(config: Config) -> None:
         ValueError: one sentence with the key, the value and what is allowed.
     """
     check_values(to_dict(config), _defaults())
-    for key in ("steps", "batch_size", "accumulation"):
-        require(config[key] >= 1, key, config[key], "at least 1")
-    for section in ("evaluation", "checkpoint", "log"):
-        every = config[section].every
-        require(every >= 1, f"{section}.every", every, "at least 1")
-    require(
-        config.evaluation.batch_size >= 0,
-        "evaluation.batch_size",
-        config.evaluation.batch_size,
-        "at least 0",
-    )
-    require(
-        config.checkpoint.keep >= 1, "checkpoint.keep", config.checkpoint.keep, ">= 1"
-    )
-    require(config.seed >= 0, "seed", config.seed, "at least 0")
-    if config.gradient_dtype != "float32" and config.dtype == "float32":
-        raise ValueError(
-            "config.gradient_dtype is 'bfloat16', but config.dtype is 'float32'; set both "
-            "to bfloat16, or leave config.gradient_dtype at float32"
-        )
+    check_ranges(config)
+    check_images(config)
     check_start(config)
-    one_of("data.name", config.data.name, DATA_SETS)
-    if config.data.eval_name:
-        one_of("data.eval_name", config.data.eval_name, DATA_SETS)
-    rate = config.optimizer.learning_rate
-    require(rate > 0, "optimizer.learning_rate", rate, "above 0")
-    momentum = config.optimizer.momentum
-    require(0 <= momentum < 1, "optimizer.momentum", momentum, "in [0, 1)")
-    decay = config.optimizer.weight_decay
-    require(decay >= 0, "optimizer.weight_decay", decay, "at least 0")
-    warmup = config.optimizer.warmup_steps
-    require(warmup >= 0, "optimizer.warmup_steps", warmup, "at least 0")
-    pictures = config.evaluation.pictures
-    require(pictures >= 0, "evaluation.pictures", pictures, "at least 0")
-    for key in ("canvas", "crop"):
-        value = config.data[key]
-        pair = len(value) == 2 and all(isinstance(v, int) and v >= 0 for v in value)
-        require(pair, f"data.{key}", value, "two whole numbers (rows, columns)")
-    crop = config.data.crop
-    allowed = "two sizes above 0, or (0, 0) for none"
-    require(all(crop) or not any(crop), "data.crop", crop, allowed)
-    if any(crop) and any(config.data.canvas):
-        raise ValueError(
-            "data.canvas and data.crop are both set; a cropped batch has the size of "
-            "the crop: leave data.canvas at (0, 0)"
-        )
 
 
 def initial_checkpoints(

@@ -87,13 +87,14 @@ def _evaluate(
     from fcn_jax.evaluation.evaluate import evaluate_to_file
     from fcn_jax.experiment.scoring import Scoring
     from fcn_jax.models.build import BACKBONES
-    from fcn_jax.models.heads import HEADS
+    from fcn_jax.models.heads import HEADS, training_heads
+    from fcn_jax.models.spec import CLASSIFIER
 
     loaded = load_model(
         stored,
-        classifier=False,
+        classifier=config.model.head == CLASSIFIER,
         backbones=parts.get("backbones", BACKBONES),
-        heads=parts.get("heads", HEADS),
+        heads=training_heads(parts.get("heads", HEADS)),
     )
     dtype, tf32 = loaded.record.dtype, config.tf32
     log_devices(dtype, count=config.devices, tf32=tf32)

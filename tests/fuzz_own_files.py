@@ -221,7 +221,7 @@ def record_seeds(directory: Path) -> list[Any]:
         record["config"]["model"]["width"] = 1 / 16
     records += [Record.from_dict(record, "x").to_dict() for record in records]
     store = CheckpointStore(directory)
-    store.save(3, params={}, optimizer={}, record=records[0], mean_iu=0.5)
+    store.save(3, params={}, optimizer={}, record=records[0], score=0.5)
     file = directory / "3" / "record" / "metadata"
     manifest = json.loads(file.read_bytes())
     return [{**manifest, "record": json.loads(json.dumps(r))} for r in records]

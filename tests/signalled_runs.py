@@ -127,7 +127,7 @@ def check_same(workdir: Path, whole: Path) -> str:
     ours, theirs = (
         store.load(own, which="newest", optimizer=True) for own in (workdir, whole)
     )
-    if (ours.step, ours.mean_iu) != (theirs.step, theirs.mean_iu):
+    if (ours.step, ours.score) != (theirs.step, theirs.score):
         return "another last checkpoint"
     for one, other in (
         (ours.params, theirs.params),

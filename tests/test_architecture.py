@@ -21,7 +21,8 @@ FLOORS = (
     ("evaluation", "inference", "convert"),
     ("training",),
     ("planning",),
-    ("main", "predict", "__main__"),
+    ("chains",),
+    ("main", "ablate", "predict", "__main__"),
 )
 """From the ground up: a module imports from floors below its own, or its own."""
 
@@ -35,12 +36,19 @@ NEVER = (
     ("losses", ("data", "metrics", "params")),
     ("optim", ("data", "losses", "metrics")),
 )
-READERS_OF_CONFIG = ("config", "launch", "experiment", "main")
+READERS_OF_CONFIG = ("config", "launch", "experiment", "chains", "main")
 """Who may import `config`; everybody else is handed parts."""
 NEVER_JAX = (
     *("data", "report", "config", "launch", "runs", "layers.geometry", "params.paths"),
     *("models.spec", "models.published", "models.preprocessing"),
-    *("runtime.cli", "runtime.atomic", "runtime.shipped", "runtime.plain_json"),
+    *(
+        "chains",
+        "ablate",
+        "runtime.cli",
+        "runtime.atomic",
+        "runtime.shipped",
+        "runtime.plain_json",
+    ),
 )
 FLAT = 6
 """Modules that lie beside the rooms, `__init__` among them."""

@@ -36,7 +36,7 @@ COLUMNS = ["where", "what", "code", "experiment or keys", "state"]
 STATES = ("equal", "implemented", "by override", "missing")
 LINK = re.compile(r"\[[^\]]*\]\((?![a-z]+:)([^)#]*)(?:#([^)]*))?\)")
 OWN = re.compile(r"(fcn_jax|benchmarks)\b")
-PROGRAMS = ("convert", "data", "predict")
+PROGRAMS = ("ablate", "convert", "data", "predict")
 
 
 def _name(page: Path) -> str:

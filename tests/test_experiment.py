@@ -166,3 +166,28 @@ def test_classes_of_weight_zero_are_said(caplog):
     names = run.outputs["semantic"].names
     assert f"0 ignores these classes of semantic in training: {names[0]}" in caplog.text
     assert names[1] not in caplog.text
+
+
+def test_a_limit_is_of_the_training_split_alone():
+    """Oracle: numbers of images; the draw is that of the seed, and what train scores."""
+    config = tiny.get_config()
+    config.data.limit = 4
+    runs = []
+    for seed in (0, 1):
+        config.seed = seed
+        runs.append(Experiment.from_config(config))
+    sources = [run.train_source for run in runs]
+    assert [len(source) for source in sources] == [4, 4]
+    assert sources[0].fingerprint != sources[1].fingerprint
+    assert {runs[0].sampler(i) for i in range(4)} == {0, 1, 2, 3}
+    assert len(runs[0].scoring.source) == config.synthetic.eval_length
+    config.data.eval_split = "train"
+    config.data.allow_overlap = True
+    again = Experiment.from_config(config)
+    assert again.scoring.source.fingerprint == again.train_source.fingerprint
+    config.data.limit = config.synthetic.train_length + 1
+    with pytest.raises(ValueError, match="config.data.limit is 11, .* 10 examples"):
+        Experiment.from_config(config)
+    config.data.limit = -1
+    with pytest.raises(ValueError, match="config.data.limit is -1; it must be at lea"):
+        Experiment.from_config(config)

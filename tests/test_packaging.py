@@ -70,13 +70,15 @@ def built(tmp_path_factory) -> Path:
 def test_a_wheel_holds_experiments_and_manifest(built):
     """Oracle: the files of the checkout, byte for byte; nothing of the user's."""
     for name in ("experiments", "third_party_weights"):
-        files = {file.name for file in (built / name).rglob("*") if file.is_file()}
+        files = {
+            file.relative_to(built / name).as_posix()
+            for file in (built / name).rglob("*")
+            if file.is_file()
+        }
         kept = {"manifest.json", "README.md"}
-        kept = (
-            kept
-            if name != "experiments"
-            else {file.name for file in (ROOT / name).glob("*.py")}
-        )
+        if name == "experiments":
+            folder = ROOT / name
+            kept = {f.relative_to(folder).as_posix() for f in folder.rglob("*.py")}
         assert files == kept
         for file in kept:
             assert (built / name / file).read_bytes() == (
@@ -131,6 +133,7 @@ def run(tmp_path):
     ("words", "status"),
     [
         ("convert --list", 0),
+        ("ablate --config=skips --dry-run", 0),
         ("main --config=quickstart --config.steps=0", 2),
         ("main --config=camvid_fcn8s:small --config.stepz=3", 2),
     ],

@@ -301,7 +301,7 @@ _PARTS: dict[str, tuple[Check, str]] = {
 }
 _MANIFEST: dict[str, tuple[Check, str]] = {
     "step": (lambda value: is_whole(value) and value >= 0, "a whole number, 0 or more"),
-    "mean_iu": (lambda value: value is None or is_number(value), "a number, or null"),
+    "score": (lambda value: value is None or is_number(value), "a number, or null"),
     "arrays": (
         _are_arrays,
         "params, optimizer and perhaps collections, with dtype, shape and sha256 of each",

@@ -62,7 +62,7 @@ class _Held(np.ndarray):
 class CheckpointStore:
     """The checkpoints of one run, written by this run alone.
 
-    It keeps the `keep` newest and the best by mean IU. A checkpoint that cannot be read
+    It keeps the `keep` newest and the best by score: mean IU, of a classifier top-1. A checkpoint that cannot be read
     is neither counted nor deleted.
     """
 
@@ -82,7 +82,7 @@ class CheckpointStore:
         optimizer: Mapping[str, Any],
         record: Mapping[str, Any],
         collections: Mapping[str, Any] | None = None,
-        mean_iu: float | None = None,
+        score: float | None = None,
     ) -> None:
         """Write a checkpoint, and return once it is on the disk.
 
@@ -95,7 +95,7 @@ class CheckpointStore:
             optimizer: the same; may be empty.
             record: what JSON can hold (finite numbers, string keys).
             collections: the same for what else layers keep, as batch statistics.
-            mean_iu: the score by which the best checkpoint is chosen; a checkpoint
+            score: that by which the best checkpoint is chosen; a checkpoint
                 without one, or with NaN, is never the best.
 
         Raises:
@@ -110,7 +110,7 @@ class CheckpointStore:
                 given["collections"] = collections
             arrays = {name: host_arrays(name, given[name]) for name in given}
             described = {item: describe_all(arrays[item]) for item in arrays}
-            manifest = manifest_of(step, record, described, mean_iu)
+            manifest = manifest_of(step, record, described, score)
             if directory.exists():
                 try:
                     read(directory, optimizer=True)
@@ -128,12 +128,12 @@ class CheckpointStore:
                 f"cannot save the checkpoint {directory}: {cause(error)}"
             ) from error
 
-    def rate(self, step: int, mean_iu: float) -> None:
+    def rate(self, step: int, score: float) -> None:
         """Add its score to a checkpoint that was saved without one.
 
         Args:
             step: number of completed updates.
-            mean_iu: as for `save`.
+            score: as for `save`.
 
         Raises:
             CheckpointError: if there is no sound record of that step, or it cannot be
@@ -142,7 +142,7 @@ class CheckpointStore:
         directory = self.directory / str(operator.index(step))
         manifest = read_manifest(directory)
         try:
-            rated = manifest_of(step, manifest["record"], manifest["arrays"], mean_iu)
+            rated = manifest_of(step, manifest["record"], manifest["arrays"], score)
             # Beside the steps, where what a kill leaves is found.
             partial = self.directory / f"{step}{_PARTIAL}-{RECORD}"
             atomic.write(partial, json.dumps(rated).encode())

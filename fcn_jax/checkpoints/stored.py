@@ -27,6 +27,7 @@ from fcn_jax.runtime.locations import located, refuse_file
 
 ITEMS = ("params", "optimizer", "collections")
 RECORD = "record"
+_OLDER = "mean_iu"  # what a score was called while every net labelled pixels
 NO_SCORE = -1.0
 _LISTINGS = 10  # of a directory whose checkpoints are deleted meanwhile
 JSON_FILE = "metadata"  # Orbax's name for the one file of a JSON item
@@ -52,7 +53,7 @@ class Checkpoint:
         optimizer: the same for the optimizer's state; None where it was not asked for.
         collections: the same for what else layers keep, as batch statistics.
         record: the JSON record given to `CheckpointStore.save` (tuples are lists).
-        mean_iu: the score it was saved with, in [0, 1]; None without one.
+        score: mean IU, of a classifier top-1, in [0, 1]; None without one.
     """
 
     step: int
@@ -61,7 +62,7 @@ class Checkpoint:
     optimizer: dict[str, np.ndarray] | None
     collections: dict[str, np.ndarray]
     record: dict[str, Any]
-    mean_iu: float | None = None
+    score: float | None = None
 
 
 def read(directory: pathlib.Path, *, optimizer: bool) -> Checkpoint:
@@ -80,7 +81,7 @@ def read(directory: pathlib.Path, *, optimizer: bool) -> Checkpoint:
         optimizer=arrays.get("optimizer"),
         collections=arrays.get("collections", {}),
         record=manifest["record"],
-        mean_iu=manifest["mean_iu"],
+        score=manifest["score"],
     )
 
 
@@ -103,6 +104,8 @@ def read_manifest(directory: pathlib.Path) -> dict[str, Any]:
         plain_json.check(manifest, str(path))
         if manifest != _signed({k: v for k, v in manifest.items() if k != "sha256"}):
             raise CheckpointError(f"{path} differs from its own digest")
+        if _OLDER in manifest:
+            manifest["score"] = manifest.pop(_OLDER)
         check_manifest(manifest, str(path))
         if str(manifest["step"]) != directory.name:
             raise CheckpointError(f"{path} belongs to step {manifest['step']}")
@@ -157,12 +160,12 @@ def host_arrays(item: str, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def manifest_of(
-    step: int, record: Mapping[str, Any], arrays: dict, mean_iu: float | None
+    step: int, record: Mapping[str, Any], arrays: dict, score: float | None
 ) -> dict[str, Any]:
     """Build the record as stored: what was given, the arrays' description, a digest."""
     manifest = {
         "step": step,
-        "mean_iu": None if mean_iu is None or math.isnan(mean_iu) else float(mean_iu),
+        "score": None if score is None or math.isnan(score) else float(score),
         "arrays": arrays,
         "record": dict(record),
     }
@@ -197,7 +200,7 @@ def load(
 
     Args:
         path: a work directory (with `checkpoints/` inside) or a directory of checkpoints.
-        which: "best" is the highest mean IU, and the newest where none has a score.
+        which: "best" has the highest score, and the newest where none has a score.
         optimizer: whether the optimizer's state is wanted too.
 
     Raises:
@@ -267,9 +270,9 @@ def steps_in(directory: pathlib.Path) -> dict[int, pathlib.Path]:
 
 
 def score_of(directory: pathlib.Path) -> float:
-    """Return the mean IU to rank by; infinite if unreadable, so that it is tried."""
+    """Return the score to rank by; infinite if unreadable, so that it is tried."""
     try:
-        score = read_manifest(directory)["mean_iu"]
+        score = read_manifest(directory)["score"]
     except CheckpointError:
         return math.inf
     return NO_SCORE if score is None else score

@@ -19,19 +19,23 @@ from pathlib import Path
 from rich.markup import escape
 from rich.progress import Progress
 
+from fcn_jax.data.categories import pixel_classes
 from fcn_jax.data.examples import Source, spread
 from fcn_jax.data.importing.command import add_import, run_import
 from fcn_jax.data.sources import PREPARED
 from fcn_jax.data.sources.catalog import open_source, published
+from fcn_jax.data.sources.image_folder import is_image_folder
 from fcn_jax.data.sources.prepared import prepared_root, recorded_counts
 from fcn_jax.data.sources.synthetic import SPLITS, SyntheticSpec
 from fcn_jax.data.tools import scan
 from fcn_jax.data.tools.check import check_folder, print_report
+from fcn_jax.data.tools.check_images import check_images, print_images
 from fcn_jax.data.tools.check_splits import check_splits, print_splits
 from fcn_jax.data.tools.statistics import measure
 from fcn_jax.data.tools.statistics_tables import print_statistics
 from fcn_jax.runtime import atomic, terminal
 from fcn_jax.runtime.cli import Parser, run, set_up_logging
+from fcn_jax.runtime.locations import located
 
 EXIT_PROBLEMS = 1
 
@@ -89,6 +93,12 @@ def _check(arguments: argparse.Namespace) -> int:
     if arguments.folder:
         if arguments.split:
             raise ValueError("check --folder reads all splits; leave --split out")
+        root = Path(located(arguments.folder))
+        if is_image_folder(root):
+            with _progress(arguments.folder) as report:
+                images = check_images(root, report)
+            print_images(images, terminal.console())
+            return EXIT_PROBLEMS if images.problems else 0
         with _progress(arguments.folder) as report:
             found = check_folder(arguments.folder, report)
         print_report(found, terminal.console())
@@ -150,7 +160,7 @@ def _draw_sheet(source: Source, title: str, wanted: int, path: Path) -> None:
     examples = [source[index] for index in indices]
     sheet = contact_sheet(
         [(own.name, own.inputs, own.labels) for own in examples],
-        source.outputs,
+        pixel_classes(source.outputs, "a sheet of label maps"),
         title=f"{title}: {len(indices)} of {len(source)} images",
     )
     Image.fromarray(sheet).save(path)
@@ -210,7 +220,9 @@ def _add_choice(command: argparse.ArgumentParser) -> None:
         "name", nargs="?", choices=names, help="the data set, if it is no folder"
     )
     command.add_argument(
-        "--folder", default="", help="has images/, labels/ and classes.txt"
+        "--folder",
+        default="",
+        help="has images/, labels/ and classes.txt, or train/<class>/* (`check` alone)",
     )
 
 

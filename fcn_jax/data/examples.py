@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fcn_jax.data.categories import AnyClasses
 from fcn_jax.data.labels import IGNORE, Classes, id_counts
 
 MANY = 8
@@ -31,6 +32,8 @@ class Example:
         inputs: input key to pixels, "color" (RGB) and "hha" `[H, W, 3] uint8`, "depth"
             `[H, W, 1] uint16` in millimetres.
         labels: output key to `[H, W] uint8`, ids 0..K-1 or 255; `{"semantic": ...}`.
+            Of an output with one label an image (`Categories`) `[1, 1] uint16`, 0..K-1
+            or 65,535.
     """
 
     name: str
@@ -42,7 +45,7 @@ class Source(Protocol):
     """One split of a data set: random access, deterministic by index, picklable."""
 
     @property
-    def outputs(self) -> Mapping[str, Classes]:
+    def outputs(self) -> Mapping[str, AnyClasses]:
         """The classes of each output, `{"semantic": Classes}`."""
         ...
 

@@ -11,9 +11,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 IGNORE = 255
 Color = tuple[int, int, int]
+
+
+def ignored(dtype: DTypeLike) -> int:
+    """The id of what has no label: the largest value of an unsigned integer type.
+
+    Args:
+        dtype: of the labels, 255 (`IGNORE`) for uint8 and 65,535 for uint16.
+    """
+    return int(np.iinfo(dtype).max)
+
 
 VOID_COLOR: Color = (224, 224, 192)  # entry 255 of the VOC palette
 

@@ -1,8 +1,7 @@
 """Evaluate a split: one confusion matrix per output, and the metrics read from it."""
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,21 @@ from absl import logging
 from jax.sharding import Mesh
 from rich.markup import escape
 from rich.progress import Progress
-from rich.table import Table
 
 from fcn_jax.checkpoints.load_model import LoadedModel, load_model
-from fcn_jax.data.labels import Classes
+from fcn_jax.data.categories import OUTPUT, AnyClasses, Categories
 from fcn_jax.evaluation import scores_file
+from fcn_jax.evaluation.result import Evaluation, Measure, print_scores
 from fcn_jax.experiment.scoring import Scoring
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.losses.terms import Loss
-from fcn_jax.metrics import Absent
 from fcn_jax.metrics.confusion import ConfusionMatrix
-from fcn_jax.metrics.counting import confusion_counts
+from fcn_jax.metrics.counting import confusion_counts, counts_within
+from fcn_jax.metrics.image_accuracy import TOP, ImageAccuracy
 from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES
 from fcn_jax.models.fcn import FCN, refuse_small_images, smallest_image
-from fcn_jax.models.heads import HEADS, MakeHead
+from fcn_jax.models.heads import HEADS, MakeHead, training_heads
 from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.runs import runlog
 from fcn_jax.runtime import cli, messages, sharding, terminal
@@ -37,58 +36,6 @@ from fcn_jax.runtime.prepared_programs import prepared_or_jitted
 from fcn_jax.runtime.timing import StartupTimer
 
 Batch = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The result of a pass over a split.
-
-    Attributes:
-        confusion: the matrix of each output.
-        losses: summed cross-entropy in nats and number of valid pixels of each output.
-        examples: (image, truth, prediction) of the kept images, first output.
-    """
-
-    confusion: dict[str, ConfusionMatrix]
-    losses: dict[str, tuple[float, int]]
-    examples: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
-
-    @property
-    def loss(self) -> float:
-        """Mean cross-entropy per valid pixel, in nats, summed over the outputs."""
-        return sum(total / max(valid, 1) for total, valid in self.losses.values())
-
-    def scores(self, absent: Absent) -> dict[str, float]:
-        """Loss and the four metrics; further outputs have their name as a prefix."""
-        flat = {"loss": self.loss}
-        for index, (name, matrix) in enumerate(self.confusion.items()):
-            prefix = "" if index == 0 else f"{name}_"
-            for key, value in matrix.scores(absent).items():
-                flat[prefix + key] = value
-        return flat
-
-    def sentences(
-        self, outputs: Mapping[str, Classes], absent: Absent
-    ) -> Iterator[tuple[str, str]]:
-        """A line of metrics for each output, and a caution about them, or ""."""
-        for name, matrix in self.confusion.items():
-            line = matrix.sentence(absent)
-            prefix = f"{name}: " if len(self.confusion) > 1 else ""
-            caution = matrix.caution(outputs[name].names)
-            yield prefix + line, prefix + caution if caution else ""
-
-    def record(self, outputs: Mapping[str, Classes], absent: Absent) -> dict[str, Any]:
-        """The content of scores.json: first output at the top level, others by name."""
-        records = {
-            name: matrix.record(outputs[name].names, absent)
-            for name, matrix in self.confusion.items()
-        }
-        first, *others = records
-        return {
-            "loss": self.loss,
-            **records[first],
-            **{name: records[name] for name in others},
-        }
 
 
 def make_evaluation_step(
@@ -118,8 +65,11 @@ def make_evaluation_step(
                 "counts": confusion_counts(scores, labels),
                 "loss": terms.total,
                 "valid": terms.valid,
-                "predicted": jnp.argmax(scores, axis=-1).astype(jnp.uint8),
+                # As wide as labels are: of a thousand classes uint16.
+                "predicted": jnp.argmax(scores, axis=-1).astype(labels.dtype),
             }
+            if name == OUTPUT:
+                result[name]["within"] = counts_within(scores, labels, top=TOP)
         return result
 
     return prepared_or_jitted(
@@ -134,7 +84,7 @@ def evaluate_split(
     step: Callable[[Any, Batch], dict[str, Any]],
     variables: Any,
     batches: Iterable[Batch],
-    outputs: Mapping[str, Classes],
+    outputs: Mapping[str, AnyClasses],
     *,
     mesh: Mesh,
     keep: Collection[int] = (),
@@ -153,6 +103,7 @@ def evaluate_split(
     """
     confusion = {n: ConfusionMatrix.empty(len(c)) for n, c in outputs.items()}
     losses: dict[str, tuple[float, int]] = dict.fromkeys(outputs, (0.0, 0))
+    within = 0
     examples: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     placement = sharding.split_images(mesh, axis=0)
     first = next(iter(outputs))
@@ -165,7 +116,7 @@ def evaluate_split(
         predicted = result[first]["predicted"]
         sums = jax.device_get(
             {
-                name: {key: parts[key] for key in ("counts", "loss", "valid")}
+                name: {key: own for key, own in parts.items() if key != "predicted"}
                 for name, parts in result.items()
             }
         )
@@ -173,10 +124,15 @@ def evaluate_split(
             confusion[name] = confusion[name].merge(parts["counts"])
             total, valid = losses[name]
             losses[name] = total + float(parts["loss"]), valid + int(parts["valid"])
+            within += int(parts.get("within", 0))
         examples += _examples(batch, predicted, first, keep)
         if progress is not None:
             progress(int((batch["index"] >= 0).sum()))
-    return Evaluation(confusion, losses, examples)
+    measures: dict[str, Measure] = {
+        name: ImageAccuracy(matrix, within) if name == OUTPUT else matrix
+        for name, matrix in confusion.items()
+    }
+    return Evaluation(measures, losses, examples)
 
 
 def _examples(
@@ -218,7 +174,13 @@ def evaluate(
         CheckpointError: if there is no checkpoint that can be trusted.
         ValueError: if the checkpoint has other outputs or classes than the data.
     """
-    loaded = load_model(checkpoint, classifier=False, backbones=backbones, heads=heads)
+    kinds = [isinstance(own, Categories) for own in scoring.source.outputs.values()]
+    loaded = load_model(
+        checkpoint,
+        classifier=any(kinds),
+        backbones=backbones,
+        heads=training_heads(heads),
+    )
     return evaluate_model(scoring, loaded)
 
 
@@ -237,7 +199,10 @@ def evaluate_model(
     """
     timer = timer or StartupTimer()
     source, mesh = scoring.source, scoring.mesh
-    check_outputs(loaded.record.outputs, source.outputs, str(loaded.directory))
+    stored: Mapping[str, AnyClasses] = loaded.record.outputs
+    if loaded.record.categories:
+        stored = {OUTPUT: Categories(loaded.record.categories)}
+    check_outputs(stored, source.outputs, str(loaded.directory))
     refuse_small_images(source.sizes(), source.name, smallest_image(loaded.maps))
     step = make_evaluation_step(
         model=loaded.model,
@@ -318,7 +283,7 @@ def evaluate_to_file(
 
 
 def check_outputs(
-    stored: Mapping[str, Classes], outputs: Mapping[str, Classes], where: str
+    stored: Mapping[str, AnyClasses], outputs: Mapping[str, AnyClasses], where: str
 ) -> None:
     """Refuse a checkpoint with other outputs, other classes or another class order."""
     have = {name: len(classes) for name, classes in stored.items()}
@@ -337,29 +302,3 @@ def check_outputs(
                 f"the data set calls {other[0][1]!r} ({len(other)} differ): give the "
                 "data set the classes of the checkpoint, in their order"
             )
-
-
-def print_scores(
-    result: Evaluation, outputs: Mapping[str, Classes], absent: Absent
-) -> None:
-    """Print the metrics and the IU of each class on standard output."""
-    console = terminal.console()
-    for name, matrix in result.confusion.items():
-        table = Table(title=terminal.verbatim(f"{name}: IU by class"), show_edge=False)
-        table.add_column("class")
-        table.add_column("IU", justify="right")
-        table.add_column("labelled pixels", justify="right")
-        rows = zip(
-            outputs[name].names,
-            matrix.per_class_iu(absent),
-            matrix.labelled,
-            strict=True,
-        )
-        for label, iu, support in rows:
-            shown = "n/a" if np.isnan(iu) else f"{iu:.4f}"
-            table.add_row(terminal.verbatim(label), shown, f"{support:,}")
-        console.print(table)
-    for line, caution in result.sentences(outputs, absent):
-        console.print(escape(line))
-        if caution:
-            logging.warning("%s", caution)

@@ -20,13 +20,13 @@ from fcn_jax.config import (
     to_dict,
     validate,
 )
+from fcn_jax.data.categories import AnyClasses
 from fcn_jax.data.examples import Source
-from fcn_jax.data.labels import Classes
 from fcn_jax.data.pipeline.batches import Batch, train_batches, unpadded
 from fcn_jax.data.pipeline.buckets import Canvas, batch_canvases
 from fcn_jax.data.pipeline.loading import Loading
 from fcn_jax.data.pipeline.order import Sampler
-from fcn_jax.data.pipeline.transforms import Augment
+from fcn_jax.data.pipeline.transforms import Augment, augmented_sizes
 from fcn_jax.data.sources.splits import check_disjoint
 from fcn_jax.experiment import reading
 from fcn_jax.experiment.parts import (
@@ -43,7 +43,7 @@ from fcn_jax.losses.terms import Loss
 from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES, build, spec_of_settings
 from fcn_jax.models.fcn import FCN, refuse_small_images, smallest_image
-from fcn_jax.models.heads import HEADS, MakeHead
+from fcn_jax.models.heads import HEADS, MakeHead, training_heads
 from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.models.spec import ModelSpec
 from fcn_jax.optim import optimizers
@@ -72,6 +72,9 @@ class Experiment:
         scoring: what is scored in training, and how.
         loss: of the scores of one output.
         reduction: of the loss: "sum" over pixels and images, or "mean" over pixels.
+        auxiliary: maps that the head gives in training only, see `train_step.Auxiliary`.
+        mixup: alpha of mixup, 0 for none.
+        average_decay: of the moving average of the parameters, 0 for none.
         pixel_mask: leaves pixels out of the loss at random; None takes all.
         make_optimizer: see `MakeOptimizer`.
         schedule: learning rate by number of completed updates, for the log.
@@ -99,7 +102,7 @@ class Experiment:
     spec: ModelSpec
     model: FCN
     preprocessing: Mapping[str, Preprocessing]
-    outputs: Mapping[str, Classes]
+    outputs: Mapping[str, AnyClasses]
     data: str
     train_split: str
     train_source: Source
@@ -131,6 +134,9 @@ class Experiment:
     save_every: int
     keep: int
     log_every: int
+    auxiliary: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+    mixup: float = 0.0
+    average_decay: float = 0.0
     pixel_mask: PixelMask | None = None
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     changeable: tuple[str, ...] = ()
@@ -183,11 +189,12 @@ class Experiment:
         outputs = reading.same_outputs(config, train_source, scoring.source)
         records = reading.read_preprocessing(config)
         counts = {name: len(classes) for name, classes in outputs.items()}
+        reading.check_kind(config, outputs)
         spec = spec_of_settings(to_dict(config)["model"], counts, backbones, heads)
-        model = build(spec, backbones, heads)
-        crop = None if augmentation else reading.read_crop(config)
-        augmentation = augmentation or reading.read_augmentation(config)
-        sizes = augmentation.sizes(train_source.sizes())
+        model = build(spec, backbones, training_heads(heads))
+        crop = None if augmentation else reading.read_crop(config, spec)
+        augmentation = augmentation or reading.read_augmentation(config, spec)
+        sizes = augmented_sizes(train_source, augmentation)
         least = smallest_image(reading.told_geometry(model, records))
         refuse_small_images(sizes, train_source.name, least)
         refuse_small_images(scoring.source.sizes(), scoring.source.name, least)
@@ -215,6 +222,9 @@ class Experiment:
             loss=loss or reading.read_loss(config, outputs),
             reduction=config.loss.reduction,
             pixel_mask=pixel_mask,
+            auxiliary=reading.read_auxiliary(spec),
+            mixup=config.mixup,
+            average_decay=config.average_decay,
             make_optimizer=make_optimizer
             or partial(reading.read_optimizer, config, schedule),
             schedule=schedule,
@@ -254,7 +264,7 @@ class Experiment:
             fill=self.fill,
             **self.loading._asdict(),
         )
-        sizes = self.augmentation.sizes(self.train_source.sizes())
+        sizes = augmented_sizes(self.train_source, self.augmentation)
         return unpadded(batches, sizes, self.canvases)
 
     def check_resume(self, stored: Mapping[str, Any], where: str) -> None:

@@ -14,24 +14,33 @@ from fcn_jax.config import (
     Config,
     initial_checkpoints,
 )
+from fcn_jax.data.categories import OUTPUT, AnyClasses, Categories
 from fcn_jax.data.examples import Source
-from fcn_jax.data.labels import Classes
 from fcn_jax.data.pipeline.buckets import Canvas, images_of_batch
+from fcn_jax.data.pipeline.image_augmentation import ImageAugmentation
 from fcn_jax.data.pipeline.loading import Loading
 from fcn_jax.data.pipeline.order import Sampler, make_sampler
-from fcn_jax.data.pipeline.transforms import Augmentation
+from fcn_jax.data.pipeline.transforms import Augment, Augmentation
+from fcn_jax.data.sources import IMAGE_DATA_SETS
 from fcn_jax.data.sources.catalog import open_source
+from fcn_jax.data.sources.limited import limited
 from fcn_jax.data.sources.subset import subset
 from fcn_jax.data.sources.synthetic import SyntheticSpec
+from fcn_jax.data.sources.views import CenterCrop, WholeImage
 from fcn_jax.experiment.parts import Rate, Start
 from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.losses.class_weights import class_factors
 from fcn_jax.losses.cross_entropy import softmax_cross_entropy
 from fcn_jax.losses.terms import Loss
+from fcn_jax.models.backbone import AUXILIARY
 from fcn_jax.models.fcn import FCN, channels, score_maps
 from fcn_jax.models.preprocessing import Preprocessing
+from fcn_jax.models.spec import CLASSIFIER, ModelSpec
 from fcn_jax.optim import optimizers
 from fcn_jax.runtime import sharding
+
+AUXILIARY_FACTOR = 0.3
+"""On the loss of an auxiliary classifier (Szegedy et al. 2014, section 5)."""
 
 
 def read_mesh(config: Config) -> Mesh:
@@ -73,7 +82,15 @@ def read_evaluation_batch(config: Config, canvas: Canvas, mesh: Mesh) -> int:
 
 
 def open_split(config: Config, split: str, name: str = "") -> Source:
-    """Open a split of a data set, with the inputs and classes that the run wants."""
+    """Open a split of a data set, with the inputs and classes that the run wants.
+
+    Of the split to learn from `config.data.limit` examples are left, in scoring too.
+    """
+    if config.data.classes and (name or config.data.name) in IMAGE_DATA_SETS:
+        raise ValueError(
+            f"config.data.classes is {config.data.classes}; it keeps classes of pixels, "
+            "and these images have one class each: leave their folders out instead"
+        )
     synthetic = config.synthetic
     whole = open_source(
         name or config.data.name,
@@ -90,9 +107,51 @@ def open_split(config: Config, split: str, name: str = "") -> Source:
             seed=synthetic.seed,
         ),
     )
+    if split == config.data.train_split and name in ("", config.data.name):
+        whole = limited(whole, config.data.limit, config.seed)
     if not config.data.classes:
         return whole
     return subset(whole, config.data.classes, config.data.rest)
+
+
+def viewed(config: Config, source: Source, name: str) -> Source:
+    """Return what is scored of a split: of images with one label, a view of each."""
+    own = config.images
+    if name not in IMAGE_DATA_SETS:
+        return source
+    if own.view == "crop":
+        return CenterCrop(source, own.view_side, (own.size, own.size))
+    return WholeImage(source, own.view_side)
+
+
+def check_kind(config: Config, outputs: Mapping[str, AnyClasses]) -> None:
+    """Refuse a classifier on labels of pixels, and an FCN on labels of images."""
+    head, data = config.model.head, config.data.name
+    kinds = {isinstance(classes, Categories) for classes in outputs.values()}
+    if head == CLASSIFIER and kinds != {True}:
+        raise ValueError(
+            f"config.model.head is {head!r}, which learns one class an image, and the "
+            f"data set {data} labels pixels; set config.data.name to one of "
+            f"{', '.join(IMAGE_DATA_SETS)}, or config.model.head to 'skips'"
+        )
+    if head != CLASSIFIER and kinds != {False}:
+        raise ValueError(
+            f"config.model.head is {head!r}, which labels pixels, and the data set "
+            f"{data} has one class an image; set config.model.head to 'classifier', or "
+            "choose a data set with label maps"
+        )
+    if config.mixup and head != CLASSIFIER:
+        raise ValueError(
+            f"config.mixup is {config.mixup}; it mixes images with one class each, so it "
+            "needs config.model.head='classifier'"
+        )
+
+
+def read_auxiliary(spec: ModelSpec) -> dict[str, tuple[str, float]]:
+    """Return the maps of GoogLeNet's auxiliary classifiers, with the papers' factor."""
+    if dict(spec.options).get("auxiliary") != "yes":
+        return {}
+    return {name: (OUTPUT, AUXILIARY_FACTOR) for name in AUXILIARY}
 
 
 def input_names(config: Config) -> set[str]:
@@ -122,7 +181,7 @@ def read_preprocessing(config: Config) -> dict[str, Preprocessing]:
 
 def same_outputs(
     config: Config, train: Source, evaluation: Source
-) -> Mapping[str, Classes]:
+) -> Mapping[str, AnyClasses]:
     """Return the classes of both splits; refuse splits that differ in them."""
     if dict(train.outputs) != dict(evaluation.outputs):
         raise ValueError(
@@ -147,13 +206,30 @@ def told_geometry(
     return maps
 
 
-def read_augmentation(config: Config) -> Augmentation:
+def read_augmentation(config: Config, spec: ModelSpec) -> Augment:
     """Return what training varies at random."""
-    return Augmentation(config.data.mirror, config.data.jitter, read_crop(config))
+    if not spec.is_classifier:
+        return Augmentation(
+            mirror=config.data.mirror,
+            jitter=config.data.jitter,
+            crop=read_crop(config, spec),
+            scale=tuple(config.data.scale),
+        )
+    own = config.images
+    return ImageAugmentation(
+        crop=(own.size, own.size),
+        sides=tuple(own.sides),
+        area=tuple(own.area),
+        mirror=config.data.mirror,
+        color=tuple(own.color),
+        lighting=own.lighting,
+    )
 
 
-def read_crop(config: Config) -> Canvas | None:
+def read_crop(config: Config, spec: ModelSpec) -> Canvas | None:
     """Return (height, width) of the window that training takes, if it takes one."""
+    if spec.is_classifier:
+        return config.images.size, config.images.size
     rows, columns = config.data.crop
     return (rows, columns) if rows or columns else None
 
@@ -170,6 +246,8 @@ def read_schedule(config: Config) -> optimizers.Schedule:
         learning_rate=config.optimizer.learning_rate,
         total_steps=config.steps,
         warmup_steps=config.optimizer.warmup_steps,
+        decay_every=config.optimizer.decay_every,
+        decay_factor=config.optimizer.decay_factor,
     )
 
 
@@ -193,11 +271,13 @@ def read_rate(config: Config) -> Rate:
     return Rate(own.name, own.learning_rate, own.momentum)
 
 
-def read_loss(config: Config, outputs: Mapping[str, Classes]) -> Loss:
-    """Return the loss, with the configuration's class weights if there are any."""
-    weights = config.loss.class_weights
+def read_loss(config: Config, outputs: Mapping[str, AnyClasses]) -> Loss:
+    """Return the loss, with the configuration's class weights and label smoothing."""
+    weights, smoothing = config.loss.class_weights, config.loss.smoothing
     if not weights:
-        return softmax_cross_entropy
+        if not smoothing:
+            return softmax_cross_entropy
+        return partial(softmax_cross_entropy, smoothing=smoothing)
     try:
         found = [class_factors(weights, len(classes)) for classes in outputs.values()]
     except ValueError as error:
@@ -211,7 +291,11 @@ def read_loss(config: Config, outputs: Mapping[str, Classes]) -> Loss:
                 name,
                 ", ".join(ignored),
             )
-    return partial(softmax_cross_entropy, class_weights=jnp.asarray(found[0]))
+    return partial(
+        softmax_cross_entropy,
+        class_weights=jnp.asarray(found[0]),
+        smoothing=smoothing,
+    )
 
 
 def read_start(config: Config) -> Start:

@@ -17,6 +17,7 @@ from fcn_jax.data.examples import Source
 from fcn_jax.data.pipeline.batches import evaluation_batches, unpadded
 from fcn_jax.data.pipeline.buckets import Canvas, batch_canvases
 from fcn_jax.data.pipeline.loading import Loading
+from fcn_jax.data.sources import FOLDERS, IMAGE_DATA_SETS
 from fcn_jax.experiment import reading
 from fcn_jax.losses.cross_entropy import softmax_cross_entropy
 from fcn_jax.losses.terms import Loss
@@ -81,7 +82,9 @@ class Scoring:
         split = split or config.data.eval_split
         name = config.data.eval_name or config.data.name
         if source is None:
-            source = reading.open_split(config, split, name)
+            source = reading.viewed(
+                config, reading.open_split(config, split, name), name
+            )
         canvases = batch_canvases(source.sizes(), most=config.data.canvases)
         batch_size = reading.read_evaluation_batch(config, canvases[-1], mesh)
         return cls(
@@ -112,13 +115,16 @@ class Scoring:
 def scoring_rules(config: Config) -> dict[str, Any]:
     """Return what decides scores beside the data set and the split.
 
-    The folder of the folder data set, the classes kept, the rule for absent classes and
-    the procedural images.
+    The folder of a data set that is one, the classes kept, the rule for absent classes, the
+    procedural images, and the view of images with one label.
     """
     name = config.data.eval_name or config.data.name
     kept = list(config.data.classes)
+    own = config.images
+    view = [own.view, own.view_side, own.size] if name in IMAGE_DATA_SETS else []
     return {
-        "folder": config.data.folder if name == "folder" else "",
+        **({"view": view} if view else {}),
+        "folder": config.data.folder if name in FOLDERS else "",
         "classes": [kept, config.data.rest] if kept else [],
         "absent": config.evaluation.absent,
         "synthetic": to_dict(config)["synthetic"] if name == "synthetic" else {},

@@ -39,6 +39,7 @@ CHOICES: dict[str, tuple[str | int, ...]] = {
     "loss.reduction": get_args(losses.Reduction),
     "optimizer.name": get_args(optim.OptimizerName),
     "optimizer.schedule": get_args(optim.ScheduleName),
+    "images.view": get_args(sources.View),
     "evaluation.absent": get_args(metrics.Absent),
 }
 """Keys that have a few values, and these: looked up here, so that a mistake answers before
@@ -138,6 +139,11 @@ def _is_rule(value: Any) -> bool:
     return sequence and is_text(value[0]) and all(map(is_number, value[1:]))
 
 
+def _pair_of(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    several = sequence_of(holds)
+    return lambda value: several(value) and len(value) == 2
+
+
 def _are_inputs(value: Any) -> bool:
     return _is_section(value) and all(is_preprocessing(own) for _, own in value.items())
 
@@ -166,6 +172,13 @@ _OWN: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "data.classes": (sequence_of(is_text), "a tuple of names of classes"),
     "data.canvas": (sequence_of(is_whole), "two whole numbers (rows, columns)"),
+    "data.scale": (_pair_of(is_number), "two numbers (least, largest)"),
+    "images.sides": (_pair_of(is_whole), "two whole numbers (least, largest)"),
+    "images.area": (_pair_of(is_number), "two numbers (least, largest)"),
+    "images.color": (
+        sequence_of(is_number),
+        "three numbers (brightness, contrast, saturation)",
+    ),
     "data.crop": (sequence_of(is_whole), "two whole numbers (rows, columns)"),
     "loss.class_weights": (sequence_of(is_number), "a tuple of finite numbers"),
     "optimizer.multipliers": (

@@ -1,7 +1,7 @@
 """Experiments: files with a function `get_config`, chosen by path or by name.
 
 Examples: `experiments/x.py`; `x`, of the package's experiments; with an argument,
-    `x.py:small` and `x:small`.
+    `x.py:small` and `x:small`; the configuration that a run stored, `runs/x/config.json`.
 """
 
 import difflib
@@ -10,7 +10,7 @@ import inspect
 import os
 import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,10 +18,18 @@ from typing import Any, TypeVar
 
 from ml_collections import ConfigDict
 
-from fcn_jax.config import Config
-from fcn_jax.runtime import shipped
+from fcn_jax.config import Config, base, from_dict, to_dict
+from fcn_jax.runtime import plain_json, shipped
 from fcn_jax.runtime.locations import located
 from fcn_jax.runtime.messages import shown
+
+STORED = ".json"
+"""Ending of a configuration that a run stored."""
+
+_KINDS = {"experiments": "experiment", "experiments/chains": "chain"}
+
+_FREE = ("preprocessing", "model.streams")
+"""Sections whose keys the user chooses."""
 
 _FILE = re.compile(r"(.*?\.py)(?::(.*))?", re.DOTALL)
 T = TypeVar("T")
@@ -46,12 +54,14 @@ class ExperimentFile:
     argument: str | None = None
 
 
-def find(text: str) -> ExperimentFile:
+def find(text: str, folder: str = "experiments") -> ExperimentFile:
     """Find the experiment that `--config` names.
 
     Args:
-        text: `PATH.py`, or the NAME of an experiment of the package; optionally with
-            `:ARGUMENT`.
+        text: `PATH.py`, or the NAME of an experiment of the package, optionally with
+            `:ARGUMENT`; or `PATH.json`, a stored configuration.
+        folder: of the package, where names are looked up: "experiments", or
+            "experiments/chains".
 
     Raises:
         ValueError: if there is none; names the nearest.
@@ -61,22 +71,25 @@ def find(text: str) -> ExperimentFile:
         file, argument = Path(located(named[1])), named[2]
     else:
         name, colon, rest = text.partition(":")
-        file = shipped.directory("experiments") / f"{name}.py"
+        file = shipped.directory("experiments").parent / folder / f"{name}.py"
         argument = rest if colon else None
         if os.sep in name or name.startswith("."):
             file = Path(name)  # neither a name nor a Python file
-    if not file.is_file() or file.suffix != ".py":
-        raise ValueError(_unknown(text, file.stem))
+    if text.endswith(STORED) and not named:
+        file, argument = Path(located(text)), None
+    if not file.is_file() or file.suffix not in (".py", STORED):
+        raise ValueError(_unknown(text, file.stem, folder))
     return ExperimentFile(file, None if argument is None else located(argument))
 
 
-def _unknown(text: str, stem: str) -> str:
-    known = shipped.experiments()
+def _unknown(text: str, stem: str, folder: str) -> str:
+    places = shipped.directory("experiments").parent / folder
+    known = sorted(file.stem for file in places.glob("*.py"))
     near = difflib.get_close_matches(stem, known, n=1, cutoff=0.5)
     meant = f"did you mean --config={near[0]}? " if near else ""
     return (
-        f"there is no experiment {text}; {meant}write --config=PATH.py or a name, either "
-        f"with :ARGUMENT (names are {', '.join(known)})"
+        f"there is no {_KINDS[folder]} {text}; {meant}write --config=PATH.py or a name, "
+        f"either with :ARGUMENT (names are {', '.join(known)})"
     )
 
 
@@ -84,18 +97,62 @@ def load(experiment: ExperimentFile) -> Config:
     """Return the configuration of an experiment, locked.
 
     Raises:
-        ValueError: if the file cannot be run, or does not return a configuration.
+        ValueError: if the file cannot be run, or does not return a configuration; for a
+            stored one, if it is damaged or has keys that there are not.
     """
-    make = _get_config(experiment)
-    given = [] if experiment.argument is None else [experiment.argument]
-    _check_argument(make, experiment)
-    config = _run(lambda: make(*given), experiment.file)
+    if experiment.file.suffix == STORED:
+        return _load_stored(experiment.file)
+    config = made(experiment, "get_config", "an experiment")
     if not isinstance(config, ConfigDict):
         raise ValueError(
             f"get_config() of {experiment.file} returns a {type(config).__name__}; it "
             "must return what fcn_jax.config.base() makes, with changes"
         )
     return config.lock()
+
+
+def made(experiment: ExperimentFile, name: str, kind: str) -> Any:
+    """Return what a function of a file returns for the file's argument.
+
+    Args:
+        experiment: the file and its argument.
+        name: of the function.
+        kind: what needs the function, for messages: "an experiment".
+
+    Raises:
+        ValueError: if the file has no such function, or it cannot be run.
+    """
+    make = getattr(_module(experiment), name, None)
+    if not callable(make):
+        raise ValueError(
+            f"{experiment.file} has no function {name}(), which {kind} needs"
+        )
+    _check_argument(make, experiment)
+    given = [] if experiment.argument is None else [experiment.argument]
+    return _run(lambda: make(*given), experiment.file)
+
+
+def _load_stored(file: Path) -> Config:
+    """Read a configuration that is stored as JSON, as config.json of a run."""
+    config = from_dict(plain_json.parse(file.read_bytes(), str(file)), str(file))
+    unknown = list(_unknown_keys(to_dict(config), to_dict(base()), ""))
+    if unknown:
+        raise ValueError(
+            f"{file} has the key {unknown[0]!r}, which no experiment has; "
+            "fcn_jax/config.py lists all keys"
+        )
+    return config
+
+
+def _unknown_keys(
+    config: Mapping[str, Any], defaults: Mapping[str, Any], prefix: str
+) -> Iterator[str]:
+    for name, value in config.items():
+        key = f"{prefix}{name}"
+        if name not in defaults:
+            yield key
+        elif isinstance(value, Mapping) and key not in _FREE:
+            yield from _unknown_keys(value, defaults[name], f"{key}.")
 
 
 def load_parts(experiment: ExperimentFile, config: Config) -> dict[str, Any]:
@@ -111,6 +168,8 @@ def load_parts(experiment: ExperimentFile, config: Config) -> dict[str, Any]:
     Raises:
         ValueError: if the function cannot be run, or returns something else.
     """
+    if experiment.file.suffix == STORED:
+        return {}
     make = getattr(_module(experiment), "get_parts", None)
     if make is None:
         return {}
@@ -124,15 +183,6 @@ def load_parts(experiment: ExperimentFile, config: Config) -> dict[str, Any]:
     return parts
 
 
-def _get_config(experiment: ExperimentFile) -> Callable[..., Config]:
-    found = getattr(_module(experiment), "get_config", None)
-    if not callable(found):
-        raise ValueError(
-            f"{experiment.file} has no function get_config(), which an experiment needs"
-        )
-    return found
-
-
 def _module(experiment: ExperimentFile) -> ModuleType:
     """Load an experiment file anew, as it may have been edited during a notebook."""
     spec = importlib.util.spec_from_file_location("experiment", experiment.file)
@@ -144,7 +194,7 @@ def _module(experiment: ExperimentFile) -> ModuleType:
     return module
 
 
-def _check_argument(make: Callable[..., Config], experiment: ExperimentFile) -> None:
+def _check_argument(make: Callable[..., Any], experiment: ExperimentFile) -> None:
     """Refuse an unexpected argument, or a missing one."""
     name = experiment.file.stem
     takes = inspect.signature(make).parameters.values()

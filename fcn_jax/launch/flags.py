@@ -25,7 +25,7 @@ _FLAGS = (
     (
         "config",
         "Experiment: a name, as quickstart, or a file, experiments/NAME.py; either with "
-        ":ARGUMENT.",
+        ":ARGUMENT. Or a configuration that a run stored, runs/NAME/config.json.",
     ),
     ("workdir", "Directory of the run; runs/<experiment> if empty."),
     ("mode", "What to do: train, evaluate, or plan (say what a run will need)."),

@@ -36,6 +36,20 @@ class LossTerms(NamedTuple):
             return self.total / jnp.where(self.weight > 0, self.weight, 1)
         raise ValueError(f"reduction is {reduction!r}; it must be 'sum' or 'mean'")
 
+    def mixed(self, other: "LossTerms", share: Array) -> "LossTerms":
+        """Return the sums of a mixture of two labellings of the same images (mixup).
+
+        Args:
+            other: the sums under the second labelling.
+            share: scalar in [0, 1], of the first.
+        """
+        share = share.astype(self.total.dtype)
+        return LossTerms(
+            share * self.total + (1 - share) * other.total,
+            share * self.weight + (1 - share) * other.weight,
+            self.valid,
+        )
+
 
 class Loss(Protocol):
     """A loss of the scores of one output.

@@ -8,7 +8,7 @@ Reference: PAMI paper, section 5; `score.py` of the reference code.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -28,6 +28,11 @@ class ConfusionMatrix:
     """Pixel counts `[K, K] int64`: true class by row, predicted class by column."""
 
     counts: np.ndarray
+
+    rated: ClassVar[str] = "mean_iu"
+    """Of `scores`, the one by which checkpoints are compared."""
+    by_class: ClassVar[str] = "IU"
+    counted: ClassVar[str] = "labelled pixels"
 
     @classmethod
     def empty(cls, num_classes: int) -> "ConfusionMatrix":
@@ -49,6 +54,14 @@ class ConfusionMatrix:
     def labelled(self) -> np.ndarray:
         """`[K] int64`: labelled pixels of each class (its support)."""
         return self.counts.sum(axis=1)
+
+    def per_class(self, absent: Absent = "script") -> np.ndarray:
+        """Return what a table of the classes shows; see `per_class_iu`."""
+        return self.per_class_iu(absent)
+
+    def per_class_accuracy(self) -> np.ndarray:
+        """Compute the accuracy of each class, `[K] float64`; NaN where it is absent."""
+        return _ratio(np.diag(self.counts).astype(np.float64), self.labelled)
 
     def per_class_iu(self, absent: Absent = "script") -> np.ndarray:
         """Compute the IU of each class, `[K] float64`; NaN where it is left out."""
@@ -77,7 +90,7 @@ class ConfusionMatrix:
         weighted = np.where(labelled > 0, labelled * np.nan_to_num(iu), 0.0).sum()
         return {
             "pixel_accuracy": float(_ratio(hits.sum(), total)),
-            "mean_accuracy": _nanmean(_ratio(hits, labelled)),
+            "mean_accuracy": _nanmean(self.per_class_accuracy()),
             "mean_iu": _nanmean(iu),
             "frequency_weighted_iu": float(_ratio(weighted, total)),
         }
@@ -124,12 +137,12 @@ class ConfusionMatrix:
         """Return what `scores.json` says about one output; absent classes are null."""
         iu = self.per_class_iu(absent)
         return {
-            **{name: _json(score) for name, score in self.scores(absent).items()},
+            **{name: json_number(score) for name, score in self.scores(absent).items()},
             "means_over": {**self.means_over(absent), "classes": len(names)},
             "absent": self._absent(names),
             "definition": {"absent_classes": absent, "means": DEFINITIONS[absent]},
             "per_class_iu": {
-                name: _json(value) for name, value in zip(names, iu, strict=True)
+                name: json_number(value) for name, value in zip(names, iu, strict=True)
             },
             "support": {
                 name: int(count)
@@ -148,5 +161,6 @@ def _nanmean(values: np.ndarray) -> float:
     return float(kept.mean()) if kept.size else float("nan")
 
 
-def _json(value: float) -> float | None:
+def json_number(value: float) -> float | None:
+    """Return a score as JSON stores it: null for NaN."""
     return None if np.isnan(value) else float(value)

@@ -60,3 +60,24 @@ def counts_by_pair(labels: Array, predicted: Array, *, classes: int) -> Array:
     by_row = (((1,), (1,)), ((0,), (0,)))
     counts = lax.dot_general(truth, answer, by_row, preferred_element_type=jnp.float32)
     return counts.astype(jnp.int32).sum(axis=0)
+
+
+def counts_within(scores: Array, labels: Array, *, top: int) -> Array:
+    """Count the labels that are among the highest scores.
+
+    Args:
+        scores: `[N, H, W, K]` floating point.
+        labels: `[N, H, W]` integer; values outside 0..K-1 are not counted.
+        top: number of highest scores; of equal scores the lower class is the higher.
+
+    Returns:
+        Scalar int32.
+    """
+    labels = labels.astype(jnp.int32)
+    valid = (labels >= 0) & (labels < scores.shape[-1])
+    own = jnp.where(valid, labels, 0)[..., None]
+    score = jnp.take_along_axis(scores, own, axis=-1)
+    lower = jnp.arange(scores.shape[-1], dtype=jnp.int32)[None, None, None, :] < own
+    before = (scores > score) | ((scores == score) & lower)
+    within = valid & (before.sum(axis=-1, dtype=jnp.int32) < top)
+    return within.sum(dtype=jnp.int32)

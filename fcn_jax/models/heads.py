@@ -320,3 +320,15 @@ image_classifier_head: MakeHead = partial(classifier_head, averaged=True)
 TRAINING_HEADS: Mapping[str, MakeHead] = {**HEADS, CLASSIFIER: image_classifier_head}
 """For training and evaluation: one vector of scores an image is what a classifier is
 trained and scored by. The parameters, and so the checkpoints, are those of `HEADS`."""
+
+
+def training_heads(heads: Mapping[str, MakeHead]) -> dict[str, MakeHead]:
+    """Return the heads with which networks are trained and scored; see `TRAINING_HEADS`.
+
+    Args:
+        heads: by name; the package's classifier is replaced, a user's is kept.
+    """
+    return {
+        name: image_classifier_head if make is classifier_head else make
+        for name, make in heads.items()
+    }

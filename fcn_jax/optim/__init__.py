@@ -4,5 +4,5 @@ from typing import Literal
 
 OptimizerName = Literal["caffe_sgd", "sgd", "adam", "adamw"]
 """See `optimizers.make_optimizer`."""
-ScheduleName = Literal["fixed", "poly", "cosine"]
+ScheduleName = Literal["fixed", "poly", "cosine", "step"]
 """See `optimizers.make_schedule`."""

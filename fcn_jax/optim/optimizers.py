@@ -83,16 +83,25 @@ def caffe_sgd(
 
 
 def make_schedule(
-    name: ScheduleName, *, learning_rate: float, total_steps: int, warmup_steps: int = 0
+    name: ScheduleName,
+    *,
+    learning_rate: float,
+    total_steps: int,
+    warmup_steps: int = 0,
+    decay_every: int = 100_000,
+    decay_factor: float = 0.1,
 ) -> Schedule:
     """Build the learning rate as a function of the number of completed updates.
 
     Args:
         name: "fixed" (every run of the papers), "poly" (linear in the remaining
-            steps to the power 0.9) or "cosine".
+            steps to the power 0.9), "cosine", or "step" (Caffe's: multiplied by
+            `decay_factor` after every `decay_every` updates).
         learning_rate: the base rate.
         total_steps: where "poly" and "cosine" reach zero.
         warmup_steps: updates over which the rate rises linearly to its value.
+        decay_every: updates between the steps of "step".
+        decay_factor: factor on the rate at each of them.
     """
     if name not in get_args(ScheduleName):
         allowed = ", ".join(get_args(ScheduleName))
@@ -105,6 +114,7 @@ def make_schedule(
             "fixed": jnp.ones((), jnp.float32),
             "poly": left**0.9,
             "cosine": 0.5 * (1 - jnp.cos(jnp.pi * left)),
+            "step": decay_factor ** (count // decay_every).astype(jnp.float32),
         }[name]
         if warmup_steps:
             factor = factor * jnp.minimum(1, (steps + 1) / warmup_steps)

@@ -11,8 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fcn_jax.data.categories import Categories
 from fcn_jax.data.pipeline.batches import are_padded
 from fcn_jax.data.pipeline.buckets import Canvas
+from fcn_jax.data.pipeline.transforms import augmented_sizes
 from fcn_jax.evaluation.evaluate import make_evaluation_step
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.inference.segmenter import make_forward
@@ -45,7 +47,7 @@ class Shape(NamedTuple):
 
 def train_shape(run: Experiment) -> Shape:
     """Return the largest batch of an accumulation step."""
-    sizes = run.augmentation.sizes(run.train_source.sizes())
+    sizes = augmented_sizes(run.train_source, run.augmentation)
     return Shape(run.batch_size, run.canvases[-1], are_padded(sizes, run.canvases))
 
 
@@ -75,7 +77,12 @@ def batch_shapes(run: Experiment, shape: Shape) -> dict[str, Any]:
             name: jax.ShapeDtypeStruct((*lead, count), _PIXELS.get(name, np.uint8))
             for name, count in channels(run.preprocessing).items()
         },
-        "labels": {name: jax.ShapeDtypeStruct(lead, np.uint8) for name in run.outputs},
+        "labels": {
+            name: jax.ShapeDtypeStruct((shape.images, 1, 1), np.uint16)
+            if isinstance(classes, Categories)
+            else jax.ShapeDtypeStruct(lead, np.uint8)
+            for name, classes in run.outputs.items()
+        },
         "sizes": sizes if shape.padded else None,
         "index": jax.ShapeDtypeStruct((shape.images,), jnp.int32),
     }
@@ -83,7 +90,8 @@ def batch_shapes(run: Experiment, shape: Shape) -> dict[str, Any]:
 
 def variable_shapes(run: Experiment) -> dict[str, Any]:
     """Return the network's collections, "params" first, as shapes."""
-    return dict(abstract(run.model, channels(run.preprocessing))[1])
+    counts = channels(run.preprocessing)
+    return dict(abstract(run.model, counts)[1])
 
 
 def state_shapes(run: Experiment) -> TrainState:
@@ -93,7 +101,8 @@ def state_shapes(run: Experiment) -> TrainState:
     optimizer = run.make_optimizer(params)
     step: Any = jax.ShapeDtypeStruct((), jnp.int32)
     opt_state = jax.eval_shape(optimizer.init, params)
-    return TrainState(step, params, opt_state, collections)
+    average = {"params": params, **collections} if run.average_decay else None
+    return TrainState(step, params, opt_state, collections, average)
 
 
 def lower_initial(run: Experiment) -> jax.stages.Lowered:

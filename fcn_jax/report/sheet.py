@@ -63,7 +63,7 @@ def _grid(
     for index, ((name, _, _), cell) in enumerate(zip(entries, cells, strict=True)):
         row, column = divmod(index, columns)
         x, y = GAP + column * width, row * height
-        draw.text((x, y), _cut(name, font, width - GAP), fill=INK, font=font)
+        draw.text((x, y), cut(name, font, width - GAP), fill=INK, font=font)
         for part, image in enumerate(cell):
             picture.paste(image, (x + part * widest, y + LINE))
     return picture
@@ -124,8 +124,8 @@ def _legend(
     return picture
 
 
-def _cut(text: str, font: Any, width: int) -> str:
-    """The text, shortened until it is no wider than `width` pixels."""
+def cut(text: str, font: Any, width: int) -> str:
+    """Return the text, shortened until it is no wider than `width` pixels."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(f"{text}...") > width:

@@ -26,7 +26,12 @@ from fcn_jax.training.checks.labels import check_labels
 from fcn_jax.training.checks.preprocessing import check_preprocessing
 from fcn_jax.training.checks.same_data import check_same_data
 from fcn_jax.training.checks.trunk import check_trunk
-from fcn_jax.training.state import TrainState, create_state, init_variables
+from fcn_jax.training.state import (
+    TrainState,
+    create_state,
+    init_variables,
+    restored_state,
+)
 
 INITIALISED = "initialised"
 
@@ -45,22 +50,27 @@ def initial_state(
     """
     if found is None:
         _refuse_missing_weights(run)
-        if run.checks.labels:
+        if run.checks.labels and not run.spec.is_classifier:
             _check_labels(run)
     everywhere = sharding.replicated(run.mesh)
     counts = channels(run.preprocessing)
     variables = init_variables(run.model, counts, seed=run.seed, sharding=everywhere)
     params = variables["params"]
-    optimizer = run.make_optimizer(params)
+    optimizer, averaged = run.make_optimizer(params), run.average_decay > 0
+
+    def created(variables: Mapping[str, Any]) -> TrainState:
+        return create_state(
+            variables, optimizer, sharding=everywhere, averaged=averaged
+        )
+
     if found is not None:
-        fresh = create_state(variables, optimizer, sharding=everywhere)
-        return _resumed(run, found, fresh)
+        return _resumed(run, found, created(variables))
     origins = dict.fromkeys(flatten(params), INITIALISED)
     if run.start.checkpoints:
         variables, origins = _warm(run, variables)
     if run.checks.untrained_trunk:
         check_trunk(run.start.recipe, origins)
-    return create_state(variables, optimizer, sharding=everywhere), origins
+    return created(variables), origins
 
 
 def _check_labels(run: Experiment) -> None:
@@ -84,12 +94,14 @@ def _resumed(
     check_same_data(record.data, here, run.train_source, where)
     _say_unread_start(run, record, where)
     logging.info("continuing %s after step %d", found.directory.parent, found.step)
-    restored = TrainState(
-        jnp.int32(found.step),
-        restore_tree(state.params, found.params, "net"),
-        restore_tree(state.opt_state, found.optimizer or {}, "optimiser state"),
-        restore_tree(state.collections, found.collections, "collections"),
-    )
+    collections = dict(state.variables)
+    params = collections.pop("params")
+    variables = {
+        "params": restore_tree(params, found.params, "net"),
+        **restore_tree(collections, found.collections, "collections"),
+    }
+    rest = restore_tree(state.rest, found.optimizer or {}, "optimiser state")
+    restored = restored_state(state, jnp.int32(found.step), variables, rest)
     everywhere = sharding.replicated(run.mesh)
     return jax.device_put(restored, everywhere), dict(record.origins)
 

@@ -8,11 +8,13 @@ from absl import logging
 
 from fcn_jax.checkpoints.record import Record
 from fcn_jax.checkpoints.store import CheckpointStore
+from fcn_jax.data.categories import Categories, split_outputs
 from fcn_jax.data.examples import DataError
 from fcn_jax.evaluation import scores_file
-from fcn_jax.evaluation.evaluate import Evaluation, print_scores
+from fcn_jax.evaluation.result import Evaluation, print_scores
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.params.trees import flat_arrays
+from fcn_jax.report.image_grid import labelled_images
 from fcn_jax.report.panels import panel
 from fcn_jax.runs import runlog
 from fcn_jax.runtime import cli, messages
@@ -43,20 +45,23 @@ class Keeper:
     def save(self, state: TrainState, step: int) -> None:
         """Save a state with all that is needed to continue, evaluate or predict."""
         run = self.experiment
+        outputs, categories = split_outputs(run.outputs)
         record = Record(
             spec=run.spec,
-            outputs=run.outputs,
+            outputs=outputs,
+            categories=categories,
             preprocessing=run.preprocessing,
             dtype=run.dtype,
             origins=self.origins,
             data=initialize.data_position(run, step),
             config=run.config,
         )
+        collections = dict(state.variables)
         self.store.save(
             step,
-            params=flat_arrays(state.params),
-            optimizer=flat_arrays(state.opt_state),
-            collections=flat_arrays(state.collections),
+            params=flat_arrays(collections.pop("params")),
+            optimizer=flat_arrays(state.rest),
+            collections=flat_arrays(collections),
             record=record.to_dict(),
         )
         self.saved = step
@@ -74,14 +79,19 @@ class Keeper:
                 logging.warning("step %d, %s: %s", step, row, caution)
         if result.examples:
             classes = next(iter(outputs.values()))
-            title = f"step {step}   mean IU {scores['mean_iu']:.3f}"
-            self.log.picture(step, row, panel(result.examples, classes, title=title))
+            rated = result.rated
+            title = f"step {step}   {rated.replace('_iu', ' IU')} {scores[rated]:.3f}"
+            if isinstance(classes, Categories):
+                picture = labelled_images(result.examples, classes, title=title)
+            else:
+                picture = panel(result.examples, classes, title=title)
+            self.log.picture(step, row, picture)
         record = result.record(outputs, scoring.absent)
         own = scores_file.question(scoring, self.log.directory)
         about = {"step": step, **own.about(scoring.source.fingerprint)}
         runlog.write_scores(self.log.directory / scores_file.OWN, {**about, **record})
         self.log.flush()
-        self.store.rate(step, scores["mean_iu"])
+        self.store.rate(step, scores[result.rated])
 
     def show(self, result: Evaluation) -> None:
         """Print the last scores; if that fails, nothing is lost."""

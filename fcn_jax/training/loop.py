@@ -15,11 +15,8 @@ from absl import logging
 
 from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.data.examples import spread
-from fcn_jax.evaluation.evaluate import (
-    Evaluation,
-    evaluate_split,
-    make_evaluation_step,
-)
+from fcn_jax.evaluation.evaluate import evaluate_split, make_evaluation_step
+from fcn_jax.evaluation.result import Evaluation
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.runs import runlog
 from fcn_jax.runs.workdir import CONFIG, WorkDirectory, read_config, store_config
@@ -87,14 +84,15 @@ def _begin(
 
     The third is whether the evaluation of that state is still to be done.
     """
-    warn_of_padding(run.train_source, run.canvases, run.crop)
+    if not run.spec.is_classifier:  # whose windows are resized to one size
+        warn_of_padding(run.train_source, run.canvases, run.crop)
     directory = stack.enter_context(WorkDirectory.acquire(workdir))
     store = CheckpointStore(directory.checkpoints, keep=run.keep)
     found = store.newest()
     unscored = False
     if found is not None:
         run.check_resume(read_config(directory.path), str(directory.path / CONFIG))
-        unscored = found.mean_iu is None and run.is_scored(found.step)
+        unscored = found.score is None and run.is_scored(found.step)
         if found.step >= run.steps and not unscored:
             logging.info("%s has %d updates; nothing to do", workdir, found.step)
             return None

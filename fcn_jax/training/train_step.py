@@ -1,5 +1,6 @@
 """One update of the parameters, as a pure function of the state and a batch."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from jax.sharding import Mesh
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.losses import Reduction
-from fcn_jax.losses.terms import Loss
+from fcn_jax.losses.terms import Loss, LossTerms
 from fcn_jax.models.fcn import FCN
 from fcn_jax.models.preprocessing import Preprocessing
 from fcn_jax.params.trees import flat_arrays
@@ -30,8 +31,12 @@ Sums = tuple[Array, Array, Any]
 IN_STORED_ORDER = ("cpu",)
 """Platforms that like the state in the order of values in which it is stored."""
 
-PIXEL_MASK = 2**31
-"""Tells the random numbers of a pixel mask from those of dropout layers."""
+PIXEL_MASK, MIXUP = 2**31, 2**31 + 1
+"""Tell the random numbers of a pixel mask and of mixup from those of dropout layers."""
+
+Auxiliary = Mapping[str, tuple[str, float]]
+"""Name of a map that a head gives in training only -> the output whose labels it learns,
+and the factor on its loss."""
 
 
 class TrainStep:
@@ -120,7 +125,7 @@ class TrainStep:
             return self._once(state, parts[0])
         total, collections = self._part(state, parts[0])
         for part in parts[1:]:
-            after = TrainState(state.step, state.params, state.opt_state, collections)
+            after = dataclasses.replace(state, collections=collections)
             sums, collections = self._part(after, part)
             total = self._add(total, sums)
         return self._last(state, total, collections, len(parts))
@@ -140,6 +145,9 @@ def make_train_step(
     tf32: bool = False,
     gradient_dtype: Any = None,
     pixel_mask: Callable[[Array, Array], Array] | None = None,
+    auxiliary: Auxiliary | None = None,
+    mixup: float = 0.0,
+    average_decay: float = 0.0,
 ) -> TrainStep:
     """Build one update.
 
@@ -162,7 +170,12 @@ def make_train_step(
             than that of the parameters; None is theirs.
         pixel_mask: maps labels `[B, H, W]` and keys `[B]` to labels in which the pixels
             left out are 255.
+        auxiliary: maps that the head gives in training only; see `Auxiliary`.
+        mixup: alpha of mixup, 0 for none; see `mixed`.
+        average_decay: of the moving average of the state, if that has one.
     """
+    if auxiliary is None:
+        auxiliary = {}
 
     def scores(variables: Any, inputs: Any, sizes: Any, keys: Array) -> Any:
         kept = [name for name in variables if name != "params"]
@@ -185,14 +198,31 @@ def make_train_step(
     ) -> tuple[Array, tuple[Array, Any]]:
         keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, batch["index"])
         inputs = preprocess(batch["inputs"], records, dtype)
+        labels = {
+            name: _masked(own, keys, pixel_mask)
+            for name, own in batch["labels"].items()
+        }
+        partners, share = labels, jnp.ones(())
+        if mixup:
+            share = jax.random.beta(jax.random.fold_in(keys[0], MIXUP), mixup, mixup)
+            inputs = {name: mixed(own, share) for name, own in inputs.items()}
+            partners = {name: own[::-1] for name, own in labels.items()}
         variables = {"params": params, **collections}
         maps, collections = forward(variables, inputs, batch["sizes"], keys)
-        terms = [
-            loss(maps[name], _masked(labels, keys, pixel_mask))
-            for name, labels in batch["labels"].items()
+
+        def terms(name: str, output: str) -> LossTerms:
+            own = loss(maps[name], labels[output])
+            if not mixup:
+                return own
+            return own.mixed(loss(maps[name], partners[output]), share)
+
+        found = [terms(name, name) for name in labels]
+        extra = [
+            factor * terms(name, output).reduce(reduction)
+            for name, (output, factor) in auxiliary.items()
         ]
-        total = jnp.stack([term.reduce(reduction) for term in terms]).sum()
-        per_pixel = jnp.stack([term.reduce("mean") for term in terms]).sum()
+        total = jnp.stack([own.reduce(reduction) for own in found] + extra).sum()
+        per_pixel = jnp.stack([own.reduce("mean") for own in found]).sum()
         return total, (per_pixel, collections)
 
     def gradients(state: TrainState, part: Batch) -> tuple[Sums, Any]:
@@ -221,7 +251,13 @@ def make_train_step(
             "loss_per_pixel": per_pixel,
             "finite": finite_by_module({"params": params, **collections}),
         }
-        return TrainState(state.step + 1, params, opt_state, collections), report
+        new = TrainState(state.step + 1, params, opt_state, collections)
+        if state.average is not None:
+            average = moving_average(
+                state.average, new.trained, state.step, decay=average_decay
+            )
+            new = dataclasses.replace(new, average=average)
+        return new, report
 
     @partial(in_precision, dtype=dtype, tf32=tf32)
     def on_mesh(state: TrainState, part: Batch) -> tuple[Sums, Any]:
@@ -251,7 +287,54 @@ def step_parts(run: Experiment, params: Any) -> dict[str, Any]:
         "tf32": run.tf32,
         "gradient_dtype": run.gradient_dtype,
         "pixel_mask": run.pixel_mask,
+        "auxiliary": run.auxiliary,
+        "mixup": run.mixup,
+        "average_decay": run.average_decay,
     }
+
+
+def mixed(images: Array, share: Array) -> Array:
+    """Mix each image of a batch with the one at the mirrored place (mixup).
+
+    The batch is in random order, so the partner is a random one (Zhang et al. 2018,
+    arXiv 1710.09412, with one share for the batch).
+
+    Args:
+        images: `[N, H, W, C]` floating point.
+        share: scalar in [0, 1], of the image itself.
+
+    Returns:
+        `[N, H, W, C]` in the dtype of the images.
+    """
+    share = share.astype(images.dtype)
+    return share * images + (1 - share) * images[::-1]
+
+
+def moving_average(old: Any, new: Any, step: Array, *, decay: float) -> Any:
+    """Move the average of a state's variables towards new ones.
+
+    The factor on the old values is min(decay, (1 + step) / (10 + step)), so that the
+    start of training is soon forgotten.
+
+    Args:
+        old: the average, a tree of arrays.
+        new: the variables after an update, the same tree.
+        step: scalar int32, updates before this one.
+        decay: the factor in the long run, in [0, 1).
+
+    Returns:
+        The new average; what is no floating-point number is taken from `new`.
+    """
+    count = step.astype(jnp.float32)
+    keep = jnp.minimum(decay, (1 + count) / (10 + count))
+
+    def moved(before: Array, after: Array) -> Array:
+        if not jnp.issubdtype(after.dtype, jnp.floating):
+            return after
+        factor = keep.astype(after.dtype)
+        return factor * before + (1 - factor) * after
+
+    return jax.tree.map(moved, old, new)
 
 
 def _masked(

@@ -195,7 +195,7 @@ def test_a_part_of_another_type_is_damage(part, version, tmp_path):
 
 MANIFEST = {
     "step": 3,
-    "mean_iu": 0.5,
+    "score": 0.5,
     "arrays": {
         "params": {"a": {"dtype": "float32", "shape": [1], "sha256": "0"}},
         "optimizer": {},
@@ -210,8 +210,8 @@ MANIFEST = {
         ("step", "3"),
         ("step", -1),
         ("step", True),
-        ("mean_iu", "0.5"),
-        ("mean_iu", [1]),
+        ("score", "0.5"),
+        ("score", [1]),
         ("arrays", {}),
         ("arrays", {"params": [], "optimizer": {}}),
         ("arrays", {"params": {"a": {"dtype": "float32"}}, "optimizer": {}}),
@@ -221,7 +221,7 @@ MANIFEST = {
 def test_a_manifest_of_another_type(part, value):
     """Oracle: the sentence names the part; without it, too."""
     check_manifest(MANIFEST, "x")
-    check_manifest({**MANIFEST, "mean_iu": None}, "x")
+    check_manifest({**MANIFEST, "score": None}, "x")
     with pytest.raises(ValueError, match=f"^x: {part} is"):
         check_manifest({**MANIFEST, part: value}, "x")
     with pytest.raises(ValueError, match=f"^x has no {part}"):

@@ -22,8 +22,8 @@ from tests.checkpoints.stored import (
 @pytest.mark.parametrize(
     "change",
     [
-        {"mean_iu": "high"},
-        {"mean_iu": [0.5]},
+        {"score": "high"},
+        {"score": [0.5]},
         {"arrays": []},
         {"record": None},
         {"arrays": {"params": {"a": 5}, "optimizer": {}}},
@@ -49,7 +49,7 @@ def test_load_takes_a_work_directory_and_changes_nothing(tmp_path, absl_errors):
     """Oracle: the scores by hand, and the tree of files before and after."""
     store = checkpoint.CheckpointStore(tmp_path / "checkpoints")
     for step, score in ((1, 0.5), (2, 0.9), (3, None)):
-        save(store, step, mean_iu=score)
+        save(store, step, score=score)
     found = checkpoint.load(tmp_path)
     assert_is_step(found, 2)
     assert found.optimizer is None
@@ -123,7 +123,7 @@ def test_an_unreadable_checkpoint_is_not_deleted_nor_counted(tmp_path):
     """Oracle: with one of them unreadable, two others are kept and the best."""
     store = checkpoint.CheckpointStore(tmp_path)
     for step in (1, 2, 3):
-        save(store, step, mean_iu=0.9 if step == 1 else 0.1)
+        save(store, step, score=0.9 if step == 1 else 0.1)
         if step == 2:
             shutil.rmtree(tmp_path / "2" / "record")
     save(store, 4)
@@ -134,7 +134,7 @@ def test_a_changed_record_is_found_out(tmp_path, absl_errors):
     """Oracle: the record of the step before; the change is valid JSON."""
     store = checkpoint.CheckpointStore(tmp_path)
     save(store, 1)
-    for change in ('"position": 8', '"mean_iu": 1.0', '"step": 3'):
+    for change in ('"position": 8', '"score": 1.0', '"step": 3'):
         save(store, 2)
         path = tmp_path / "2" / "record" / "metadata"
         key = change.split(":")[0]
@@ -226,3 +226,20 @@ def test_no_damage_to_a_file_gives_wrong_weights(tmp_path, absl_errors, caplog):
             shutil.rmtree(copy)
     # Files of weights and records cannot be damaged without notice.
     assert 0.3 * cases < fell_back < cases
+
+
+def test_a_score_under_its_older_name_is_read(tmp_path, absl_errors):
+    """Oracle: what was stored, signed, as checkpoints of 0.1.0 hold it."""
+    store = checkpoint.CheckpointStore(tmp_path)
+    save(store, 1, score=0.75)
+    file = tmp_path / "1" / "record" / "metadata"
+    manifest = json.loads(file.read_text())
+    manifest["mean_iu"] = manifest.pop("score")
+    del manifest["sha256"]
+    text = json.dumps(manifest, sort_keys=True)
+    manifest["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    file.write_text(json.dumps(manifest))
+    assert checkpoint.load(tmp_path).score == 0.75
+    save(store, 2, score=0.5)
+    assert_is_step(checkpoint.load(tmp_path), 1)
+    assert absl_errors() == []

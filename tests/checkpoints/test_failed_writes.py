@@ -120,7 +120,7 @@ KILLED = textwrap.dedent("""
     for step in itertools.count(start):
         array = np.random.default_rng(step).standard_normal((100, 100))
         state = {"params": {"a.b": array}, "optimizer": {"c": np.asarray(step)}}
-        store.save(step, record={"step": step}, mean_iu=1 / step, **state)
+        store.save(step, record={"step": step}, score=1 / step, **state)
         print(step, flush=True)
 """)
 

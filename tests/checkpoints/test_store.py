@@ -37,12 +37,12 @@ def test_arrays_of_every_type_come_back_bit_for_bit(tmp_path):
     spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
     params["sharded"] = jax.device_put(jnp.arange(16.0, dtype=jnp.bfloat16), spread)
     store = checkpoint.CheckpointStore(tmp_path)
-    store.save(3, params=params, optimizer={}, record=RECORD, mean_iu=0.5)
+    store.save(3, params=params, optimizer={}, record=RECORD, score=0.5)
     found = store.newest()
     assert found is not None
     assert_equal(found.params, {k: np.asarray(v) for k, v in params.items()})
     assert found.optimizer == {}
-    assert (found.step, found.mean_iu) == (3, 0.5)
+    assert (found.step, found.score) == (3, 0.5)
     assert found.directory == tmp_path / "3"
     assert found.record == json.loads(json.dumps(RECORD))
 
@@ -98,7 +98,7 @@ def test_keeps_the_newest_two_and_the_best(tmp_path, scores, kept):
     """Oracle: the lists by hand; of equal scores the later one is the best."""
     store = checkpoint.CheckpointStore(tmp_path)
     for step, score in enumerate(scores, start=1):
-        save(store, step, mean_iu=score)
+        save(store, step, score=score)
     assert names_in(tmp_path) == kept
     newest = checkpoint.load(tmp_path, which="newest", optimizer=True)
     assert_is_step(newest, 4)
@@ -112,7 +112,7 @@ def test_a_score_may_come_later(tmp_path):
     scores = {1: 0.1, 2: 0.7, 3: 0.2, 4: math.nan, 5: 0.3}
     whole, later = (checkpoint.CheckpointStore(tmp_path / name) for name in "ab")
     for step, score in scores.items():
-        save(whole, step, mean_iu=score)
+        save(whole, step, score=score)
         save(later, step)
         later.rate(step, score)
         assert names_in(later.directory) == names_in(whole.directory)
@@ -146,7 +146,7 @@ def test_a_killed_rating_leaves_the_checkpoint_as_it_was(tmp_path, monkeypatch):
     store = checkpoint.CheckpointStore(tmp_path)
     assert names_in(tmp_path) == ["1"]
     assert_is_step(store.newest(), 1)
-    assert store.newest().mean_iu is None
+    assert store.newest().score is None
 
 
 def test_a_checkpoint_that_is_retired_while_it_is_read_is_not_damaged(

@@ -15,6 +15,7 @@ from fcn_jax.data.labels import (
     SIFT_FLOW_SEMANTIC,
     VOC,
     Classes,
+    ignored,
     voc_palette,
 )
 
@@ -155,3 +156,8 @@ def test_pascal_context_is_in_the_order_of_the_reference():
     lines = TEST_DATA.read_text().splitlines()
     expected = [f"{i}: {name}" for i, name in enumerate(PASCAL_CONTEXT.names)]
     assert [line.strip() for line in lines if line.strip()] == expected
+
+
+def test_the_largest_value_of_a_type_is_ignored():
+    """Oracle: 2^8 - 1 and 2^16 - 1."""
+    assert [ignored(np.uint8), ignored(np.dtype("uint16"))] == [255, 65_535]

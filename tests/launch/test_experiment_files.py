@@ -1,10 +1,12 @@
 """Experiments are found by path or name, and their mistakes are one sentence."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from fcn_jax.launch.experiment_files import ExperimentFile, find, load
+from fcn_jax.config import to_dict
+from fcn_jax.launch.experiment_files import ExperimentFile, find, load, load_parts
 from fcn_jax.runtime import shipped
 
 ROOT = Path(__file__).parents[2]
@@ -115,3 +117,39 @@ def test_where_shipped_files_are(tmp_path, monkeypatch):
     (package / "experiments").mkdir(parents=True)
     monkeypatch.setattr(shipped.resources, "files", lambda name: tmp_path / name)
     assert shipped.directory("experiments") == package / "experiments"
+
+
+def test_a_stored_configuration_is_an_experiment(tmp_path):
+    """Oracle: the experiment's own configuration, key by key and with its types."""
+    config = load(find("folder:DIR,small"))
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(to_dict(config)))
+    found = find(str(file))
+    assert found == ExperimentFile(file)
+    again = load(found)
+    assert again.is_locked
+    assert again.to_dict() == config.to_dict()
+    assert load_parts(found, again) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"stepz": 3}', "has the key 'stepz', which no experiment has"),
+        ('{"data": {"nam": "x"}}', "has the key 'data.nam'"),
+        ('{"steps": "many"}', "config.steps is 'many'; it must be a whole number"),
+        ("[1]", "it must be an object"),
+        ("{", "is no JSON"),
+    ],
+)
+def test_mistakes_in_a_stored_configuration(text, words, tmp_path):
+    """Oracle: the keys and types of `config.base`."""
+    file = tmp_path / "own.json"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=words) as caught:
+        load(find(str(file)))
+    assert str(file) in str(caught.value)
+    with pytest.raises(ValueError, match="there is no experiment"):
+        find(f"{file}x")
+    with pytest.raises(ValueError, match="there is no experiment"):
+        find(str(tmp_path / "other.json"))

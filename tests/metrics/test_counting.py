@@ -8,6 +8,7 @@ from fcn_jax.metrics.counting import (
     confusion_counts,
     counts_by_cell,
     counts_by_pair,
+    counts_within,
 )
 from tests.gpu_forms import take_gpu_forms
 
@@ -45,3 +46,17 @@ def test_the_counts_of_scores_in_the_form_of_a_gpu(monkeypatch):
     take_gpu_forms(monkeypatch)
     np.testing.assert_array_equal(confusion_counts(scores, labels), expected)
     assert 0 < int(expected.sum()) < labels.size
+
+
+@pytest.mark.parametrize("top", [1, 5])
+def test_labels_among_the_highest_scores(top):
+    """Oracle: NumPy's stable sort, so that of equal scores the lower class is first."""
+    rng = np.random.default_rng(top)
+    scores = rng.integers(0, 6, (200, 1, 1, 12)).astype(np.float32)  # many ties
+    labels = rng.integers(0, 14, (200, 1, 1)).astype(np.uint16)
+    labels[labels >= 12] = 65_535
+    order = np.argsort(-scores, axis=-1, kind="stable")[..., :top]
+    expected = int((order == labels[..., None]).sum())
+    found = counts_within(jnp.asarray(scores), jnp.asarray(labels), top=top)
+    assert int(found) == expected > 0
+    assert found.dtype == jnp.int32

@@ -247,8 +247,8 @@ def test_unknown_names_and_missing_parameters_are_refused():
     params = _tree(0, jnp.float32)
     with pytest.raises(ValueError, match="optimizer is 'lion'; it must be one of"):
         _make("lion", _rates, params)
-    with pytest.raises(ValueError, match="schedule is 'step'; it must be one of fixed"):
-        make_schedule("step", learning_rate=1.0, total_steps=1)
+    with pytest.raises(ValueError, match="schedule is 'stop'; it must be one of fixed"):
+        make_schedule("stop", learning_rate=1.0, total_steps=1)
     optimizer = _make("caffe_sgd", _rates, params)
     with pytest.raises(ValueError, match="pass them to update"):
         optimizer.update(params, optimizer.init(params))
@@ -281,3 +281,14 @@ def test_warm_up_by_hand():
     np.testing.assert_allclose(
         ours, [0.25e-14, 0.5e-14, 0.75e-14, *[1e-14] * 3], rtol=1e-6
     )
+
+
+def test_the_steps_of_the_rate_by_hand():
+    """Oracle: Caffe's "step" policy, base_lr * gamma ^ floor(iter / stepsize)."""
+    schedule = make_schedule(
+        "step", learning_rate=0.01, total_steps=9, decay_every=3, decay_factor=0.1
+    )
+    counts = (0, 1, 2, 3, 5, 6, 8, 9, 100_000)
+    ours = [float(schedule(jnp.asarray(count, jnp.int32))) for count in counts]
+    expected = [1e-2, 1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 0.0]
+    np.testing.assert_allclose(ours, expected, rtol=1e-5)

@@ -76,9 +76,9 @@ class Run:
             own(keeper, state, step)
             happening("saved", step)
 
-        def rate(store, step, mean_iu, own=checkpoint.CheckpointStore.rate):
+        def rate(store, step, score, own=checkpoint.CheckpointStore.rate):
             happening("rate", step)
-            own(store, step, mean_iu)
+            own(store, step, score)
 
         def batches(run, begin, own=Experiment.batches):
             for step, batch in enumerate(own(run, begin), begin + 1):
@@ -114,9 +114,7 @@ class Run:
     def saved(self):
         """The steps of the checkpoints with their scores."""
         return {
-            int(path.name): json.loads((path / "record/metadata").read_text())[
-                "mean_iu"
-            ]
+            int(path.name): json.loads((path / "record/metadata").read_text())["score"]
             for path in (self.directory / "checkpoints").iterdir()
         }
 

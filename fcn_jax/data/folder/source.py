@@ -29,6 +29,7 @@ from fcn_jax.data.folder.label_files import encoding_problems, read_ids
 from fcn_jax.data.folder.layout import Layout, read_layout
 from fcn_jax.data.folder.split_problems import missing_sentence
 from fcn_jax.data.labels import Classes
+from fcn_jax.data.sources.image_folder import how_to_train, is_image_folder
 from fcn_jax.runtime.locations import located
 
 
@@ -117,7 +118,7 @@ def open_folder(folder: str | Path, split: str) -> FolderSource:
         split: "train", "val" or the name of another list.
 
     Raises:
-        DataError: for a missing directory or file, an unknown or empty split, ids
+        DataError: for a missing directory or file, an image folder, an unknown or empty split, ids
             listed twice, in two splits, or without files, lists that are not read,
             labels whose values differ in meaning, and, without lists, images without
             labels or labels without images.
@@ -127,6 +128,8 @@ def open_folder(folder: str | Path, split: str) -> FolderSource:
     root = Path(located(folder))
     if not root.is_dir():
         raise DataError(f"the folder data set {root} is not a directory; give its path")
+    if is_image_folder(root):
+        raise DataError(f"{how_to_train(root)}, since it has no label maps")
     layout = read_layout(root)
     problems = list(layout.problems)
     if split not in layout.splits:

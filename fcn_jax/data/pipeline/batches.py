@@ -11,12 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from fcn_jax.data.categories import Categories
 from fcn_jax.data.examples import Source
 from fcn_jax.data.pipeline.buckets import Canvas
 from fcn_jax.data.pipeline.building import Batch as Batch
 from fcn_jax.data.pipeline.building import EvaluationBatch, TrainBatch, too_large
 from fcn_jax.data.pipeline.order import Sampler
-from fcn_jax.data.pipeline.transforms import Augment, Augmentation
+from fcn_jax.data.pipeline.transforms import (
+    Augment,
+    Augmentation,
+    augmented_sizes,
+)
 from fcn_jax.data.pipeline.workers import prefetch_batches
 
 
@@ -62,7 +67,8 @@ def train_batches(
         Batches `[A, B, ...]`, A = accumulation, B = batch_size / process_count.
 
     Raises:
-        ValueError: for a number outside its range.
+        ValueError: for a number outside its range, or an `Augmentation` with a crop or
+            jitter for one label an image.
         DataError: where an image is larger than the canvas, or the source refuses an
             example; the latter on the step that needs it.
     """
@@ -74,8 +80,11 @@ def train_batches(
             f"accumulation is {accumulation} and seed {seed}; they must be at least 1 "
             "and 0"
         )
-    if isinstance(augmentation, Augmentation) and augmentation.jitter:
+    if isinstance(augmentation, Augmentation) and (
+        augmentation.jitter or augmentation.enlarges
+    ):
         _check_fill(fill, source)
+    _check_kind(source, augmentation)
     _check_canvas(source, canvases, augmentation)
     build = TrainBatch(
         source=source,
@@ -126,7 +135,7 @@ def evaluation_batches(
 
     Yields:
         Batches `[B, ...]`, B = batch_size / process_count. Rows that fill up have index
-        -1, size (1, 1) and labels 255.
+        -1, size (1, 1) and labels 255, or 65,535 where an image has one label.
 
     Raises:
         ValueError: for a number outside its range.
@@ -198,7 +207,7 @@ def _check_fill(fill: Mapping[str, tuple[int, ...]], source: Source) -> None:
     for key in source[0].inputs:
         if key not in fill:
             raise ValueError(
-                f"fill has no value for the input {key}, which jitter needs; it has "
+                f"fill has no value for the input {key}, which jitter and scale need; it has "
                 f"{sorted(fill)}"
             )
     for key, levels in fill.items():
@@ -207,11 +216,25 @@ def _check_fill(fill: Mapping[str, tuple[int, ...]], source: Source) -> None:
             raise ValueError(f"fill of {key} is {levels}; levels are 0..{highest}")
 
 
+def _check_kind(source: Source, augmentation: Augment) -> None:
+    """Refuse windows and shifts of label maps that are 1x1."""
+    if not any(isinstance(own, Categories) for own in source.outputs.values()):
+        return
+    if isinstance(augmentation, Augmentation) and (
+        augmentation.crop is not None or augmentation.jitter
+    ):
+        raise ValueError(
+            f"the augmentation has crop {augmentation.crop} and jitter "
+            f"{augmentation.jitter}, which cut label maps as they cut images, and the "
+            "data set has one label an image; give an ImageAugmentation"
+        )
+
+
 def _check_canvas(
     source: Source, canvases: tuple[Canvas, ...], augmentation: Augment
 ) -> None:
     """Refuse canvases too small for some image, before the first step."""
-    sizes = augmentation.sizes(source.sizes())
+    sizes = augmented_sizes(source, augmentation)
     largest = canvases[-1]
     outside = (sizes > largest).any(axis=1)
     if outside.any():

@@ -1,16 +1,22 @@
 """Building padded batches; each batch depends on its number alone."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
 import numpy as np
 
+from fcn_jax.data.categories import DTYPE, AnyClasses, Categories
 from fcn_jax.data.examples import DataError, Example, Source
-from fcn_jax.data.labels import IGNORE
+from fcn_jax.data.labels import ignored
 from fcn_jax.data.pipeline.buckets import Canvas, smallest_canvas
 from fcn_jax.data.pipeline.order import Sampler
-from fcn_jax.data.pipeline.transforms import Augment, Augmentation, place
+from fcn_jax.data.pipeline.transforms import (
+    Augment,
+    Augmentation,
+    augmented_sizes,
+    place,
+)
 
 _NAMED = 20  # images that a message names
 
@@ -19,6 +25,7 @@ class Batch(TypedDict):
     """A padded batch; leading axes [A, B] in training, [B] in evaluation.
 
     Pixels of `inputs` outside `sizes` are 0 and are masked; labels are 255 there.
+    Labels of images (`Categories`) are uint16 `[..., 1, 1]`.
     """
 
     inputs: dict[str, np.ndarray]  # by key, [..., H, W, C]
@@ -54,7 +61,7 @@ class TrainBatch:
             np.int32,
         )
         examples = [self._sample(int(position)) for position in positions.flat]
-        batch = _padded(examples, self._canvas(first))
+        batch = _padded(examples, self._canvas(first), self.source.outputs)
         lead = positions.shape
         return Batch(
             inputs={
@@ -134,9 +141,9 @@ class EvaluationBatch:
         first = number * self.batch_size
         every = range(first, min(first + self.batch_size, len(self.source)))
         canvas = _canvas_for(self.source, every, self.canvases, Augmentation())
-        batch = _padded(examples, canvas, count=len(indices))
+        batch = _padded(examples, canvas, self.source.outputs, count=len(indices))
         for labels in batch["labels"].values():
-            labels[len(present) :] = IGNORE
+            labels[len(present) :] = ignored(labels.dtype)
         batch["sizes"][len(present) :] = 1
         batch["index"][: len(present)] = present
         return batch
@@ -164,11 +171,15 @@ def _canvas_for(
     """The smallest canvas for some examples; with one canvas, sizes are not asked."""
     if len(canvases) == 1:
         return canvases[0]
-    return smallest_canvas(augmentation.sizes(source.sizes()[list(indices)]), canvases)
+    sizes = augmented_sizes(source, augmentation, list(indices))
+    return smallest_canvas(sizes, canvases)
 
 
 def _padded(
-    examples: list[Example], canvas: tuple[int, int], count: int | None = None
+    examples: list[Example],
+    canvas: tuple[int, int],
+    outputs: Mapping[str, AnyClasses],
+    count: int | None = None,
 ) -> Batch:
     """Stack examples on a canvas; rows beyond the examples are empty."""
     count = len(examples) if count is None else count
@@ -178,7 +189,11 @@ def _padded(
         for key, array in first.inputs.items()
     }
     labels = {
-        key: np.full((count, *canvas), IGNORE, array.dtype)
+        key: np.full(
+            (count, *_label_size(key, outputs, canvas)),
+            ignored(array.dtype),
+            array.dtype,
+        )
         for key, array in first.labels.items()
     }
     sizes = np.ones((count, 2), np.int32)
@@ -190,10 +205,30 @@ def _padded(
         for key, array in example.inputs.items():
             place(array, inputs[key][row])
         for key, array in example.labels.items():
+            _check_image_label(example.name, key, array, outputs)
             place(array, labels[key][row])
     return Batch(
         inputs=inputs, labels=labels, sizes=sizes, index=np.full(count, -1, np.int32)
     )
+
+
+def _label_size(
+    key: str, outputs: Mapping[str, AnyClasses], canvas: tuple[int, int]
+) -> tuple[int, int]:
+    """(height, width) of the labels of an output in a batch."""
+    return (1, 1) if isinstance(outputs.get(key), Categories) else canvas
+
+
+def _check_image_label(
+    name: str, key: str, labels: np.ndarray, outputs: Mapping[str, AnyClasses]
+) -> None:
+    if isinstance(outputs.get(key), Categories) and (
+        labels.shape != (1, 1) or labels.dtype != DTYPE
+    ):
+        raise DataError(
+            f"example {name}: its label of the output {key!r} is {labels.dtype} of the "
+            f"shape {labels.shape}; one label an image is uint16 of the shape (1, 1)"
+        )
 
 
 def _own_rows(batch_size: int, process_index: int, process_count: int) -> range:

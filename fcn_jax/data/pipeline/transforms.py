@@ -7,13 +7,14 @@ id can appear, except 255 where a shift leaves no image.
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from fcn_jax.data.examples import Example
+from fcn_jax.data.examples import Example, Source
 from fcn_jax.data.labels import IGNORE
+from fcn_jax.data.pipeline.scaling import scaled_window
 
 
 class Augment(Protocol):
@@ -49,6 +50,39 @@ class Augment(Protocol):
         ...
 
 
+@runtime_checkable
+class FixedSizeAugment(Augment, Protocol):
+    """An `Augment` after which every image has the same size, whatever it had."""
+
+    @property
+    def fixed_size(self) -> tuple[int, int]:
+        """(height, width) of every image after it."""
+        ...
+
+
+def augmented_sizes(
+    source: Source, augmentation: Augment, indices: Sequence[int] | None = None
+) -> np.ndarray:
+    """Return the sizes of the images of a split after augmentation.
+
+    A `FixedSizeAugment` needs no size of an image, so that the files of the split are
+    not opened.
+
+    Args:
+        source: the split.
+        augmentation: of its images.
+        indices: of the images; None is all.
+
+    Returns:
+        `[n, 2] int`, (height, width).
+    """
+    if isinstance(augmentation, FixedSizeAugment):
+        count = len(source) if indices is None else len(indices)
+        return np.tile(np.array(augmentation.fixed_size, np.int32), (count, 1))
+    sizes = source.sizes()
+    return augmentation.sizes(sizes if indices is None else sizes[list(indices)])
+
+
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
     """The papers' augmentation, and random windows; an `Augment`.
@@ -58,14 +92,18 @@ class Augmentation:
         jitter: the image is shifted by -jitter..jitter pixels on each axis.
         crop: (height, width) of a random window; None keeps the whole image. An axis on
             which the image is smaller is kept whole.
+        scale: (least, largest) enlargement before the window is taken, drawn
+            log-uniformly; it needs a crop. See `scaling`.
 
     Raises:
-        ValueError: for a negative jitter or an empty window.
+        ValueError: for a negative jitter, an empty window, or a scale that is not two
+            factors or has no crop.
     """
 
     mirror: bool = False
     jitter: int = 0
     crop: tuple[int, int] | None = None
+    scale: tuple[float, float] = (1.0, 1.0)
 
     def __post_init__(self):
         if self.jitter < 0:
@@ -75,6 +113,20 @@ class Augmentation:
                 f"crop is {self.crop}; it must be (height, width) of at least 1 pixel "
                 "each, or None for whole images"
             )
+        least, largest = self.scale
+        if not 0 < least <= largest:
+            raise ValueError(
+                f"scale is {self.scale}; it must be two factors above 0, the least first"
+            )
+        if self.enlarges and self.crop is None:
+            raise ValueError(
+                f"scale is {self.scale}, which needs a crop, so that sizes are known"
+            )
+
+    @property
+    def enlarges(self) -> bool:
+        """Whether images are enlarged or reduced at all."""
+        return self.scale != (1, 1)
 
     def sizes(self, sizes: np.ndarray) -> np.ndarray:
         """Return the sizes of images after augmentation.
@@ -91,7 +143,7 @@ class Augmentation:
         fill: Mapping[str, tuple[int, ...]],
         rng: np.random.Generator,
     ) -> Example:
-        """Mirror, shift and crop an example, in this order; see `Augment`."""
+        """Mirror, shift, enlarge and crop an example, in this order; see `Augment`."""
         inputs, labels = example.inputs, example.labels
         if self.mirror and rng.integers(2):
             inputs = {key: array[:, ::-1] for key, array in inputs.items()}
@@ -103,6 +155,16 @@ class Augmentation:
             )
             inputs = {k: shift(a, down, right, fill[k]) for k, a in inputs.items()}
             labels = {k: shift(a, down, right, IGNORE) for k, a in labels.items()}
+        if self.crop is not None and self.enlarges:
+            height, width = next(iter(inputs.values())).shape[:2]
+            least, largest = self.scale
+            return scaled_window(
+                Example(example.name, inputs, labels),
+                size=(min(height, self.crop[0]), min(width, self.crop[1])),
+                factor=math.exp(rng.uniform(math.log(least), math.log(largest))),
+                fill=fill,
+                rng=rng,
+            )
         if self.crop is not None:
             height, width = next(iter(inputs.values())).shape[:2]
             rows = _random_window(rng, height, self.crop[0])

@@ -6,6 +6,8 @@ from typing import Any
 from fcn_jax.data.examples import DataError, Source
 from fcn_jax.data.folder.source import open_folder
 from fcn_jax.data.sources import DATA_SETS, PREPARED
+from fcn_jax.data.sources.image_folder import open_image_folder
+from fcn_jax.data.sources.imagenet import open_imagenet
 from fcn_jax.data.sources.prepared import open_prepared
 from fcn_jax.data.sources.synthetic import SyntheticSource, SyntheticSpec
 
@@ -32,9 +34,11 @@ def open_source(
 
     Args:
         name: "synthetic" (drawn in memory), "folder" (images and labels in a
-            directory), or a data set prepared by `python -m fcn_jax.data prepare`.
+            directory), "image_folder" (a directory of images for each class),
+            "imagenet2012" (prepared by TFDS), or a data set prepared by
+            `python -m fcn_jax.data prepare`.
         split: its splits are "train" and "val" or those the data set has.
-        folder: directory of the folder data set; used by "folder" alone.
+        folder: directory of "folder" and "image_folder"; others do not use it.
         data_dir: directory of prepared data sets; "" is `$TFDS_DATA_DIR`, else
             `~/tensorflow_datasets`.
         synthetic: what the procedural data set consists of; needed by "synthetic".
@@ -59,6 +63,10 @@ def open_source(
         return source
     if name == "folder":
         return open_folder(folder, split)
+    if name == "image_folder":
+        return open_image_folder(folder, split)
+    if name == "imagenet2012":
+        return open_imagenet(split, data_dir=data_dir)
     if name in PREPARED:
         dataset = published(name)
         return open_prepared(

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from fcn_jax.data.categories import AnyClasses
 from fcn_jax.data.examples import DataError, Example, digest
-from fcn_jax.data.labels import Classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +20,7 @@ class StandIn:
     """
 
     split: str
-    outputs: Mapping[str, Classes]
+    outputs: Mapping[str, AnyClasses]
     shapes: tuple[tuple[int, int], ...]
 
     @property

@@ -7,6 +7,7 @@ from typing import get_args
 
 import numpy as np
 
+from fcn_jax.data.categories import AnyClasses, pixel_classes
 from fcn_jax.data.examples import Example, Source, digest
 from fcn_jax.data.labels import IGNORE, Classes
 from fcn_jax.data.sources import Rest
@@ -31,7 +32,7 @@ class ClassSubset:
     table: tuple[int, ...]
 
     @property
-    def outputs(self) -> Mapping[str, Classes]:
+    def outputs(self) -> Mapping[str, AnyClasses]:
         """Classes of each label map, with those of the reduced one."""
         return {**self.source.outputs, self.output: self.classes}
 
@@ -67,13 +68,13 @@ def subset(source: Source, names: Sequence[str], rest: Rest) -> ClassSubset:
             not be among the names; "ignore": they are ignored.
 
     Raises:
-        ValueError: for a name that is no class, one given twice, another `rest`, or
-            fewer than two classes in all.
+        ValueError: for a name that is no class, one given twice, another `rest`,
+            fewer than two classes in all, or labels of whole images.
     """
     if rest not in get_args(Rest):
         allowed = " or ".join(get_args(Rest))
         raise ValueError(f"data.rest is {rest!r}; it must be {allowed}")
-    output, whole = next(iter(source.outputs.items()))
+    output, whole = next(iter(pixel_classes(source.outputs, "data.classes").items()))
     _check_names(names, whole)
     kept = list(names)
     if rest == BACKGROUND:

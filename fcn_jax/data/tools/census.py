@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fcn_jax.data.categories import pixel_classes
 from fcn_jax.data.examples import Source, spread
 from fcn_jax.data.labels import IGNORE, Classes
 from fcn_jax.data.tools.scan import Progress, scan
@@ -50,18 +51,20 @@ def census(source: Source, limit: int, report: Progress | None = None) -> Census
         report: called after each example.
 
     Raises:
+        ValueError: if the labels are of whole images.
         DataError: for an example that cannot be read.
     """
+    outputs = pixel_classes(source.outputs, "counting pixels by class")
     chosen = spread(len(source), limit)
     counts = _ids(source, chosen, report)
-    found = tally(counts, source.outputs, len(source))
+    found = tally(counts, outputs, len(source))
     if all(
         np.count_nonzero(found.pixels[key]) >= min(2, len(classes))
-        for key, classes in source.outputs.items()
+        for key, classes in outputs.items()
     ):
         return found
     others = sorted(set(range(len(source))) - set(chosen))
-    return tally([*counts, *_ids(source, others, report)], source.outputs, len(source))
+    return tally([*counts, *_ids(source, others, report)], outputs, len(source))
 
 
 def tally(

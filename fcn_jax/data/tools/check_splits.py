@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fcn_jax.data.categories import pixel_classes
 from fcn_jax.data.examples import DataError, Source
 from fcn_jax.data.labels import IGNORE, Classes
 from fcn_jax.data.tools.census import (
@@ -83,13 +84,15 @@ def check_splits(
         published: number of examples of the published splits.
         report: called after each example.
     """
+    first = next(iter(sources.values()))
+    outputs = pixel_classes(first.outputs, "a check of label maps")
     keys = [(split, i) for split, own in sources.items() for i in range(len(own))]
     read = scan(lambda key: _read(sources[key[0]], *key), keys, report)
     problems: list[str] = []
     splits = {}
     for split, source in sources.items():
         own = list(itertools.islice(read, len(source)))
-        splits[split] = _split_report(own, published.get(split), source.outputs)
+        splits[split] = _split_report(own, published.get(split), outputs)
         problems += _count_problems(split, len(own), published.get(split))
         problems += _example_problems(split, source, own)
     shared = _shared(sources)
@@ -100,11 +103,11 @@ def check_splits(
                 "would be of images trained on; prepare the data set from lists that "
                 "name each image in one of them"
             )
-    found = {split: _census(own, sources[split]) for split, own in splits.items()}
+    found = {split: _census(own, outputs) for split, own in splits.items()}
     return SplitsReport(
         problems=(*problems, *useless_problems(found)),
         notes=(*absence_problems(found), *absence_notes(found)),
-        outputs=next(iter(sources.values())).outputs,
+        outputs=outputs,
         splits=splits,
         shared=shared,
     )
@@ -184,15 +187,15 @@ def _split_report(
     )
 
 
-def _census(own: SplitReport, source: Source) -> Census:
+def _census(own: SplitReport, outputs: Mapping[str, Classes]) -> Census:
     """The ids of a split, of the examples that were readable."""
     pixels = {
         key: np.array([own.pixels[key].get(i, 0) for i in range(len(classes))])
-        for key, classes in source.outputs.items()
+        for key, classes in outputs.items()
     }
     read = sum(own.sizes.values())
     ignored = {key: counts.get(IGNORE, 0) for key, counts in own.pixels.items()}
-    return Census(source.outputs, read, read, pixels, ignored)
+    return Census(outputs, read, read, pixels, ignored)
 
 
 def _count_problems(split: str, count: int, published: int | None) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from fcn_jax.data.categories import pixel_classes
 from fcn_jax.data.examples import Source
 from fcn_jax.data.labels import IGNORE, Classes
 from fcn_jax.data.pipeline.buckets import choose_canvases, waste
@@ -136,10 +137,12 @@ def measure(
         report: called after each example.
 
     Raises:
+        ValueError: if the labels are of whole images.
         DataError: for an example that cannot be read.
     """
+    outputs = pixel_classes(source.outputs, "counting pixels by class")
     levels: dict[str, np.ndarray] = {}
-    counts = {key: np.zeros((3, 256), np.int64) for key in source.outputs}
+    counts = {key: np.zeros((3, 256), np.int64) for key in outputs}
     for inputs, labels in scan(lambda i: _counted(source, i), indices, report):
         for key, histogram in inputs.items():
             levels[key] = levels.get(key, 0) + histogram
@@ -153,8 +156,7 @@ def measure(
         sizes=source.sizes(),
         inputs=_all_channels(levels),
         outputs={
-            key: _class_counts(counts[key], classes)
-            for key, classes in source.outputs.items()
+            key: _class_counts(counts[key], classes) for key, classes in outputs.items()
         },
     )
 

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from fcn_jax.data.labels import IGNORE
+from fcn_jax.data.labels import ignored
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.layers.preprocess import preprocess
 from fcn_jax.training.checks import trunk
@@ -73,7 +73,8 @@ def check_first_batch(
         The batch, for `check_progress`.
     """
     valid = {
-        name: int((np.asarray(labels) != IGNORE).sum()) // experiment.accumulation
+        name: int((np.asarray(labels) != ignored(labels.dtype)).sum())
+        // experiment.accumulation
         for name, labels in batch["labels"].items()
     }
     checks, rate = experiment.checks, experiment.rate

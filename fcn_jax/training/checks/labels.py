@@ -6,7 +6,7 @@ import numpy as np
 from absl import logging
 
 from fcn_jax.data.examples import Source
-from fcn_jax.data.labels import IGNORE
+from fcn_jax.data.labels import IGNORE, ignored
 from fcn_jax.data.tools.census import (
     Census,
     absence_notes,
@@ -70,7 +70,7 @@ class LabelWatch:
             ValueError: after `PATIENCE` updates, if all of them were empty.
         """
         self._seen += 1
-        if any((own != IGNORE).any() for own in labels.values()):
+        if any((own != ignored(own.dtype)).any() for own in labels.values()):
             return
         self._empty += 1
         if self._seen == self._empty == PATIENCE:

@@ -1,0 +1,1 @@
+"""Chains: experiments that are compared, or start from one another, over several seeds."""
