@@ -54,7 +54,8 @@ def test_a_classifier_with_padding_takes_small_images(tmp_path):
     )
     classifier = Classifier.load(tmp_path)
     assert classifier.native_size == 29
-    assert classifier.scores(_picture(29, 29)).shape == (1, 1, 3)
+    # Maps of 8, 4, 2 and 1 cells, then fc6 with 6 taps and 3 zeros on each side.
+    assert classifier.scores(_picture(29, 29)).shape == (2, 2, 3)
     image = _picture(64, 100)
     scores = classifier.scores(image)
     assert scores.shape[0] * scores.shape[1] > 1
