@@ -86,11 +86,6 @@ def open_split(config: Config, split: str, name: str = "") -> Source:
 
     Of the split to learn from `config.data.limit` examples are left, in scoring too.
     """
-    if config.data.classes and (name or config.data.name) in IMAGE_DATA_SETS:
-        raise ValueError(
-            f"config.data.classes is {config.data.classes}; it keeps classes of pixels, "
-            "and these images have one class each: leave their folders out instead"
-        )
     synthetic = config.synthetic
     whole = open_source(
         name or config.data.name,

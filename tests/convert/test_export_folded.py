@@ -93,6 +93,7 @@ def test_alexnet_has_no_normalisation_left(tmp_path):
     assert spec["options"] == [["order", "pool-norm"], ["normalization", "none"]]
 
 
+@pytest.mark.slow
 def test_googlenet_has_the_names_of_caffe(tmp_path):
     """Oracle: the layers of the net that is trained without normalisation; the formula."""
     run = _save(tmp_path, backbone="googlenet", padding="same")
