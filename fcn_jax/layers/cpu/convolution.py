@@ -31,7 +31,7 @@ that the compiler would keep its transformed kernels for the image, 120 MB of th
 WIDE_WINDOW = 4096
 """Values in a window from which on one product of matrices is the best form."""
 NARROW_WINDOW = 512
-"""Values in a window up to which its columns take little memory."""
+"""Values in a window up to which its columns, a band at a time, are the best form."""
 
 SMALL_WORK = 3e7
 """Multiplications up to which the reference form, quick to compile, is fast enough."""
@@ -165,7 +165,7 @@ def _kernel_gradient(x: Array, kernel: Array, grad: Array, spec: ConvSpec) -> Ar
         return pull(_kernel_gradient(x, by_blocks, grad, ConvSpec()))[0]
     size, _, channels, features = kernel.shape
     if size * size * channels <= NARROW_WINDOW:
-        return im2col.kernel_gradient(x, grad, size, spec.pad)
+        return im2col.kernel_gradient_by_bands(x, grad, size, spec.pad)
     work = math.prod(grad.shape) * size * size * channels
     if size == winograd.TAPS and work >= WINOGRAD_WORK:
         return winograd.gradients(x, kernel, grad, spec.pad)[1]

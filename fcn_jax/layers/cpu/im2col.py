@@ -28,6 +28,9 @@ from jax import Array, lax
 Box = tuple[slice, slice, slice]
 """Images, rows and columns."""
 
+BAND = 2**18
+"""Values of the columns of a band, 1 MiB of float32."""
+
 
 class Tap(NamedTuple):
     """Where a tap of a kernel is on the map.
@@ -117,6 +120,33 @@ def kernel_gradient(x: Array, grad: Array, size: int, pad: int) -> Array:
     columns = _columns(x, size, pad)
     flat = columns.reshape(-1, columns.shape[-1]).T @ grad.reshape(-1, grad.shape[-1])
     return flat.reshape(size, size, x.shape[-1], grad.shape[-1])
+
+
+def kernel_gradient_by_bands(x: Array, grad: Array, size: int, pad: int) -> Array:
+    """Compute `kernel_gradient` a band of rows at a time, whose columns fit a cache.
+
+    For few channels the columns of a whole map are the work: written to memory and read
+    again they take two to five times as long (measured, 3 x 3, 3 to 32 channels).
+
+    Arguments, dtype and result as there: `[N, H, W, C]` and `[N, H', W', D]` to `[k, k, C, D]`.
+    """
+    batch, height, width, features = grad.shape
+    row = batch * width * size * size * x.shape[-1]
+    bands = -(-height // min(max(BAND // row, 1), height))
+    rows = -(-height // bands)
+    below = bands * rows - height
+    x = jnp.pad(x, ((0, 0), (pad, pad + below), (pad, pad), (0, 0)))
+    grad = jnp.pad(grad, ((0, 0), (0, below), (0, 0), (0, 0)))
+
+    def add(total: Array, begin: Array) -> tuple[Array, None]:
+        # Rows are cut, not images: those may lie on several devices.
+        seen = lax.dynamic_slice_in_dim(x, begin, rows + size - 1, axis=1)
+        own = lax.dynamic_slice_in_dim(grad, begin, rows, axis=1)
+        return total + kernel_gradient(seen, own, size, 0), None
+
+    start = jnp.zeros((size, size, x.shape[-1], features), x.dtype)
+    begins = rows * jnp.arange(bands, dtype=jnp.int32)
+    return lax.scan(add, start, begins)[0]
 
 
 def kernel_gradient_by_taps(x: Array, grad: Array, size: int, pad: int) -> Array:

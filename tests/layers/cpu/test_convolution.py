@@ -112,6 +112,22 @@ def test_columns_and_taps(pad):
         np.testing.assert_allclose(back, for_x, **close)
 
 
+@pytest.mark.parametrize("values", [1, 400, 1000, 10**9])
+@pytest.mark.parametrize(("size", "pad"), [(3, 1), (5, 0), (2, 2)])
+def test_bands_of_rows(monkeypatch, size, pad, values):
+    """Oracle: the library's gradient, float64; bands of 1 row, some, a rest, and all."""
+    monkeypatch.setattr(im2col, "BAND", values)
+    spec = ConvSpec(pad=pad)
+    with jax.enable_x64(True):
+        x, kernel = _draw((11, 9, 3, 4, size, spec), 2)
+        grad = reference.convolve(x, kernel, spec)
+        expected = reference.gradients(x, kernel, grad, spec)[1]
+        found = jax.jit(im2col.kernel_gradient_by_bands, static_argnums=(2, 3))(
+            x, grad, size, pad
+        )
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("height", "width", "size", "pad"),
