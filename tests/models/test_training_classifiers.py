@@ -16,7 +16,6 @@ from fcn_jax.models.build import BACKBONES, build, classifier_spec
 from fcn_jax.models.fcn import abstract
 from fcn_jax.models.heads import TRAINING_HEADS
 from fcn_jax.params.paths import flatten
-from fcn_jax.training.rematerialize import by_stages
 from tests.models import torch_classifiers
 from tests.models.torch_classifiers import TorchClassifier, torch
 
@@ -83,9 +82,8 @@ def _loss(forward, params, stats, batch, sizes):
     return total, (scores, moved)
 
 
-def _step(model, *, staged=False):
+def _step(model):
     forward = partial(_forward, model, train=True)
-    forward = by_stages(forward) if staged else forward
     return jax.jit(jax.value_and_grad(partial(_loss, forward), has_aux=True))
 
 
@@ -169,26 +167,21 @@ def test_the_auxiliary_classifiers_at_their_native_size():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["stage by stage", "eight devices"])
-def test_other_ways_to_compute_an_update(form):
-    """Oracle: the update at once on one device, statistics included; float64."""
+def test_an_update_on_eight_devices():
+    """Oracle: the update on one device, statistics included; float64."""
     model, images = _model("googlenet", width=1 / 32), _images() * 2
     with jax.enable_x64(True):
         variables = _variables(model)
         sizes = jnp.asarray(SIZES * 2, jnp.int32)
         given = (variables["params"], variables["batch_stats"], _batch(images), sizes)
         expected = _step(model)(*given)
-        if form == "eight devices":
-            mesh = Mesh(np.array(jax.devices()), ("data",))
-            assert mesh.size == 8
-            split, whole = (
-                NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("data",), ())
-            )
-            given = (
-                *jax.device_put(given[:2], whole),
-                *jax.device_put(given[2:], split),
-            )
-        found = _step(model, staged=form == "stage by stage")(*given)
+        mesh = Mesh(np.array(jax.devices()), ("data",))
+        assert mesh.size == 8
+        split, whole = (
+            NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("data",), ())
+        )
+        placed = (*jax.device_put(given[:2], whole), *jax.device_put(given[2:], split))
+        found = _step(model)(*placed)
     for own, wanted in zip(
         jax.tree.leaves(found), jax.tree.leaves(expected), strict=True
     ):
