@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 
-def dropout(x: Array, keys: Array, *, rate: float) -> Array:
+def dropout(x: Array, keys: Array, *, rate: float, channels: bool = False) -> Array:
     """Zero features at random and scale the rest by `1 / (1 - rate)`, as Caffe does.
 
     The mask of a pixel is drawn from its image's key, its row and its column alone:
@@ -16,12 +16,15 @@ def dropout(x: Array, keys: Array, *, rate: float) -> Array:
         x: `[N, H, W, C]` floating point.
         keys: `[N]` typed random keys, one an image.
         rate: probability of zero, in [0, 1).
+        channels: whether a channel of an image is dropped as a whole, which before an
+            average over pixels is the same as dropping the averages.
 
     Returns:
         `[N, H, W, C]` in the dtype of `x`.
     """
-    rows = jnp.arange(x.shape[1], dtype=jnp.uint32)
-    columns = jnp.arange(x.shape[2], dtype=jnp.uint32)
+    height, width = (1, 1) if channels else x.shape[1:3]
+    rows = jnp.arange(height, dtype=jnp.uint32)
+    columns = jnp.arange(width, dtype=jnp.uint32)
 
     def pixel(key: Array, row: Array, column: Array) -> Array:
         key = jax.random.fold_in(jax.random.fold_in(key, row), column)

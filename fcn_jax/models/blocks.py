@@ -214,7 +214,13 @@ def average_pool(x: Features, *, kernel: int, stride: int, pad: int = 0) -> Feat
 
 
 def dropout(
-    x: Features, *, rate: float, layer: int, train: bool, keys: Array | None
+    x: Features,
+    *,
+    rate: float,
+    layer: int,
+    train: bool,
+    keys: Array | None,
+    channels: bool = False,
 ) -> Features:
     """Zero features at random in training; change nothing otherwise.
 
@@ -225,6 +231,7 @@ def dropout(
         train: whether features are dropped at all.
         keys: `[N]` typed random keys, one an image; required to train with a rate
             above 0.
+        channels: whether a channel of an image is dropped as a whole.
 
     Returns:
         `[N, H, W, C]` in the dtype of `x`.
@@ -238,7 +245,7 @@ def dropout(
         raise ValueError("training with dropout needs dropout_keys, one key an image")
     own = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, jnp.uint32(layer))
     return x.to_feature_map().map(
-        lambda values: drop(values, own, rate=rate), keeps_sign=True
+        lambda values: drop(values, own, rate=rate, channels=channels), keeps_sign=True
     )
 
 

@@ -111,6 +111,8 @@ class GoogLeNet(nn.Module):
             size have a score.
         dropout_rate: before the score, in training (the classifier's 0.4). At 0 the
             auxiliary classifiers drop nothing either, else 0.7.
+        drop_channels: whether it drops a channel of an image as a whole, as the classifier
+            does, which drops averages over the image.
         normalization: "response" (the paper's), "batch" after every convolution in its
             place, or "none".
         auxiliary: "yes" computes, in training, what the auxiliary classifiers read.
@@ -121,6 +123,7 @@ class GoogLeNet(nn.Module):
     input_pad: int = 15
     auxiliary_pad: int = 0
     dropout_rate: float = 0.4
+    drop_channels: bool = False
     normalization: Normalization = "response"
     auxiliary: Literal["no", "yes"] = "no"
     until: str = "inception_5b"
@@ -164,7 +167,14 @@ class GoogLeNet(nn.Module):
     def _inceptions(self, train: bool, keys: Array | None) -> Steps:
         halve = partial(max_pool, kernel=3, stride=2)
         norm = self.normalization == "batch"
-        drop = partial(dropout, rate=self.dropout_rate, layer=5, train=train, keys=keys)
+        drop = partial(
+            dropout,
+            rate=self.dropout_rate,
+            layer=5,
+            train=train,
+            keys=keys,
+            channels=self.drop_channels,
+        )
         for name, channels in INCEPTIONS.items():
             inception = Inception(channels, self.width, norm, name=name)
             block = partial(inception, train=train)
@@ -205,7 +215,7 @@ BACKBONE = Backbone(
     pads={
         "reference": {"input_pad": 15},
         "same": {"input_pad": 0, "auxiliary_pad": 2},
-        "native": {"input_pad": 0},
+        "native": {"input_pad": 0, "drop_channels": True},
     },
     native_size=224,
     classifier=ClassifierLayer("loss3_classifier", "inception_5b", pool=7),

@@ -80,3 +80,17 @@ def test_masks_do_not_depend_on_x64():
                 keys = jax.random.split(jax.random.key(3), 2)
                 masks.append(np.asarray(dropout(jnp.asarray(x), keys, rate=rate)))
         np.testing.assert_array_equal(*masks)
+
+
+def test_whole_channels_are_dropped():
+    """Oracle: dropout after the average over pixels, as Caffe's GoogLeNet has it."""
+    x = jnp.asarray(np.random.default_rng(0).uniform(1, 2, (3, 7, 7, 64)), jnp.float32)
+    keys = _keys(4, 3)
+    found = module.dropout(x, keys, rate=0.4, channels=True).mean(axis=(1, 2))
+    after = module.dropout(
+        x.mean(axis=(1, 2), keepdims=True), keys, rate=0.4, channels=True
+    )
+    np.testing.assert_allclose(found, after[:, 0, 0], rtol=1e-5)
+    kept = np.asarray(found) != 0
+    assert abs(kept.mean() - 0.6) < 5 * (0.24 / kept.size) ** 0.5
+    assert (kept[0] != kept[1]).any()
