@@ -7,8 +7,8 @@ folder of ImageNet's layout will do:
     python -m fcn_jax.main --config=experiments/imagenette_alexnet.py --config.data.folder=DIR
 
 DIR holds train/<class>/ and val/<class>/. The trunk has batch normalisation, and the
-classifier is convolutional: it learns from 160 x 160 pixels, and the scores of an image
-are averaged.
+classifier is convolutional: it learns from 199 x 199 pixels, the fewest that its last
+layers take, and the scores of a larger image are averaged.
 """
 
 from ml_collections import ConfigDict
@@ -31,7 +31,7 @@ def get_config(size: str = "full") -> ConfigDict:
     config.model.backbone = "alexnet"
     config.model.head = "classifier"
     config.model.width = 0.5 if small else 1.0
-    config.model.padding = "same"
+    config.model.padding = "native"
     config.model.normalization = "batch"
     config.model.dropout_rate = 0.3 if small else 0.5
     config.preprocessing.color.mean = ILSVRC_MEAN
@@ -40,10 +40,11 @@ def get_config(size: str = "full") -> ConfigDict:
     config.data.name = "image_folder"
     config.data.order = "shuffle"
     config.data.mirror = True
-    config.images.size = 160
+    config.images.size = 199
     config.images.area = (0.25, 1.0)
     config.images.color = (0.3, 0.3, 0.3)
-    config.images.view_side = 160
+    config.images.view = "whole"
+    config.images.view_side = 224
     config.loss.reduction = "mean"
     config.loss.smoothing = 0.1
     config.optimizer.name = "adamw"

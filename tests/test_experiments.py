@@ -12,11 +12,17 @@ from fcn_jax import config as configuration
 from fcn_jax.experiment import reading
 from fcn_jax.models.build import build, spec_of_settings
 from fcn_jax.models.fcn import channels
+from fcn_jax.models.heads import TRAINING_HEADS
 from fcn_jax.params.paths import flatten
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 FILES = sorted(EXPERIMENTS.glob("*.py"))
-ARGUMENTS = {"camvid_fcn8s": ("full", "small"), "folder": ("DIR", "DIR,small")}
+TRUNKS = ("alexnet", "vgg16", "googlenet")
+ARGUMENTS = {
+    "camvid_fcn8s": ("full", "small"),
+    "folder": ("DIR", "DIR,small"),
+    **{f"imagenette_{name}": ("full", "small") for name in TRUNKS},
+}
 CASES = [
     (path, argument) for path in FILES for argument in ARGUMENTS.get(path.stem, (None,))
 ]
@@ -40,16 +46,22 @@ def test_experiment_builds(path, argument):
     configuration.validate(config)
     assert config.is_locked
     stored = configuration.to_dict(config)
-    model = build(spec_of_settings(stored["model"], {"semantic": 5}))
+    classifies = config.model.head == "classifier"
+    output = "imagenet" if classifies else "semantic"
+    spec = spec_of_settings(stored["model"], {output: 5})
+    model = build(spec, heads=TRAINING_HEADS)
     records = reading.read_preprocessing(config)
+    height, width = (config.images.size,) * 2 if classifies else (65, 70)
     inputs = {
-        name: jnp.zeros((1, 65, 70, count)) for name, count in channels(records).items()
+        name: jnp.zeros((1, height, width, count))
+        for name, count in channels(records).items()
     }
     maps, variables = jax.eval_shape(
         lambda: model.init_with_output(jax.random.key(0), inputs, train=False)
     )
     params = variables["params"]
-    assert maps["semantic"].values.shape == (1, 65, 70, 5)
+    scored = (1, 1, 1, 5) if classifies else (1, 65, 70, 5)
+    assert maps[output].values.shape == scored
     optimizer = reading.read_optimizer(config, reading.read_schedule(config), params)
     state = jax.eval_shape(optimizer.init, params)
     updates, _ = jax.eval_shape(optimizer.update, params, state, params)
@@ -90,6 +102,33 @@ def test_staged_learning_rates_are_the_reference_solvers():
         assert found.name == "caffe_sgd"
         assert found.weight_decay == 5e-4
         assert found.schedule == "fixed"
+
+
+def test_the_solvers_of_the_imagenet_classifiers():
+    """Oracle: the papers and BVLC's solvers: rate, momentum, decay, images, its steps."""
+    expected = {
+        "alexnet": (0.01, 0.9, 5e-4, 256, 450_000, 100_000, 0.1),
+        "vgg16": (0.01, 0.9, 5e-4, 256, 370_000, 100_000, 0.1),
+        "googlenet": (0.01, 0.9, 2e-4, 32, 10_000_000, 320_000, 0.96),
+    }
+    for name, values in expected.items():
+        config = load(EXPERIMENTS / f"imagenet_{name}.py")
+        found = config.optimizer
+        assert (
+            found.learning_rate,
+            found.momentum,
+            found.weight_decay,
+            config.batch_size * config.accumulation,
+            config.steps,
+            found.decay_every,
+            found.decay_factor,
+        ) == values
+        assert found.name == "caffe_sgd"
+        assert found.schedule == "step"
+        assert config.model.padding == "native"
+        assert config.model.normalization == ""
+        assert config.model.auxiliary == (name == "googlenet")
+        assert config.images.size == (227 if name == "alexnet" else 224)
 
 
 def test_quickstart_starts_from_the_uniform_loss():
