@@ -1,7 +1,6 @@
 """CaffeNet (AlexNet) on Imagenette, ten classes of ImageNet.
 
-Paper row: none. Imagenette (fastai) has 9,469 training and 3,925 validation images; any
-folder of ImageNet's layout will do:
+Paper row: none. Imagenette is fastai's; any folder of ImageNet's layout will do:
 
     python -m fcn_jax.main --config=experiments/imagenette_alexnet.py:small --config.data.folder=DIR
     python -m fcn_jax.main --config=experiments/imagenette_alexnet.py --config.data.folder=DIR

@@ -1,7 +1,6 @@
 """GoogLeNet on Imagenette, ten classes of ImageNet.
 
-Paper row: none. Imagenette (fastai) has 9,469 training and 3,925 validation images; any
-folder of ImageNet's layout will do:
+Paper row: none. Imagenette is fastai's; any folder of ImageNet's layout will do:
 
     python -m fcn_jax.main --config=experiments/imagenette_googlenet.py:small --config.data.folder=DIR
     python -m fcn_jax.main --config=experiments/imagenette_googlenet.py --config.data.folder=DIR
@@ -25,7 +24,7 @@ def get_config(size: str = "full") -> ConfigDict:
     small = size == "small"
     config = defaults.base()
     config.recipe = "scratch"
-    config.steps = 5000 if small else 5000
+    config.steps = 5000
     config.batch_size = 32 if small else 256
     config.dtype = "float32" if small else "bfloat16"
     config.model.backbone = "googlenet"

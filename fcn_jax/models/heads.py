@@ -317,10 +317,6 @@ HEADS: Mapping[str, MakeHead] = {SKIPS: skip_head, CLASSIFIER: classifier_head}
 image_classifier_head: MakeHead = partial(classifier_head, averaged=True)
 """Makes the head of a classifier that gives one vector of scores an image."""
 
-TRAINING_HEADS: Mapping[str, MakeHead] = {**HEADS, CLASSIFIER: image_classifier_head}
-"""For training and evaluation: one vector of scores an image is what a classifier is
-trained and scored by. The parameters, and so the checkpoints, are those of `HEADS`."""
-
 
 def training_heads(heads: Mapping[str, MakeHead]) -> dict[str, MakeHead]:
     """Return the heads with which networks are trained and scored; see `TRAINING_HEADS`.
@@ -332,3 +328,8 @@ def training_heads(heads: Mapping[str, MakeHead]) -> dict[str, MakeHead]:
         name: image_classifier_head if make is classifier_head else make
         for name, make in heads.items()
     }
+
+
+TRAINING_HEADS: Mapping[str, MakeHead] = training_heads(HEADS)
+"""For training and evaluation: one vector of scores an image is what a classifier is
+trained and scored by. The parameters, and so the checkpoints, are those of `HEADS`."""
