@@ -37,7 +37,7 @@ def get_config() -> ConfigDict:
     config.images.size = 227
     config.images.sides = (256, 256)
     config.images.area = (0.0, 0.0)
-    config.images.lighting = 0.1
+    config.data.lighting = 0.1
     config.loss.reduction = "mean"
     config.optimizer.learning_rate = 0.01
     config.optimizer.momentum = 0.9

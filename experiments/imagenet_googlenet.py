@@ -34,7 +34,7 @@ def get_config() -> ConfigDict:
     config.data.name = "imagenet2012"
     config.data.order = "shuffle"
     config.data.mirror = True
-    config.images.color = (0.4, 0.4, 0.4)
+    config.data.color = (0.4, 0.4, 0.4)
     config.loss.reduction = "mean"
     config.optimizer.learning_rate = 0.01
     config.optimizer.momentum = 0.9

@@ -38,7 +38,7 @@ def get_config() -> ConfigDict:
     config.data.mirror = True
     config.images.sides = (256, 512)
     config.images.area = (0.0, 0.0)
-    config.images.lighting = 0.1
+    config.data.lighting = 0.1
     config.images.view_side = 384
     config.loss.reduction = "mean"
     config.optimizer.learning_rate = 0.01

@@ -136,6 +136,8 @@ def base() -> Config:
             "mirror": False,  # flip half of the images left to right
             "jitter": 0,  # pixels of random shift along each axis
             "scale": (1.0, 1.0),  # least, largest random enlargement; needs a crop
+            "color": (0.0, 0.0, 0.0),  # random brightness, contrast, saturation
+            "lighting": 0.0,  # standard deviation of AlexNet's PCA noise; it used 0.1
             "workers": 0,  # processes that load images; 0 loads in threads
             "threads": 0,  # threads that load images, in each process; 0 is by machine
             "prefetch": 0,  # batches made ahead, in each process; 0 is by machine
@@ -150,8 +152,6 @@ def base() -> Config:
             # Least, largest share of the image's area that a window of random ratio
             # has, before it is resized (GoogLeNet); (0, 0) where sides say.
             "area": (0.08, 1.0),
-            "color": (0.0, 0.0, 0.0),  # random brightness, contrast, saturation
-            "lighting": 0.0,  # standard deviation of AlexNet's PCA noise; it used 0.1
             "view": "crop",  # what is scored: the centre crop, or "whole" images
             "view_side": 256,  # shorter side of it before the crop; 0 leaves it
         }

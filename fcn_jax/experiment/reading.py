@@ -203,12 +203,15 @@ def told_geometry(
 
 def read_augmentation(config: Config, spec: ModelSpec) -> Augment:
     """Return what training varies at random."""
+    color, lighting = tuple(config.data.color), config.data.lighting
     if not spec.is_classifier:
         return Augmentation(
             mirror=config.data.mirror,
             jitter=config.data.jitter,
             crop=read_crop(config, spec),
             scale=tuple(config.data.scale),
+            color=color,
+            lighting=lighting,
         )
     own = config.images
     return ImageAugmentation(
@@ -216,8 +219,8 @@ def read_augmentation(config: Config, spec: ModelSpec) -> Augment:
         sides=tuple(own.sides),
         area=tuple(own.area),
         mirror=config.data.mirror,
-        color=tuple(own.color),
-        lighting=own.lighting,
+        color=color,
+        lighting=lighting,
     )
 
 

@@ -175,7 +175,7 @@ _OWN: dict[str, tuple[Callable[[Any], bool], str]] = {
     "data.scale": (_pair_of(is_number), "two numbers (least, largest)"),
     "images.sides": (_pair_of(is_whole), "two whole numbers (least, largest)"),
     "images.area": (_pair_of(is_number), "two numbers (least, largest)"),
-    "images.color": (
+    "data.color": (
         sequence_of(is_number),
         "three numbers (brightness, contrast, saturation)",
     ),

@@ -34,11 +34,6 @@ def check_images(config: Any) -> None:
         least, largest = own.area
         allowed = "(least, largest), both above 0 and at most 1"
         require(0 < least <= largest <= 1, "images.area", own.area, allowed)
-    color = own.color
-    allowed = "three numbers in [0, 1]: brightness, contrast, saturation"
-    holds = len(color) == 3 and all(0 <= amount <= 1 for amount in color)
-    require(holds, "images.color", color, allowed)
-    require(own.lighting >= 0, "images.lighting", own.lighting, "at least 0")
     side = own.view_side
     if own.view == "crop":
         allowed = "at least config.images.size, the centre crop that is scored"

@@ -55,6 +55,7 @@ def check_ranges(config: Any) -> None:
     if config.data.eval_name:
         one_of("data.eval_name", config.data.eval_name, DATA_SETS)
     _check_windows(config.data)
+    _check_colors(config.data)
 
 
 def _check_windows(data: Any) -> None:
@@ -78,6 +79,14 @@ def _check_windows(data: Any) -> None:
             f"config.data.scale is {data.scale}, and config.data.crop takes no window; "
             "set config.data.crop, so that batches keep one size"
         )
+
+
+def _check_colors(data: Any) -> None:
+    color = data.color
+    allowed = "three numbers in [0, 1]: brightness, contrast, saturation"
+    holds = len(color) == 3 and all(0 <= amount <= 1 for amount in color)
+    require(holds, "data.color", color, allowed)
+    require(data.lighting >= 0, "data.lighting", data.lighting, "at least 0")
 
 
 def _value(config: Any, key: str) -> Any:

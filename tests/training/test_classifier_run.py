@@ -53,7 +53,7 @@ def _config(folder):
     config.data.order = "shuffle"
     config.data.mirror = True
     config.images.size = 32
-    config.images.color = (0.2, 0.2, 0.2)
+    config.data.color = (0.2, 0.2, 0.2)
     config.images.view_side = 36
     config.loss.reduction = "mean"
     config.loss.smoothing = 0.1

@@ -12,25 +12,13 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from PIL import Image, ImageEnhance
+from PIL import Image
 
 from fcn_jax.data.examples import Example
+from fcn_jax.data.pipeline.coloring import check_coloring, lit, recolored
 from fcn_jax.data.pipeline.resizing import Box, covering, resized_image, window_box
 
-EIGENVALUES = np.array([0.2175, 0.0188, 0.0045])
-EIGENVECTORS = np.array(
-    [
-        [-0.5675, 0.7192, 0.4009],
-        [-0.5808, -0.0045, -0.8140],
-        [-0.5836, -0.6948, 0.4203],
-    ]
-)
-"""Of the covariance of red, green and blue (rows) over ImageNet, levels 0..1, as
-facebook's fb.resnet.torch (datasets/imagenet.lua) gives them; one vector a column."""
-
 TRIES = 10
-_LEVELS = np.arange(256)
-_ENHANCE = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +39,8 @@ class ImageAugmentation:
         ratio: least and largest width over height of that window, drawn uniformly in
             its logarithm.
         mirror: left and right exchanged in half of the images.
-        color: by how much brightness, contrast and saturation vary, each 0..1: a factor
-            is uniform in 1-a..1+a. They are applied in random order, 0 is left out.
-        lighting: standard deviation of the factors of the principal components of
-            colour that are added to all pixels; 0.1 for AlexNet, 0 leaves it out.
+        color: by how much brightness, contrast and saturation vary; see `coloring`.
+        lighting: of the principal components of colour; see `coloring`.
 
     Raises:
         ValueError: for values outside these ranges, or both or neither of sides and
@@ -96,13 +82,7 @@ class ImageAugmentation:
                 f"ratio is {self.ratio}; it must be the least and the largest width over "
                 "height, above 0"
             )
-        if len(self.color) != 3 or not all(0 <= own <= 1 for own in self.color):
-            raise ValueError(
-                f"color is {self.color}; it must be the amounts of brightness, contrast "
-                "and saturation, each 0..1"
-            )
-        if self.lighting < 0:
-            raise ValueError(f"lighting is {self.lighting}; it must be 0 or more")
+        check_coloring(self.color, self.lighting)
 
     @property
     def fixed_size(self) -> tuple[int, int]:
@@ -135,9 +115,7 @@ class ImageAugmentation:
         image = resized_image(image, self.crop, box)
         if self.mirror and rng.integers(2):
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        image = recolored(image, self.color, rng)
-        if self.lighting:
-            image = lit(image, self.lighting, rng)
+        image = lit(recolored(image, self.color, rng), self.lighting, rng)
         return dataclasses.replace(example, inputs={"color": np.array(image)})
 
     def _side_box(self, size: tuple[int, int], rng: np.random.Generator) -> Box:
@@ -188,45 +166,6 @@ def random_window(
     columns = min(width, max(1, round(height * ratio[1])))
     top, left = (height - rows) // 2, (width - columns) // 2
     return slice(top, top + rows), slice(left, left + columns)
-
-
-def recolored(
-    image: Image.Image, amounts: tuple[float, float, float], rng: np.random.Generator
-) -> Image.Image:
-    """Vary brightness, contrast and saturation, in random order.
-
-    By a factor f, a pixel p becomes f p + (1 - f) q, where q is black for brightness,
-    the mean luma of the image for contrast, and the pixel's own luma for saturation.
-
-    Args:
-        image: RGB.
-        amounts: a of each; f is uniform in 1-a..1+a.
-        rng: the random generator.
-    """
-    if not any(amounts):
-        return image
-    for kind in rng.permutation(3):
-        if amounts[kind]:
-            factor = rng.uniform(1 - amounts[kind], 1 + amounts[kind])
-            image = _ENHANCE[kind](image).enhance(factor)
-    return image
-
-
-def lit(image: Image.Image, deviation: float, rng: np.random.Generator) -> Image.Image:
-    """Add the principal components of colour to all pixels, by random factors.
-
-    Krizhevsky 2012, section 4.1: the eigenvectors, each times its eigenvalue and a
-    normal number, are summed and added to every pixel.
-
-    Args:
-        image: RGB.
-        deviation: standard deviation of the factors.
-        rng: the random generator.
-    """
-    factors = rng.normal(0, deviation, 3)
-    offsets = 255 * EIGENVECTORS @ (EIGENVALUES * factors)
-    levels = np.clip(np.rint(_LEVELS + offsets[:, None]), 0, 255).astype(np.uint8)
-    return image.point(levels.ravel().tolist())
 
 
 def _check(example: Example) -> None:

@@ -11,10 +11,15 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from PIL import Image
 
 from fcn_jax.data.examples import Example, Source
 from fcn_jax.data.labels import IGNORE
+from fcn_jax.data.pipeline.coloring import check_coloring, lit, recolored
 from fcn_jax.data.pipeline.scaling import scaled_window
+
+COLOR = "color"
+"""The input whose colours vary."""
 
 
 class Augment(Protocol):
@@ -94,16 +99,22 @@ class Augmentation:
             which the image is smaller is kept whole.
         scale: (least, largest) enlargement before the window is taken, drawn
             log-uniformly; it needs a crop. See `scaling`.
+        color: by how much brightness, contrast and saturation of the input "color" vary,
+            each 0..1; see `coloring`.
+        lighting: standard deviation of the noise along the principal components of
+            colour of that input; see `coloring`.
 
     Raises:
-        ValueError: for a negative jitter, an empty window, or a scale that is not two
-            factors or has no crop.
+        ValueError: for a negative jitter, an empty window, a scale that is not two
+            factors or has no crop, or amounts of colour outside their ranges.
     """
 
     mirror: bool = False
     jitter: int = 0
     crop: tuple[int, int] | None = None
     scale: tuple[float, float] = (1.0, 1.0)
+    color: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    lighting: float = 0.0
 
     def __post_init__(self):
         if self.jitter < 0:
@@ -122,11 +133,17 @@ class Augmentation:
             raise ValueError(
                 f"scale is {self.scale}, which needs a crop, so that sizes are known"
             )
+        check_coloring(self.color, self.lighting)
 
     @property
     def enlarges(self) -> bool:
         """Whether images are enlarged or reduced at all."""
         return self.scale != (1, 1)
+
+    @property
+    def recolors(self) -> bool:
+        """Whether colours vary."""
+        return any(self.color) or self.lighting > 0
 
     def sizes(self, sizes: np.ndarray) -> np.ndarray:
         """Return the sizes of images after augmentation.
@@ -143,8 +160,14 @@ class Augmentation:
         fill: Mapping[str, tuple[int, ...]],
         rng: np.random.Generator,
     ) -> Example:
-        """Mirror, shift, enlarge and crop an example, in this order; see `Augment`."""
+        """Recolour, mirror, shift, enlarge and crop, in this order; see `Augment`.
+
+        Raises:
+            ValueError: if colours vary and there is no input `color [H, W, 3] uint8`.
+        """
         inputs, labels = example.inputs, example.labels
+        if self.recolors:
+            inputs = {**inputs, COLOR: self._recolored(example, rng)}
         if self.mirror and rng.integers(2):
             inputs = {key: array[:, ::-1] for key, array in inputs.items()}
             labels = {key: array[:, ::-1] for key, array in labels.items()}
@@ -172,6 +195,17 @@ class Augmentation:
             inputs = {key: array[rows, columns] for key, array in inputs.items()}
             labels = {key: array[rows, columns] for key, array in labels.items()}
         return Example(example.name, inputs, labels)
+
+    def _recolored(self, example: Example, rng: np.random.Generator) -> np.ndarray:
+        pixels = example.inputs.get(COLOR)
+        if pixels is None or pixels.dtype != np.uint8 or pixels.shape[2:] != (3,):
+            raise ValueError(
+                f"config.data.color and config.data.lighting vary the input {COLOR!r}, 8 "
+                f"bits of three channels, which example {example.name} does not have; "
+                "set them to (0, 0, 0) and 0"
+            )
+        image = recolored(Image.fromarray(pixels), self.color, rng)
+        return np.asarray(lit(image, self.lighting, rng))
 
 
 def shift(
