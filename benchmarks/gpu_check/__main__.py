@@ -1,6 +1,6 @@
 """The check of a GPU machine that starts bare and has no network.
 
-    python -m benchmarks.gpu_check prepare [--camvid=DIR]    here: what is carried there
+    python -m benchmarks.gpu_check prepare [--camvid=DIR] [--images=DIR]   here: what is carried
     bash benchmarks/gpu_check/run.sh --out=DIR               there: every stage
     python -m benchmarks.gpu_check dry --out=DIR             here: the same, small, on a CPU
     python -m benchmarks.gpu_check publish DIR/record.json   here: into the README
@@ -39,6 +39,8 @@ def _prepare(options: argparse.Namespace) -> int:
     prepare.download_wheels(FILES / "wheels", options.packages, options.python)
     if options.camvid:
         prepare.pack_camvid(Path(options.camvid), FILES / "camvid")
+    if options.images:
+        prepare.pack_images(Path(options.images), FILES / "images")
     size = prepare.mebibytes(FILES)
     print(f"{FILES} has {size:.0f} MiB; with the working tree at most {MOST_MIB}")
     return 0
@@ -109,6 +111,11 @@ def _parser() -> argparse.ArgumentParser:
 def _add_prepare(commands: Any) -> None:
     command = commands.add_parser("prepare", help="download and pack what is carried")
     command.add_argument("--camvid", default="", help="CamVid as published, packed")
+    command.add_argument(
+        "--images",
+        default="",
+        help="train/<class>/, val/<class>/ of a classifier, packed",
+    )
     command.add_argument("--python", default="3.12", help="Python of the machine")
     command.add_argument(
         "--packages",

@@ -13,6 +13,8 @@ LACKING = ("ml-collections", "grain", "array-record", "portpicker")
 MANYLINUX = ("2_34", "2_31", "2_28", "2_27", "2_24", "2_17", "2014", "1")
 QUALITY = 92
 """Of the JPEG files; the published PNG files take 190 MB."""
+SIDE, IMAGE_QUALITY, FILTER = 128, 80, Image.Resampling.BILINEAR
+"""Of the photographs of a classifier, whose windows have 112 pixels."""
 CLASSES = (
     *("Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence"),
     *("Car", "Pedestrian", "Bicyclist"),
@@ -71,6 +73,31 @@ def pack_camvid(source: Path, target: Path) -> None:
                 label.point(kept).save(target / "labels" / file.name)
         names = "".join(f"{file.stem}\n" for file in files)
         (target / "splits" / f"{split}.txt").write_text(names)
+
+
+def pack_images(source: Path, target: Path) -> None:
+    """Write an image folder with smaller files; its classes and splits are kept.
+
+    Args:
+        source: train/<class>/* and val/<class>/*.
+        target: the same, as JPEG, the shorter side `SIDE`; replaced.
+
+    Raises:
+        ValueError: if a split is missing or empty.
+    """
+    shutil.rmtree(target, ignore_errors=True)
+    for split in ("train", "val"):
+        files = sorted(file for file in (source / split).glob("*/*") if file.is_file())
+        if not files:
+            raise ValueError(f"{source / split} has no <class>/<picture>")
+        for file in files:
+            own = target / split / file.parent.name / f"{file.stem}.jpg"
+            own.parent.mkdir(parents=True, exist_ok=True)
+            with Image.open(file) as image:
+                factor = SIDE / min(image.size)
+                width, height = (round(side * factor) for side in image.size)
+                small = image.convert("RGB").resize((width, height), FILTER)
+            small.save(own, quality=IMAGE_QUALITY)
 
 
 def mebibytes(folder: Path) -> float:

@@ -31,7 +31,9 @@ class Scale(NamedTuple):
         matrix: rows of the matrices of the peaks.
         pictures: files that the input pipeline reads, hard links included.
         steps: updates of the real training.
-        options: of the real training.
+        trunk_steps: updates of the classifier.
+        trunk_batch: images of each.
+        options: of the real trainings.
     """
 
     device: str
@@ -45,6 +47,8 @@ class Scale(NamedTuple):
     matrix: int
     pictures: int
     steps: int
+    trunk_steps: int
+    trunk_batch: int
     options: tuple[str, ...]
 
 
@@ -60,6 +64,8 @@ FULL = Scale(
     matrix=8192,
     pictures=2000,
     steps=1000,
+    trunk_steps=4000,
+    trunk_batch=128,
     options=(),
 )
 DRY = Scale(
@@ -74,6 +80,8 @@ DRY = Scale(
     matrix=256,
     pictures=12,
     steps=3,
+    trunk_steps=3,
+    trunk_batch=2,
     options=("--config.model.width=0.0625",),
 )
 

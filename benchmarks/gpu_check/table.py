@@ -154,6 +154,7 @@ def _lists(record: Record, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     lines += [_agreement(row) for row in by_stage.get("correctness", [])]
     lines += [_input(row) for row in by_stage.get("input", [])]
     lines += [_training(row) for row in by_stage.get("camvid", [])]
+    lines += [_training(row) for row in by_stage.get("trunk", [])]
     lines += _missing(record)
     return ["\n".join(f"- {line}" for line in lines)] if lines else []
 
@@ -187,11 +188,15 @@ def _input(row: Mapping[str, Any]) -> str:
 
 def _training(row: Mapping[str, Any]) -> str:
     rate, score = row["images_per_second"], row.get("mean_iu")
+    name = "mean IU"
+    if "top1" in row:
+        name, score = "top-1", row["top1"]
+    start = f", from {row['start']}" if "start" in row else ""
     return (
-        f"{row['steps']} updates of `{row['experiment']}` in {row['dtype']}: "
+        f"{row['steps']} updates of `{row['experiment']}` in {row['dtype']}{start}: "
         + (f"{_number(row, 'ms')} ms an update, {rate:.0f} images/s, " if rate else "")
         + f"{row['wait_share']:.0%} of the time waiting for data"
-        + ("" if score is None else f"; mean IU {score:.3f} on val")
+        + ("" if score is None else f"; {name} {score:.3f} on val")
         + "."
     )
 

@@ -6,10 +6,10 @@ import pytest
 
 from benchmarks.gpu_check import __main__ as program
 from benchmarks.gpu_check import record, runner
-from benchmarks.gpu_check.camvid import summary
 from benchmarks.gpu_check.journal import CUT_OFF, Journal
 from benchmarks.gpu_check.scale import DRY, FULL, Context
 from benchmarks.gpu_check.stages import MACHINE, STAGES, Stage
+from benchmarks.gpu_check.trainings import summary
 from benchmarks.nets import NETS
 from fcn_jax.runtime.cli import run
 from fcn_jax.runtime.messages import RunError

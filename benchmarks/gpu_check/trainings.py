@@ -1,0 +1,146 @@
+"""Real trainings through the package's own program: CamVid, and a trunk for it."""
+
+import contextlib
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.gpu_check.scale import FILES, Context, Result, Row, Scale
+from benchmarks.pictures import draw_folder
+
+CAMVID, TRUNK = "experiments/camvid_fcn8s.py", "experiments/imagenette_vgg16.py"
+NO_DECAY = "(('*.bias', 1.0, 0.0), ('*.scale', 1.0, 0.0), ('*', 1.0, 1.0))"
+SCORES = ("mean_iu", "pixel_accuracy", "top1", "top5")
+
+
+def camvid_rows(scale: Scale) -> list[Row]:
+    """One training from scratch; its steps say how long."""
+    row = {"experiment": CAMVID, "dtype": "bfloat16", "steps": scale.steps}
+    return [{**row, "batch": scale.batches[1]}]
+
+
+def trunk_rows(scale: Scale) -> list[Row]:
+    """A classifier, and CamVid from it and from scratch with as many updates."""
+    trunk = {"experiment": TRUNK, "dtype": "bfloat16", "steps": scale.trunk_steps}
+    fcn = {"experiment": CAMVID, "dtype": "bfloat16", "steps": scale.steps}
+    fcn = {**fcn, "batch": scale.batches[1], "normalization": "batch"}
+    return [
+        {**trunk, "batch": scale.trunk_batch},
+        {**fcn, "start": "trunk"},
+        {**fcn, "start": "scratch"},
+    ]
+
+
+def measure(row: Row, context: Context) -> Result:
+    """Time of an update, share of waiting for data, and scores of val at the end."""
+    images = row["experiment"] == TRUNK
+    folder = _data("images" if images else "camvid", context)
+    if folder is None:
+        return {"skipped": f"{FILES} lacks the data; see --help of prepare"}
+    name = "trunk" if images else f"camvid_{row.get('start', 'alone')}"
+    directory = context.work / name
+    options = _start(row, context)
+    if options is None:
+        return {"skipped": "there is no trunk; the row before it failed"}
+    if not images:
+        shutil.rmtree(directory, ignore_errors=True)
+        options += ["--config.data.name=folder"]
+    steps = row["steps"]
+    command = [
+        *(sys.executable, "-m", "fcn_jax.main", f"--config={row['experiment']}"),
+        *(f"--workdir={directory}", f"--config.data.folder={folder}", *options),
+        *(f"--config.dtype={row['dtype']}", f"--config.steps={steps}"),
+        *(f"--config.batch_size={row['batch']}", f"--config.evaluation.every={steps}"),
+        f"--config.checkpoint.every={max(1, steps // 4) if images else 10**6}",
+        "--config.evaluation.pictures=0",
+        f"--config.log.every={max(1, steps // 40)}",
+        *context.scale.options,
+    ]
+    try:
+        subprocess.run(command, check=True)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            own = context.out / f"{name}_metrics.jsonl"
+            shutil.copy(directory / "metrics.jsonl", own)
+    found = summary(directory / "metrics.jsonl")
+    rate = found["images_per_second"]
+    return {"ms": rate and 1e3 * row["batch"] / rate, **found}
+
+
+def _start(row: Row, context: Context) -> list[str] | None:
+    """Options of where a training starts; None where that is not there."""
+    if "normalization" not in row:
+        return []
+    options = [f"--config.model.normalization={row['normalization']}"]
+    options += [f"--config.optimizer.multipliers={NO_DECAY}"]
+    if row["start"] == "scratch":
+        return options
+    trunk = context.work / "trunk"
+    if not (trunk / "scores.json").exists():
+        return None
+    return [
+        *options,
+        *("--config.recipe=fine-tune", f"--config.init_from={trunk}"),
+        *("--config.init_new=('head.*',)", "--config.init_unused=('head.*',)"),
+        "--config.init_preprocessing=replace",
+    ]
+
+
+def summary(metrics: Path) -> Result:
+    """What a run's log says, in the middle of its rows.
+
+    Args:
+        metrics: metrics.jsonl of a run that has ended.
+    """
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    train = [row for row in rows if row["split"] == "train"]
+    scored = [row for row in rows if row["split"] != "train"]
+    rates = [row["images_per_second"] for row in train if row["images_per_second"]]
+    result: dict[str, Any] = {
+        "images_per_second": statistics.median(rates) if rates else None,
+        "wait_share": statistics.median(row["wait_share"] for row in train),
+        "first_update_seconds": train[0].get("first_update_seconds"),
+        "last_loss": train[-1]["loss"],
+    }
+    if scored:
+        result |= {name: scored[-1][name] for name in SCORES if name in scored[-1]}
+    return result
+
+
+def _data(name: str, context: Context) -> Path | None:
+    """The folder of a data set; drawn in the dry form, None where it was not carried."""
+    if context.scale.device == "cpu":
+        drawn = context.work / f"drawn_{name}"
+        shutil.rmtree(drawn, ignore_errors=True)
+        return _drawn_images(drawn) if name == "images" else _drawn_camvid(drawn)
+    folder = FILES / name
+    return folder if folder.exists() else None
+
+
+def _drawn_camvid(folder: Path) -> Path:
+    """Pictures in place of CamVid's."""
+    draw_folder(folder, 4, (96, 128))
+    (folder / "splits" / "train.txt").write_text("0\n1\n2\n")
+    (folder / "splits" / "val.txt").write_text("3\n")
+    return folder
+
+
+def _drawn_images(folder: Path, classes: Sequence[str] = ("cat", "dog")) -> Path:
+    """Noise in place of photographs of two classes."""
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for name in classes:
+            (folder / split / name).mkdir(parents=True)
+            for number in range(4):
+                pixels = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+                file = folder / split / name / f"{split}_{name}_{number}.png"
+                Image.fromarray(pixels).save(file)
+    return folder
