@@ -1,6 +1,6 @@
 """CaffeNet (AlexNet) on ImageNet, the classifier that FCN-AlexNet starts from.
 
-Paper row: Krizhevsky et al. 2012, Table 1: 40.7 % top-1 error on val, one net.
+Paper row: Krizhevsky et al. 2012, Table 2: 40.7 % top-1 error on val, one net.
 Solver: that of BVLC's CaffeNet: SGD, momentum 0.9, batch 256, rate 0.01 divided by 10
 every 100,000 updates, 450,000 updates (90 epochs). Differences: kernels start
 He-normal and biases at zero, where the original draws kernels with deviation 0.01 and

@@ -1,10 +1,11 @@
 """GoogLeNet on ImageNet, the classifier that FCN-GoogLeNet starts from.
 
-Paper row: Szegedy et al. 2014, Table 3: 10.07 % top-5 error, one net and one crop; BVLC's
-own GoogLeNet has 68.7 % top-1. Two auxiliary classifiers learn with the factor 0.3, in
-training only. Windows have 8 to 100 % of the image's area and a ratio of 3/4 to 4/3, and
-colours are distorted (section 6). Solver: BVLC's: SGD, momentum 0.9, batch 32, rate
-0.01 that falls by 4 % every 320,000 updates (8 epochs, as in the paper).
+Paper row: Szegedy et al. 2014, Table 3: 10.07 % top-5 error, one net and one crop. BVLC's
+own GoogLeNet has 68.7 % top-1, by a shorter solver of its own ("quick"). Two auxiliary
+classifiers learn with the factor 0.3, in training only. Windows have 8 to 100 % of the
+image's area and a ratio of 3/4 to 4/3, and colours are distorted (section 6). Solver:
+BVLC's: SGD, momentum 0.9, batch 32, rate 0.01 that falls by 4 % every 320,000 updates (8
+epochs, as in the paper).
 
     python -m fcn_jax.main --config=experiments/imagenet_googlenet.py
     python -m fcn_jax.main --config=experiments/imagenet_googlenet.py --config.data.name=image_folder --config.data.folder=DIR
