@@ -51,14 +51,15 @@ def main(arguments: list[str]) -> None:
 
     # What needs jax is imported late, so that --help and a mistake answer at once.
     parts = experiment_files.load_parts(command.experiment, config)
-    if command.mode == "plan":
-        _plan(command, config, parts)
-        return
     if command.mode == "train":
         _train(config, parts, directory, timer)
         return
-    target = directory if command.workdir or not command.checkpoint else stored
-    _evaluate(config, command.split, parts, stored, target, timer)
+    with StopRequest("no file is half-written") as stop, stop.now():
+        if command.mode == "plan":
+            _plan(command, config, parts)
+            return
+        target = directory if command.workdir or not command.checkpoint else stored
+        _evaluate(config, command.split, parts, stored, target, timer)
 
 
 def _train(
