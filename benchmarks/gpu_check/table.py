@@ -188,15 +188,17 @@ def _input(row: Mapping[str, Any]) -> str:
 
 def _training(row: Mapping[str, Any]) -> str:
     rate, score = row["images_per_second"], row.get("mean_iu")
-    name = "mean IU"
+    name, tested = "mean IU", ""
     if "top1" in row:
         name, score = "top-1", row["top1"]
+    if "test_mean_iu" in row:
+        tested = f", {row['test_mean_iu']:.3f} on test"
     start = f", from {row['start']}" if "start" in row else ""
     return (
         f"{row['steps']} updates of `{row['experiment']}` in {row['dtype']}{start}: "
         + (f"{_number(row, 'ms')} ms an update, {rate:.0f} images/s, " if rate else "")
         + f"{row['wait_share']:.0%} of the time waiting for data"
-        + ("" if score is None else f"; {name} {score:.3f} on val")
+        + ("" if score is None else f"; {name} {score:.3f} on val{tested}")
         + "."
     )
 

@@ -40,7 +40,7 @@ def trunk_rows(scale: Scale) -> list[Row]:
 
 
 def measure(row: Row, context: Context) -> Result:
-    """Time of an update, share of waiting for data, and scores of val at the end."""
+    """Time of an update, share of waiting for data, scores of val, mean IU of test."""
     images = row["experiment"] == TRUNK
     folder = _data("images" if images else "camvid", context)
     if folder is None:
@@ -71,6 +71,10 @@ def measure(row: Row, context: Context) -> Result:
             own = context.out / f"{name}_metrics.jsonl"
             shutil.copy(directory / "metrics.jsonl", own)
     found = summary(directory / "metrics.jsonl")
+    if not images:
+        subprocess.run([*command, "--mode=evaluate", "--split=test"], check=True)
+        scores = json.loads((directory / "scores_test.json").read_text())
+        found["test_mean_iu"] = scores["mean_iu"]
     rate = found["images_per_second"]
     return {"ms": rate and 1e3 * row["batch"] / rate, **found}
 
@@ -128,8 +132,8 @@ def _data(name: str, context: Context) -> Path | None:
 def _drawn_camvid(folder: Path) -> Path:
     """Pictures in place of CamVid's."""
     draw_folder(folder, 4, (96, 128))
-    (folder / "splits" / "train.txt").write_text("0\n1\n2\n")
-    (folder / "splits" / "val.txt").write_text("3\n")
+    for split, names in (("train", "0\n1\n"), ("val", "2\n"), ("test", "3\n")):
+        (folder / "splits" / f"{split}.txt").write_text(names)
     return folder
 
 

@@ -142,12 +142,12 @@ def test_camvid_is_packed_as_a_folder_data_set(tmp_path):
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 12, (30, 40), dtype=np.uint8)
     image = np.full((30, 40, 3), (200, 100, 50), np.uint8)
-    for split in ("train", "val"):
+    for split in ("train", "val", "test"):
         for folder, values in ((split, image), (f"{split}annot", labels)):
             (tmp_path / "camvid" / folder).mkdir(parents=True)
             Image.fromarray(values).save(tmp_path / "camvid" / folder / f"{split}0.png")
     prepare.pack_camvid(tmp_path / "camvid", tmp_path / "packed")
-    source = open_source("folder", "val", folder=str(tmp_path / "packed"))
+    source = open_source("folder", "test", folder=str(tmp_path / "packed"))
     example = source[0]
     found = next(iter(example.labels.values()))
     np.testing.assert_array_equal(found, np.where(labels == 11, 255, labels))
@@ -156,6 +156,22 @@ def test_camvid_is_packed_as_a_folder_data_set(tmp_path):
     assert prepare.mebibytes(tmp_path / "packed") < 0.1
     with pytest.raises(ValueError, match="is .* CamVid"):
         prepare.pack_camvid(tmp_path / "packed", tmp_path / "other")
+
+
+def test_photographs_are_packed_smaller(tmp_path):
+    """Oracle: the classes, and Pillow's sizes; the shorter side is 128."""
+    image = Image.new("RGB", (320, 200), (200, 100, 50))
+    for folder in ("train/cat", "train/dog", "val/cat", "val/dog"):
+        own = tmp_path / "images" / folder
+        own.mkdir(parents=True)
+        image.save(own / f"{folder.replace('/', '_')}.png")
+    prepare.pack_images(tmp_path / "images", tmp_path / "packed")
+    source = open_source("image_folder", "val", folder=str(tmp_path / "packed"))
+    pixels = source[0].inputs["color"]
+    assert pixels.shape == (128, 205, 3)
+    assert np.abs(pixels.astype(int) - (200, 100, 50)).max() <= 4
+    with pytest.raises(ValueError, match="has no <class>/<picture>"):
+        prepare.pack_images(tmp_path / "packed" / "train", tmp_path / "other")
 
 
 def test_numbers_that_are_not_finite_are_shown_as_such(entries, tmp_path):

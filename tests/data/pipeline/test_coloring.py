@@ -147,5 +147,7 @@ def test_values_out_of_range_are_refused(changes, message):
 def test_colours_need_a_colour_picture(inputs):
     """Oracle: an input called color, 8 bits, three channels."""
     one = Example("x", inputs, {"map": np.zeros((4, 4), np.uint8)})
-    with pytest.raises(ValueError, match="config.data.color .* example x does not have"):
+    with pytest.raises(
+        ValueError, match="config.data.color .* example x does not have"
+    ):
         Augmentation(lighting=0.1)(one, fill=FILL, rng=np.random.default_rng(0))
