@@ -31,6 +31,8 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     seeds = _seeds(options.seeds)
     arms = _names(options.arms, "--arms")
+    if options.jobs < 1:
+        raise ValueError(f"--jobs is {options.jobs}; it must be 1 or more")
     set_up_logging()
     found = find_chain(options.config)
     chain = load_chain(found)
@@ -42,7 +44,7 @@ def main(arguments: list[str]) -> int:
         return 0
     failures, stopped = {}, None
     if not options.report:
-        failures, stopped = _run(runs, directory)
+        failures, stopped = _run(runs, directory, options.jobs)
     elif not directory.is_dir():
         raise ValueError(
             f"{directory} is not there, so there is nothing to report; run the chain "
@@ -58,12 +60,14 @@ def main(arguments: list[str]) -> int:
     return 1 if failures else 0
 
 
-def _run(runs: Sequence[Run], directory: Path) -> tuple[dict[str, str], Stopped | None]:
+def _run(
+    runs: Sequence[Run], directory: Path, jobs: int
+) -> tuple[dict[str, str], Stopped | None]:
     """Make all runs; return why some failed, and what a signal ended them with."""
     failures: dict[str, str] = {}
     held = _hold(directory)
     try:
-        run_all(runs, directory, failures)
+        run_all(runs, directory, failures, jobs)
     except Stopped as stopped:
         return failures, stopped
     finally:
@@ -95,6 +99,13 @@ def _parser() -> Parser:
         "--seeds",
         metavar="0,1,2",
         help="in place of the seeds of every stage that has several",
+    )
+    add(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="runs at a time on a CPU, each on its share of the cores; 1 if left out",
     )
     add(
         "--dry-run",

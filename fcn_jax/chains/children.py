@@ -1,8 +1,12 @@
-"""Programs that run one after another; signals go to the one that runs."""
+"""Programs that run by themselves, one or several at a time; all hear every signal."""
 
+import contextlib
+import os
 import signal
 import subprocess
+import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -14,17 +18,26 @@ _LONGEST = 600
 """Characters of an error that are repeated."""
 
 
+@dataclass
+class _Child:
+    """A program that runs, and how many signals it was sent."""
+
+    program: "subprocess.Popen[bytes]"
+    sent: int = 0
+
+
 class Children:
-    """A context manager that passes every signal on to the program that runs.
+    """A context manager that passes every signal on to the programs that run.
 
     Each program has a session of its own, so that it hears a signal once. A signal that
-    the process ignores stays ignored.
+    the process ignores stays ignored. It is entered in the main thread; `run` may be
+    called in others.
     """
 
     def __init__(self) -> None:
         self._heard: list[int] = []
-        self._sent = 0
-        self._child: subprocess.Popen[bytes] | None = None
+        self._running: list[_Child] = []
+        self._guard = threading.RLock()  # a signal may come to the thread that holds it
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> "Children":
@@ -42,12 +55,18 @@ class Children:
         if self._heard:
             raise Stopped(self._heard[0])
 
-    def run(self, command: Sequence[str], log: Path) -> str:
+    def end(self) -> None:
+        """Ask the programs that run to save and end, unless a signal has done so."""
+        if not self._heard:
+            self._hear(signal.SIGTERM, None)
+
+    def run(self, command: Sequence[str], log: Path, cores: frozenset[int]) -> str:
         """Run a program to its end.
 
         Args:
             command: the program and its arguments.
             log: file that gets all it says, after what is there.
+            cores: the processor cores that it may use; none are all.
 
         Returns:
             Why it failed, in a sentence; "" where it did not.
@@ -58,16 +77,23 @@ class Children:
         self.check()
         with log.open("ab") as written:
             begin = written.tell()
-            self._child = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=written,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+            child = _Child(
+                subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=written,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
             )
+            if cores:
+                _confine(child.program.pid, cores)
+            with self._guard:
+                self._running.append(child)
             self._pass_on()
-            status = self._child.wait()
-        self._child = None
+            status = child.program.wait()
+        with self._guard:
+            self._running.remove(child)
         self.check()
         return failure(status, log, begin)
 
@@ -77,9 +103,30 @@ class Children:
 
     def _pass_on(self) -> None:
         """Send what was heard and not sent yet; a program that ended hears nothing."""
-        while self._child is not None and self._sent < len(self._heard):
-            self._sent += 1
-            self._child.send_signal(self._heard[self._sent - 1])
+        with self._guard:
+            for child in self._running:
+                while child.sent < len(self._heard):
+                    child.sent += 1
+                    child.program.send_signal(self._heard[child.sent - 1])
+
+
+def core_shares(count: int) -> list[frozenset[int]]:
+    """Return the cores of this process in so many disjoint parts of nearly one size.
+
+    One part, or more parts than cores, gives empty parts: programs share all cores.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    if not 1 < count <= len(cores):
+        return [frozenset()] * count
+    bounds = [number * len(cores) // count for number in range(count + 1)]
+    parts = zip(bounds[:-1], bounds[1:], strict=True)
+    return [frozenset(cores[begin:end]) for begin, end in parts]
+
+
+def _confine(process: int, cores: frozenset[int]) -> None:
+    """Bind a program that has just been started to cores; its threads inherit them."""
+    with contextlib.suppress(ProcessLookupError):  # it has ended already
+        os.sched_setaffinity(process, cores)
 
 
 def failure(status: int, log: Path, begin: int) -> str:

@@ -1,4 +1,4 @@
-"""Running a chain: each run in a process of its own, one after another.
+"""Running a chain: each run in a process of its own, one or several at a time.
 
 So memory and compiled programs are released after each, a crash ends one run alone, and
 a run continues from its own checkpoints.
@@ -8,15 +8,18 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 
 from absl import logging
 
-from fcn_jax.chains.children import Children
+from fcn_jax.chains.children import Children, core_shares
 from fcn_jax.chains.records import score_name
 from fcn_jax.chains.results import STARTS, final_score
 from fcn_jax.chains.runs import Run, standing, write_config
+from fcn_jax.runtime.processors import usable_cores
 
 
 def training_command(run: Run) -> list[str]:
@@ -51,7 +54,10 @@ def described(runs: Sequence[Run]) -> str:
 
 
 def run_all(
-    runs: Sequence[Run], directory: Path, failures: MutableMapping[str, str]
+    runs: Sequence[Run],
+    directory: Path,
+    failures: MutableMapping[str, str],
+    jobs: int = 1,
 ) -> None:
     """Make what is left to do of each run.
 
@@ -60,77 +66,124 @@ def run_all(
         directory: of the chain.
         failures: gets why runs failed, in a sentence, by name; a run whose start failed
             is among them.
+        jobs: how many run at a time, each on its share of the processor cores.
 
     Raises:
-        Stopped: after a signal, when the program that ran has saved its state.
+        Stopped: after a signal, when the programs that ran have saved their state.
     """
-    with Children() as children:
-        for number, run in enumerate(runs, 1):
-            place = f"{number} of {len(runs)}, {run.name}"
-            if run.start is not None and run.start.name in failures:
-                problem = f"{run.start.name}, from which it starts, failed"
-            else:
-                problem = _finish(run, directory, children, place)
+    left, free = list(enumerate(runs, 1)), core_shares(jobs)
+    going: dict[Future[str], _Job] = {}
+    with Children() as children, ThreadPoolExecutor(jobs) as pool:
+        try:
+            while left or going:
+                for number, run in _ready(left, going.values())[: len(free)]:
+                    left.remove((number, run))
+                    place = f"{number} of {len(runs)}, {run.name}"
+                    job = _Job(run, place, directory, children, free.pop(0))
+                    going[pool.submit(job.finish, _failed_start(run, failures))] = job
+                for future in wait(going, return_when=FIRST_COMPLETED).done:
+                    job = going.pop(future)
+                    free.append(job.cores)
+                    problem = future.result()
+                    if problem:
+                        failures[job.run.name] = problem
+                        logging.error("%s failed: %s", job.place, problem)
+        except BaseException:
+            children.end()
+            raise
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A run that is being made.
+
+    Attributes:
+        run: the run.
+        place: which of how many, for messages.
+        directory: of the chain.
+        children: runs the programs.
+        cores: that they may use; none are all.
+    """
+
+    run: Run
+    place: str
+    directory: Path
+    children: Children
+    cores: frozenset[int]
+
+    def finish(self, problem: str) -> str:
+        """Train and test as far as that is left; return why it failed, or "".
+
+        Args:
+            problem: why it cannot begin; returned if there is one.
+        """
+        now = standing(self.run)
+        problem = problem or now.problem
+        if not problem and not now.finished:
+            problem = self._make(now.trained)
+        if problem:
+            return problem
+        try:
+            score = final_score(self.run)
+        except ValueError as error:
+            return str(error)
+        said = " (finished before)" if now.finished else ""
+        name = score_name(self.run.stage)
+        logging.info("%s: %s %.4f%s", self.place, name, score, said)
+        return ""
+
+    def _make(self, trained: bool) -> str:
+        """Start the programs that are left; return why one failed, or ""."""
+        run = self.run
+        write_config(run)
+        if not trained:
+            logging.info("%s: training; log in %s", self.place, run.log_file)
+            problem = self._start(training_command(run))
             if problem:
-                failures[run.name] = problem
-                logging.error("%s failed: %s", place, problem)
+                return problem
+        if run.test_file is not None:
+            logging.info("%s: scoring %s", self.place, run.stage.test_split)
+            problem = self._start(test_command(run))
+            if problem:
+                return problem
+        if not standing(run).finished:
+            return f"its program ended without scores; {run.log_file} has what it said"
+        return ""
 
-
-def _finish(run: Run, directory: Path, children: Children, place: str) -> str:
-    """Train and test a run as far as that is left; return why it failed, or ""."""
-    now = standing(run)
-    if now.problem:
-        return now.problem
-    if not now.finished:
-        problem = _made(run, now.trained, directory, children, place)
-        if problem:
+    def _start(self, command: Sequence[str]) -> str:
+        """Run a program, and note how long it took."""
+        begin = time.monotonic()
+        status = "stopped"
+        try:
+            problem = self.children.run(command, self.run.log_file, self.cores)
+            status = "failed" if problem else "done"
             return problem
-    try:
-        score = final_score(run)
-    except ValueError as error:
-        return str(error)
-    said = " (finished before)" if now.finished else ""
-    logging.info("%s: %s %.4f%s", place, score_name(run.stage), score, said)
-    return ""
+        finally:
+            training = "--mode=evaluate" not in command
+            row = {
+                "run": self.run.name,
+                "what": "train" if training else "evaluate",
+                "seconds": round(time.monotonic() - begin, 2),
+                "end": status,
+                "cores": len(self.cores) or usable_cores(),
+            }
+            with (self.directory / STARTS).open("a") as file:
+                file.write(f"{json.dumps(row)}\n")
 
 
-def _made(
-    run: Run, trained: bool, directory: Path, children: Children, place: str
-) -> str:
-    """Start the programs of a run that are left; return why one failed, or ""."""
-    write_config(run)
-    if not trained:
-        logging.info("%s: training; log in %s", place, run.log_file)
-        problem = _started(run, training_command(run), directory, children)
-        if problem:
-            return problem
-    if run.test_file is not None:
-        logging.info("%s: scoring %s", place, run.stage.test_split)
-        problem = _started(run, test_command(run), directory, children)
-        if problem:
-            return problem
-    if not standing(run).finished:
-        return f"its program ended without scores; {run.log_file} has what it said"
-    return ""
+def _ready(
+    left: Sequence[tuple[int, Run]], going: Iterable[_Job]
+) -> list[tuple[int, Run]]:
+    """Return the runs that can begin: what they start from is neither left nor going."""
+    missing = {run.name for _, run in left} | {job.run.name for job in going}
+    return [
+        (number, run)
+        for number, run in left
+        if run.start is None or run.start.name not in missing
+    ]
 
 
-def _started(
-    run: Run, command: Sequence[str], directory: Path, children: Children
-) -> str:
-    """Run a program, and note how long it took."""
-    begin = time.monotonic()
-    status = "stopped"
-    try:
-        problem = children.run(command, run.log_file)
-        status = "failed" if problem else "done"
-        return problem
-    finally:
-        training = "--mode=evaluate" not in command
-        row = {
-            "run": run.name,
-            "what": "train" if training else "evaluate",
-            "seconds": round(time.monotonic() - begin, 2),
-            "end": status,
-        }
-        with (directory / STARTS).open("a") as file:
-            file.write(f"{json.dumps(row)}\n")
+def _failed_start(run: Run, failures: Mapping[str, str]) -> str:
+    if run.start is None or run.start.name not in failures:
+        return ""
+    return f"{run.start.name}, from which it starts, failed"

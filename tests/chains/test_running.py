@@ -1,13 +1,17 @@
-"""Runs of a chain one after another; the programs here write scores and train nothing."""
+"""Runs of a chain, one or two at a time; the programs here write scores and train nothing."""
 
 import json
 import sys
+import time
 
 import pytest
 
 from fcn_jax.chains import running
+from fcn_jax.chains.children import core_shares
 from fcn_jax.chains.runs import plan, standing
+from fcn_jax.runtime.processors import usable_cores
 from tests.chains.made import chain, finish, stage
+from tests.chains.test_children import WAITING
 
 PROGRAM = """
 import json, pathlib, sys
@@ -77,6 +81,64 @@ def test_every_run_is_made_once(programs, tmp_path):
     assert all(standing(run).finished for run in runs)
     running.run_all(runs, tmp_path, failures)
     assert len(_starts(tmp_path)) == 9
+
+
+def test_two_runs_at_a_time(programs, tmp_path):
+    """Oracle: every run once, each after its start, and cores by halves."""
+    programs()
+    runs, failures = plan(CHAIN, tmp_path), {}
+    running.run_all(runs, tmp_path, failures, jobs=2)
+    assert failures == {}
+    assert all(standing(run).finished for run in runs)
+    made = _starts(tmp_path)
+    assert len(made) == len(set(made)) == 9
+    order = [name for name, what, _ in made if what == "train"]
+    for run in runs:
+        if run.start is not None:
+            assert order.index(run.start.name) < order.index(run.name)
+    lines = (tmp_path / running.STARTS).read_text().splitlines()
+    cores = [json.loads(line)["cores"] for line in lines]
+    shares = {len(part) or usable_cores() for part in core_shares(2)}
+    assert set(cores) <= shares
+
+
+def test_two_runs_at_a_time_do_run_at_the_same_time(monkeypatch, tmp_path):
+    """Oracle: each of two programs waits for the other's file, and both end."""
+    names = ("other/seed0", "other/seed1")
+
+    def training(run):
+        own, other = (tmp_path / name.replace("/", "_") for name in _both(run.name))
+        code = (
+            f"import pathlib, time\npathlib.Path({str(own)!r}).touch()\n"
+            f"while not pathlib.Path({str(other)!r}).exists(): time.sleep(0.02)"
+        )
+        return [sys.executable, "-c", code]
+
+    def _both(name):
+        return (name, names[1 - names.index(name)])
+
+    monkeypatch.setattr(running, "training_command", training)
+    failures = {}
+    running.run_all(plan(CHAIN, tmp_path, ("other",)), tmp_path, failures, jobs=2)
+    assert all("ended without scores" in problem for problem in failures.values())
+    assert len(failures) == 2
+
+
+def test_an_error_of_the_command_ends_the_other_run(monkeypatch, tmp_path):
+    """Oracle: a program that saves at SIGTERM, beside a run whose file cannot be written."""
+    log = tmp_path / "other" / "seed0.log"
+
+    def training(run):
+        if run.seed == 0:
+            return [sys.executable, "-c", WAITING]
+        while not (log.exists() and "ready\n" in log.read_text()):
+            time.sleep(0.02)
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(running, "training_command", training)
+    with pytest.raises(OSError, match="disk is full"):
+        running.run_all(plan(CHAIN, tmp_path, ("other",)), tmp_path, {}, jobs=2)
+    assert log.read_text() == "ready\nsaved\n"
 
 
 def test_what_a_failure_ends(programs, tmp_path, caplog):
