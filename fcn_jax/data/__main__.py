@@ -6,6 +6,7 @@ python -m fcn_jax.data check camvid [--split=val] [--data_dir=DIR]
 python -m fcn_jax.data check --folder=DIR
 python -m fcn_jax.data stats camvid [--split=train] [--data_dir=DIR] [--output=DIR]
 python -m fcn_jax.data stats --folder=DIR
+python -m fcn_jax.data mosaics DIR TARGET [--train=100] [--val=100] [--side=240]
 
 `check` and `import` end with status 0 where nothing is wrong with the data, 1 where something is.
 """
@@ -31,6 +32,7 @@ from fcn_jax.data.tools import scan
 from fcn_jax.data.tools.check import check_folder, print_report
 from fcn_jax.data.tools.check_images import check_images, print_images
 from fcn_jax.data.tools.check_splits import check_splits, print_splits
+from fcn_jax.data.tools.mosaics import add_mosaics, run_mosaics
 from fcn_jax.data.tools.statistics import measure
 from fcn_jax.data.tools.statistics_tables import print_statistics
 from fcn_jax.runtime import atomic, terminal
@@ -67,6 +69,9 @@ def main(argv: list[str]) -> int:
         return _prepare(arguments)
     if arguments.command == "import":
         return 0 if run_import(arguments, _progress) else EXIT_PROBLEMS
+    if arguments.command == "mosaics":
+        print(run_mosaics(arguments, _progress))
+        return 0
     if bool(arguments.name) == bool(arguments.folder):
         parser.error(f"{arguments.command} needs either a data set's name or --folder")
     return _check(arguments) if arguments.command == "check" else _stats(arguments)
@@ -204,6 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     stats = commands.add_parser("stats", help="count what a split consists of")
     _add_choice(stats)
     _add_extent(stats)
+    add_mosaics(commands)
     for command in (prepare, check, stats):
         command.add_argument(
             "--data_dir",
