@@ -1,23 +1,29 @@
-"""When does transfer pay? CamVid from scratch against trunks that learnt Imagenette.
+"""When does transfer pay? From scratch against trunks that learnt Imagenette.
 
-    python -m fcn_jax.data prepare camvid --source=DIR
     python -m fcn_jax.ablate --config=experiments/chains/transfer.py:camvid,imagenette=DIR
     python -m fcn_jax.ablate --config=experiments/chains/transfer.py:camvid,trunks=DIR
+    python -m fcn_jax.ablate --config=experiments/chains/transfer.py:folder=FOLDER,trunks=DIR
 
 1. The three classifiers learn Imagenette (`experiments/imagenette_*.py:small`), which DIR
    holds as train/<class>/ and val/<class>/; or `trunks=DIR` names the work directories of
    trained ones, DIR/alexnet, DIR/vgg16 and DIR/googlenet.
 2. Check: an FCN-8s of each trunk learns four pictures by heart; its score is on these.
-3. A few classes first: Road, Sky and Building against the rest.
-4. All 11 classes.
-5. The data curve: 10, 30 and 100 of the 367 labelled pictures, all 11 classes.
+3. CamVid, a few classes first: Road, Sky and Building against the rest.
+4. All classes.
+5. The data curve: fewer of the labelled pictures, all classes.
 
 In 3 to 5 each net starts from scratch and from its trunk, with three seeds and the same
 recipe: updates, rate, preprocessing, windows. All seeds start from one trunk, so that
-intervals are over fine-tuning alone. The best network on val is scored on test, once.
-`data_dir=DIR` says where CamVid was prepared.
+intervals are over fine-tuning alone. CamVid's best network on val is scored on test, once:
+val has the frames between those of train, and test has a drive of its own.
+
+`data_dir=DIR` says where CamVid was prepared (`python -m fcn_jax.data prepare camvid`). A
+`folder=FOLDER` is a data set of your own, or mosaics of photographs
+(`python -m fcn_jax.data mosaics`); its scores are on val.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fcn_jax.chains.chain_file import experiment_config
@@ -31,22 +37,27 @@ from fcn_jax.chains.records import (
     Table,
 )
 from fcn_jax.config import Config
+from fcn_jax.data.folder.source import open_folder
+from fcn_jax.launch.classifier_start import start_from, take_trunk
 
 TRUNKS = {"alexnet": "AlexNet", "vgg16": "VGG16", "googlenet": "GoogLeNet"}
-SIZE = "small"  # of the classifiers and of the CamVid recipe
+SIZE = "small"  # of the classifiers and of the recipes
 
 SEEDS = (0, 1, 2)
-LEARNING_RATE = 5e-4
 CHECK_STEPS = 100
-FEW_STEPS = 450
-ALL_STEPS = 900  # of the data curve too
+FEW_STEPS = 300
+ALL_STEPS = 600  # of the data curve too
 EVALUATIONS = 6  # in a run
 
 FEW_CLASSES = ("Road", "Sky", "Building")
 CHECK_PICTURES = 4
-ALL_PICTURES = 367
+CAMVID_PICTURES = 367
 FEWER_PICTURES = (10, 30, 100)
-CURVE_TRUNK = "alexnet"
+CURVE_TRUNK = "vgg16"
+
+VARIED = {"data.color": (0.3, 0.3, 0.3), "data.scale": (0.5, 2.0)}
+# Root of the median of the classes' frequencies over that of the class, on train.
+WEIGHTS = (0.528, 0.449, 2.188, 0.386, 1.0, 0.65, 1.961, 1.405, 0.888, 2.525, 2.976)
 
 IMAGENETTE = "data/imagenette160"
 EXPERIMENTS = Path(__file__).parents[1]
@@ -54,46 +65,90 @@ OPTIONS = ("imagenette", "trunks", "data_dir")
 STARTS = {"scratch": "from scratch", "pretrained": "from Imagenette"}
 
 
+@dataclass(frozen=True)
+class Task:
+    """What is learnt.
+
+    Attributes:
+        title: of the chain.
+        config: of its experiment.
+        pictures: labelled ones.
+        few: classes that come first; () leaves that out.
+        test_split: scored at the end; "" is none.
+        trunks: directory of trained classifiers; "" where the chain trains them.
+    """
+
+    title: str
+    config: Config
+    pictures: int
+    few: tuple[str, ...] = ()
+    test_split: str = ""
+    trunks: str = ""
+
+    @property
+    def fewer(self) -> tuple[int, ...]:
+        """Numbers of pictures in the data curve, below all of them."""
+        return tuple(count for count in FEWER_PICTURES if count < self.pictures)
+
+
 def get_chain(argument: str = "camvid") -> Chain:
-    options = _options(argument)
+    task, options = _parsed(argument)
     trunks = {name: _classifier(name, options) for name in TRUNKS}
-    stages = (
-        []
-        if "trunks" in options
-        else [_trunk_stage(name, trunks[name]) for name in trunks]
-    )
-    stages += [_check(name, trunks[name], options) for name in trunks]
-    few = {"classes": FEW_CLASSES}
+    stages = []
+    if not task.trunks:
+        stages = [_trunk_stage(name, trunks[name]) for name in trunks]
+    stages += [_check(name, trunks[name], task) for name in trunks]
+    few = {"classes": task.few}
+    for name in trunks if task.few else ():
+        stages += _pair("few", name, trunks[name], task, FEW_STEPS, few)
     for name in trunks:
-        stages += _pair("few", name, trunks[name], options, FEW_STEPS, few)
-    for name in trunks:
-        stages += _pair("all", name, trunks[name], options, ALL_STEPS, {})
-    for count in FEWER_PICTURES:
+        stages += _pair("all", name, trunks[name], task, ALL_STEPS, {})
+    for count in task.fewer:
+        limit = {"limit": count}
         own = trunks[CURVE_TRUNK]
-        part = _part(count)
-        stages += _pair(part, CURVE_TRUNK, own, options, ALL_STEPS, {"limit": count})
+        stages += _pair(f"n{count}", CURVE_TRUNK, own, task, ALL_STEPS, limit)
     return Chain(
         name="transfer",
-        title="CamVid, from scratch and from Imagenette",
+        title=task.title,
         stages=tuple(stages),
-        tables=_tables([stage.name for stage in stages]),
-        curves=_curves(),
+        tables=_tables([stage.name for stage in stages], task),
+        curves=_curves(task),
     )
 
 
-def _options(argument: str) -> dict[str, str]:
-    """The options after the data set, by name."""
+def _parsed(argument: str) -> tuple[Task, dict[str, str]]:
+    """The task, and the options after it, by name."""
     data, *given = argument.split(",")
     named = dict(option.partition("=")[::2] for option in given)
-    if data != "camvid" or not named.keys() <= set(OPTIONS) or "" in named.values():
+    kind, _, folder = data.partition("=")
+    known = data == "camvid" or (kind == "folder" and folder)
+    if not known or not named.keys() <= set(OPTIONS) or "" in named.values():
         raise ValueError(
-            f"transfer:{argument} does not exist; write transfer:camvid, then any of "
+            f"transfer:{argument} does not exist; write transfer:camvid or "
+            "transfer:folder=FOLDER, then any of "
             f"{', '.join(f',{name}=DIR' for name in OPTIONS)}"
         )
-    return named
+    task = _camvid(named) if data == "camvid" else _folder(folder)
+    return replace(task, trunks=named.get("trunks", "")), named
 
 
-def _classifier(name: str, options: dict[str, str]) -> Config:
+def _camvid(options: Mapping[str, str]) -> Task:
+    config = experiment_config(EXPERIMENTS / "camvid_fcn8s.py", SIZE)
+    with config.unlocked():
+        config.data.data_dir = options.get("data_dir", "")
+        config.loss.class_weights = WEIGHTS
+    title = "CamVid, from scratch and from Imagenette"
+    return Task(title, config, CAMVID_PICTURES, FEW_CLASSES, "test")
+
+
+def _folder(folder: str) -> Task:
+    config = experiment_config(EXPERIMENTS / "folder.py", f"{folder},{SIZE}")
+    pictures = len(open_folder(folder, config.data.train_split))
+    title = f"{Path(folder).name}, from scratch and from Imagenette"
+    return Task(title, config, pictures)
+
+
+def _classifier(name: str, options: Mapping[str, str]) -> Config:
     """The configuration with which a trunk learns, or has learnt."""
     if "trunks" in options:
         return experiment_config(Path(options["trunks"]) / name / "config.json")
@@ -107,15 +162,11 @@ def _trunk_stage(name: str, classifier: Config) -> Stage:
     return Stage(f"imagenette-{name}", classifier, seeds=(0,), metric="top1")
 
 
-def _fcn(classifier: Config, options: dict[str, str], steps: int) -> Config:
-    """FCN-8s of a trunk on CamVid, unlocked."""
-    config = experiment_config(EXPERIMENTS / "camvid_fcn8s.py", SIZE).unlock()
-    for key in ("backbone", "width", "order", "normalization"):
-        config.model[key] = classifier.model[key]
-    config.preprocessing = classifier.preprocessing.copy_and_resolve_references()
-    config.optimizer.multipliers = classifier.optimizer.multipliers
-    config.optimizer.learning_rate = LEARNING_RATE
-    config.data.data_dir = options.get("data_dir", "")
+def _fcn(classifier: Config, task: Task, steps: int) -> Config:
+    """FCN-8s of a trunk on the task, unlocked."""
+    config = task.config.copy_and_resolve_references().unlock()
+    take_trunk(config, classifier)
+    config.update_from_flattened_dict(VARIED)
     config.steps = steps
     config.evaluation.every = max(1, steps // EVALUATIONS)
     config.checkpoint.every = config.evaluation.every
@@ -123,13 +174,15 @@ def _fcn(classifier: Config, options: dict[str, str], steps: int) -> Config:
     return config
 
 
-def _check(name: str, classifier: Config, options: dict[str, str]) -> Stage:
+def _check(name: str, classifier: Config, task: Task) -> Stage:
     """Whether an FCN of the trunk can learn four pictures by heart."""
-    config = _fcn(classifier, options, CHECK_STEPS)
+    config = _fcn(classifier, task, CHECK_STEPS)
     config.data.limit = CHECK_PICTURES
-    config.data.eval_split = "train"  # of which these are left
+    config.data.eval_split = config.data.train_split  # of which these are left
     config.data.allow_overlap = True
     config.data.mirror = False
+    config.data.scale = (1.0, 1.0)
+    config.data.color = (0.0, 0.0, 0.0)
     return Stage(f"check-{name}", config.lock(), seeds=(0,))
 
 
@@ -137,38 +190,32 @@ def _pair(
     part: str,
     name: str,
     classifier: Config,
-    options: dict[str, str],
+    task: Task,
     steps: int,
-    data: dict,
+    data: Mapping[str, object],
 ) -> list[Stage]:
     """The same net from scratch, and from its trunk."""
     found = []
-    for start in STARTS:
-        config = _fcn(classifier, options, steps)
+    for begin in STARTS:
+        config = _fcn(classifier, task, steps)
         config.data.update(data)
+        if "classes" in data:
+            config.loss.class_weights = ()  # those of the recipe are of all classes
         init_from = ""
-        if start == "pretrained":
-            config.recipe = "fine-tune"
-            config.init_new = ("head.*",)
-            config.init_unused = ("*fc8*", "*loss*")
-            if "trunks" in options:
-                config.init_from = str((Path(options["trunks"]) / name).absolute())
-            else:
-                init_from = f"imagenette-{name}"
+        if begin == "pretrained":
+            trained = Path(task.trunks, name).absolute() if task.trunks else ""
+            init_from = "" if task.trunks else f"imagenette-{name}"
+            start_from(config, str(trained))
         found.append(
             Stage(
-                f"{part}-{name}-{start}",
+                f"{part}-{name}-{begin}",
                 config.lock(),
                 seeds=SEEDS,
                 init_from=init_from,
-                test_split="test",
+                test_split=task.test_split,
             )
         )
     return found
-
-
-def _part(count: int) -> str:
-    return "all" if count == ALL_PICTURES else f"n{count}"
 
 
 def _names(part: str, trunks: tuple[str, ...]) -> tuple[str, ...]:
@@ -180,34 +227,38 @@ def _table(title: str, part: str, trunks: tuple[str, ...]) -> Table:
     return Table(title, _names(part, trunks), tuple(comparisons))
 
 
-def _tables(stages: list[str]) -> tuple[Table, ...]:
+def _parts(task: Task) -> dict[str, str]:
+    """The parts with all three trunks, and their titles."""
+    few = {"few": f"{', '.join(task.few)} against the rest"} if task.few else {}
+    return few | {"all": f"All classes, all {task.pictures} pictures"}
+
+
+def _tables(stages: list[str], task: Task) -> tuple[Table, ...]:
     classifiers = tuple(name for name in stages if name.startswith("imagenette-"))
-    parts = {
-        f"{count} pictures, all 11 classes": _part(count) for count in FEWER_PICTURES
-    }
     return (
         *([Table("Classifiers on Imagenette", classifiers)] if classifiers else []),
         Table("Four pictures by heart", tuple(f"check-{name}" for name in TRUNKS)),
-        _table("Road, Sky and Building against the rest", "few", tuple(TRUNKS)),
-        _table("All 11 classes, all 367 pictures", "all", tuple(TRUNKS)),
-        *(_table(title, part, (CURVE_TRUNK,)) for title, part in parts.items()),
+        *(_table(title, part, tuple(TRUNKS)) for part, title in _parts(task).items()),
+        *(
+            _table(f"{count} pictures, all classes", f"n{count}", (CURVE_TRUNK,))
+            for count in task.fewer
+        ),
     )
 
 
-def _curves() -> tuple[Curve | DataCurve, ...]:
-    counts = (*FEWER_PICTURES, ALL_PICTURES)
+def _curves(task: Task) -> tuple[Curve | DataCurve, ...]:
+    parts = {count: f"n{count}" for count in task.fewer} | {task.pictures: "all"}
     lines = tuple(
         DataLine(
             label,
-            tuple((count, f"{_part(count)}-{CURVE_TRUNK}-{start}") for count in counts),
+            tuple((n, f"{part}-{CURVE_TRUNK}-{start}") for n, part in parts.items()),
         )
         for start, label in STARTS.items()
     )
-    titles = {"few": "Three classes", "all": "All 11 classes"}
     return (
         *(
-            Curve(f"{title}, {TRUNKS[name]}", _names(part, (name,)))
-            for part, title in titles.items()
+            Curve(f"{title.split(',')[0]}, {TRUNKS[name]}", _names(part, (name,)))
+            for part, title in _parts(task).items()
             for name in TRUNKS
         ),
         DataCurve(f"Labelled pictures, {TRUNKS[CURVE_TRUNK]}", lines),

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.pictures import draw_folder
 from fcn_jax.chains.chain_file import find_chain, load_chain
 from fcn_jax.config import to_dict
 from fcn_jax.experiment import reading
 from fcn_jax.models.build import spec_of_settings
 
 ROOT = Path(__file__).parents[2]
+TRUNKS = ("alexnet", "vgg16", "googlenet")
 STARTS = {"recipe", "init_from", "init_new", "init_unused"}
 """Keys in which a pretrained run differs from one from scratch."""
 
@@ -63,7 +65,7 @@ def test_two_starts_differ_in_the_start_alone(transfer):
 
 def test_an_fcn_is_that_of_its_trunk(transfer):
     """Oracle: the classifier's own network: its trunk, normalisation and preprocessing."""
-    for name in ("alexnet", "vgg16", "googlenet"):
+    for name in TRUNKS:
         trunk = transfer.stage(f"imagenette-{name}").config
         assert (trunk.data.folder, trunk.model.head) == ("/data/in", "classifier")
         for part in ("check", "few", "all"):
@@ -102,9 +104,31 @@ def test_the_few_classes(transfer):
     assert transfer.stage("all-vgg16-scratch").config.data.classes == ()
 
 
+def test_class_weights_are_of_all_classes(transfer):
+    """Oracle: the number of classes; three and the background have none."""
+    assert len(transfer.stage("all-vgg16-scratch").config.loss.class_weights) == 11
+    assert transfer.stage("few-vgg16-scratch").config.loss.class_weights == ()
+
+
+def test_a_folder_takes_the_place_of_camvid(tmp_path):
+    """Oracle: the pictures that were written; no few classes, and no test split."""
+    draw_folder(tmp_path / "own", 4, (32, 48))
+    names = "".join(f"{number}\n" for number in range(4))
+    (tmp_path / "own" / "splits" / "train.txt").write_text(names)
+    (tmp_path / "own" / "splits" / "val.txt").write_text("other\n")
+    chain = load_chain(find_chain(f"transfer:folder={tmp_path / 'own'}"))
+    names = [stage.name for stage in chain.stages]
+    assert names[:4] == [f"imagenette-{n}" for n in TRUNKS] + ["check-alexnet"]
+    assert not [name for name in names if name.startswith(("few", "n"))]
+    stage = chain.stage("all-googlenet-pretrained")
+    assert (stage.test_split, stage.config.data.folder) == ("", str(tmp_path / "own"))
+    assert stage.config.model.backbone == "googlenet"
+    assert [count for count, _ in chain.curves[-1].lines[0].points] == [4]
+
+
 def test_trained_trunks_take_the_place_of_training(transfer, tmp_path):
     """Oracle: the same chain without its first stages; the directories."""
-    for name in ("alexnet", "vgg16", "googlenet"):
+    for name in TRUNKS:
         stored = to_dict(transfer.stage(f"imagenette-{name}").config)
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps(stored))
@@ -125,11 +149,12 @@ def test_trained_trunks_take_the_place_of_training(transfer, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "argument", ["", "kitti", "camvid,trunk=x", "camvid,trunks=", "camvid,small"]
+    "argument",
+    ["", "kitti", "camvid,trunk=x", "camvid,trunks=", "camvid,small", "folder="],
 )
 def test_other_arguments_are_refused(argument):
     """Oracle: the options of the docstring."""
-    with pytest.raises(ValueError, match=r"write transfer:camvid, then any of ,imagen"):
+    with pytest.raises(ValueError, match=r"write transfer:camvid or .*,imagenette=DIR"):
         load_chain(find_chain(f"transfer:{argument}"))
 
 

@@ -1,0 +1,36 @@
+"""An FCN that has the trunk of a classifier: what changes in its configuration."""
+
+from fcn_jax.config import Config
+
+NEW = ("head.*",)
+UNUSED = ("head.*", "trunk.loss*")
+"""Patterns of a classifier's own layers; loss1 and loss2 are GoogLeNet's auxiliary ones."""
+
+_TRUNK = ("backbone", "width", "order", "normalization")
+
+
+def take_trunk(config: Config, classifier: Config) -> None:
+    """Give an experiment the trunk and the preprocessing of a classifier.
+
+    Args:
+        config: of an FCN; changed, must not be locked.
+        classifier: of an `imagenette_*` or `imagenet_*` experiment, or of your own.
+    """
+    for key in _TRUNK:
+        config.model[key] = classifier.model[key]
+    config.preprocessing = classifier.preprocessing.copy_and_resolve_references()
+    # Which parameters of normalisation decay belongs to the trunk.
+    config.optimizer.multipliers = classifier.optimizer.multipliers
+
+
+def start_from(config: Config, checkpoint: str) -> None:
+    """Let an FCN start from the parameters of a classifier, with a new head.
+
+    Args:
+        config: of an FCN; changed, must not be locked.
+        checkpoint: work directory of the classifier; "" where it is set later.
+    """
+    config.recipe = "fine-tune"
+    config.init_from = checkpoint
+    config.init_new = NEW
+    config.init_unused = UNUSED

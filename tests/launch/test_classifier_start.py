@@ -1,0 +1,43 @@
+"""The trunk of a classifier in the configuration of an FCN."""
+
+from fcn_jax import config as defaults
+from fcn_jax.config import to_dict
+from fcn_jax.launch.classifier_start import start_from, take_trunk
+
+
+def _changed(before, after, key=""):
+    for name in before.keys() | after.keys():
+        a, b = before.get(name), after.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            yield from _changed(a, b, f"{key}{name}.")
+        elif a != b:
+            yield f"{key}{name}"
+
+
+def test_what_changes_and_what_does_not():
+    """Oracle: the keys of a trunk and of a start, by hand; the classifier is left alone."""
+    classifier = defaults.base().unlock()
+    classifier.model.update(
+        {"backbone": "googlenet", "width": 0.5, "normalization": "batch"}
+    )
+    classifier.model.update({"padding": "native", "head": "classifier", "stride": 8})
+    classifier.preprocessing.color.mean = (1.0, 2.0, 3.0)
+    classifier.optimizer.multipliers = (("*", 1.0, 1.0),)
+    classifier.lock()
+    config = defaults.base().unlock()
+    before = to_dict(config)
+    take_trunk(config, classifier)
+    assert set(_changed(before, to_dict(config))) == {
+        *("model.backbone", "model.width", "model.normalization"),
+        *("preprocessing.color.mean", "optimizer.multipliers"),
+    }
+    assert config.model.normalization == "batch"
+    with config.unlocked():
+        config.preprocessing.color.mean = (4.0, 5.0, 6.0)
+    assert classifier.preprocessing.color.mean == (1.0, 2.0, 3.0)
+    before = to_dict(config)
+    start_from(config, "runs/x")
+    changed = {"init_from", "init_new", "init_unused"}
+    assert set(_changed(before, to_dict(config))) == changed  # the default fine-tunes
+    assert (config.recipe, config.init_from) == ("fine-tune", "runs/x")
+    defaults.validate(config.lock())
