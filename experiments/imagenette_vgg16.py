@@ -7,7 +7,9 @@ Paper row: none. Imagenette is fastai's; any folder of ImageNet's layout will do
 
 DIR holds train/<class>/ and val/<class>/. The trunk has batch normalisation, and the
 classifier is convolutional: it learns from 112 x 112 pixels, and the scores of an image
-are averaged.
+are averaged. `:small` takes an hour on two cores and has top-1 0.815 on 1,000 images of
+val (measured with 7,000 photographs of 160 x 160 pixels; 0.758 after 35 minutes, 2,500
+updates). The full size is meant for a GPU and has not been measured.
 """
 
 from ml_collections import ConfigDict
