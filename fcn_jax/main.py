@@ -14,6 +14,7 @@ from fcn_jax.launch import experiment_files, flags
 from fcn_jax.launch.flags import Command
 from fcn_jax.launch.run_name import default_workdir
 from fcn_jax.planning import targets
+from fcn_jax.runtime import shipped
 from fcn_jax.runtime.cli import printing, run, set_up_logging
 from fcn_jax.runtime.compilation import (
     enable_compilation_cache,
@@ -158,6 +159,8 @@ def _check(command: Command, config: Config, stored: Path) -> None:
         refuse_file(stored, "--checkpoint")
     validate(config)
     for path, _ in initial_checkpoints(config):
+        if shipped.is_packaged(path):
+            shipped.trunk(path)
         refuse_file(path, "config.init_from")
 
 

@@ -44,7 +44,7 @@ TRUNKS = {"alexnet": "AlexNet", "vgg16": "VGG16", "googlenet": "GoogLeNet"}
 SIZE = "small"  # of the classifiers and of the recipes
 
 SEEDS = (0, 1, 2)
-CHECK_STEPS = 100
+CHECK_STEPS = 300
 FEW_STEPS = 300
 ALL_STEPS = 600  # of the data curve too
 EVALUATIONS = 6  # in a run

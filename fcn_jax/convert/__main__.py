@@ -4,6 +4,7 @@ python -m fcn_jax.convert SOURCE TARGET --net=NAME    a file to a checkpoint dir
 python -m fcn_jax.convert --list                      files that are known
 python -m fcn_jax.convert inspect FILE                what a weight file holds
 python -m fcn_jax.convert export CHECKPOINT FILE      a trained FCN for torch
+python -m fcn_jax.convert trunk RUN FILE              a trained trunk as one small file
 """
 
 import argparse
@@ -25,7 +26,7 @@ def main(arguments: list[str]) -> int:
     Raises:
         ValueError: for wrong usage or a file that cannot be used.
     """
-    commands = {"inspect": _inspect, "export": _export}
+    commands = {"inspect": _inspect, "export": _export, "trunk": _trunk}
     if arguments and arguments[0] in commands:
         return commands[arguments[0]](arguments[1:])
     return _convert(arguments)
@@ -102,6 +103,42 @@ def _export(arguments: list[str]) -> int:
     set_up_logging()
     start_devices()
     print(export_checkpoint(options.checkpoint, options.file))
+    return 0
+
+
+def _trunk(arguments: list[str]) -> int:
+    from fcn_jax.checkpoints.trunk_file import DTYPES, write_trunk
+
+    parser = Parser(
+        prog="python -m fcn_jax.convert trunk",
+        description="Write the trunk of a trained classifier as one small file.",
+    )
+    add = parser.add_argument
+    add("run", metavar="RUN", help="its work directory")
+    add("file", metavar="FILE", help="NAME.safetensors")
+    add(
+        "--leave",
+        default="head.*,trunk.loss*",
+        metavar="PATTERN,PATTERN",
+        help="parameters that are left out (head.*,trunk.loss*)",
+    )
+    add("--dtype", default="float16", choices=DTYPES, help="of the file (float16)")
+    add("--note", default="", help="what was learnt, for those who read the file")
+    options = parser.parse_args(arguments)
+    _refuse_missing(options.run)
+    refuse_file(options.run, "RUN")
+    set_up_logging()
+    start_devices()
+    leave = [pattern for pattern in options.leave.split(",") if pattern]
+    print(
+        write_trunk(
+            options.run,
+            options.file,
+            leave=leave,
+            dtype=options.dtype,
+            note=options.note,
+        )
+    )
     return 0
 
 

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 from absl import logging
 
-from fcn_jax.checkpoints import stored
 from fcn_jax.checkpoints.record import Record
 from fcn_jax.checkpoints.stored import Checkpoint
+from fcn_jax.checkpoints.trunk_file import load_start
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.models.fcn import channels
 from fcn_jax.params.paths import Rules, flatten, pretrained_sources
@@ -22,6 +22,7 @@ from fcn_jax.params.surgery import classes_of, new_names
 from fcn_jax.params.trees import restore_tree
 from fcn_jax.params.warm_start import PretrainedParams, warm_collections, warm_start
 from fcn_jax.runtime import sharding, shipped
+from fcn_jax.runtime.shipped import is_packaged
 from fcn_jax.training.checks.labels import check_labels
 from fcn_jax.training.checks.preprocessing import check_preprocessing
 from fcn_jax.training.checks.same_data import check_same_data
@@ -124,13 +125,18 @@ def _say_unread_start(run: Experiment, record: Record, where: str) -> None:
 
 
 def _absolute(sources: Sequence[tuple[str, Rules]]) -> list[tuple[str, Rules]]:
-    return [(os.path.abspath(path), rules) for path, rules in sources]
+    return [
+        (path if is_packaged(path) else os.path.abspath(path), rules)
+        for path, rules in sources
+    ]
 
 
 def _refuse_missing_weights(run: Experiment) -> None:
     """Refuse missing weights before the net is initialised, which takes a while."""
     for path, _ in run.start.checkpoints:
-        if not Path(path).exists():
+        if is_packaged(path):
+            shipped.trunk(path)
+        elif not Path(path).exists():
             raise ValueError(missing_weights(path))
 
 
@@ -139,7 +145,7 @@ def _warm(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     start, given = run.start, []
     for path, rules in start.checkpoints:
-        found = stored.load(path)
+        found = load_start(path)
         record = Record.from_dict(found.record, str(found.directory))
         check_preprocessing(
             record.preprocessing,

@@ -196,10 +196,12 @@ def fill(
     rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
     if not len(rows):
         return
-    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    height, width = int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
     factor = max(height / image.shape[0], width / image.shape[1])
-    size = tuple(max(1, round(length * factor)) for length in image.shape[:2])
-    size = (max(size[0], height), max(size[1], width))
+    size = (
+        max(height, round(image.shape[0] * factor)),
+        max(width, round(image.shape[1] * factor)),
+    )
     large = np.asarray(resized_image(Image.fromarray(image), size))
     if rng.integers(2):
         large = large[:, ::-1]
