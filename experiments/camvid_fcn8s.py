@@ -4,7 +4,7 @@ Paper row: none in the FCN papers. The comparison is FCN-Basic of the SegNet pap
 (arXiv 1511.00561, Table 1), also trained from scratch on the same 367 images:
 mean IU 0.473 on the 233 test images. The net is the papers' FCN-8s, all skips at
 once, with "same" padding; without ImageNet weights the papers' SGD does not train it
-(PAMI section 5.1), so it learns with Adam on a mean loss.
+(PAMI section 4.4), so it learns with Adam on a mean loss.
 
     python -m fcn_jax.data prepare camvid --source=DIR
     python -m fcn_jax.main --config=experiments/camvid_fcn8s.py

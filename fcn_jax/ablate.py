@@ -105,7 +105,8 @@ def _parser() -> Parser:
         type=int,
         default=1,
         metavar="N",
-        help="runs at a time on a CPU, each on its share of the cores; 1 if left out",
+        help="runs at a time on a CPU, each on its share of the cores where there are "
+        "enough; 1 if left out",
     )
     add(
         "--dry-run",

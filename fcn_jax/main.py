@@ -40,8 +40,10 @@ def main(arguments: list[str]) -> None:
         located(command.workdir) or default_workdir(command.experiment, config)
     )
     directory = directory.absolute()
-    stored = Path(located(command.checkpoint) or directory).absolute()
-    _check(command, config, stored)
+    given = located(command.checkpoint)
+    trunk = shipped.is_trunk(given)
+    stored = shipped.trunk(given) if trunk else Path(given or directory).absolute()
+    _check(command, config, stored, directory)
     if command.target:
         targets.prepare(command.target)
     if config.deterministic:
@@ -59,7 +61,8 @@ def main(arguments: list[str]) -> None:
         if command.mode == "plan":
             _plan(command, config, parts)
             return
-        target = directory if command.workdir or not command.checkpoint else stored
+        own = command.workdir or trunk or not command.checkpoint
+        target = directory if own else stored
         _evaluate(config, command.split, parts, stored, target, timer)
 
 
@@ -137,7 +140,7 @@ def _plan(command: Command, config: Config, parts: dict[str, Any]) -> None:
         planning.print_plan(build, target, room, assumed)
 
 
-def _check(command: Command, config: Config, stored: Path) -> None:
+def _check(command: Command, config: Config, stored: Path, directory: Path) -> None:
     """Refuse what no run could use, before jax is imported."""
     if command.mode != "plan" and (command.target or command.memory):
         raise ValueError("--target and --memory belong to --mode=plan")
@@ -156,12 +159,15 @@ def _check(command: Command, config: Config, stored: Path) -> None:
                 f"there is no checkpoint {stored}; give --checkpoint=DIR, a work "
                 "directory or a converted checkpoint"
             )
-        refuse_file(stored, "--checkpoint")
+        if not shipped.is_trunk(str(stored)):
+            refuse_file(stored, "--checkpoint")
     validate(config)
+    begins = command.mode == "train" and not (directory / "checkpoints").exists()
     for path, _ in initial_checkpoints(config):
-        if shipped.is_packaged(path):
+        if not shipped.is_trunk(path):
+            refuse_file(path, "config.init_from")
+        elif begins:
             shipped.trunk(path)
-        refuse_file(path, "config.init_from")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from fcn_jax.inference.picture_pipeline import (
     size_of,
     threads_for,
 )
-from fcn_jax.runtime import atomic
+from fcn_jax.runtime import atomic, shipped
 from fcn_jax.runtime.cli import Parser, run, set_up_logging
 from fcn_jax.runtime.compilation import enable_compilation_cache, trim_compiler_memory
 from fcn_jax.runtime.devices import log_devices, platform, start_devices
@@ -78,12 +78,7 @@ def main(arguments: list[str]) -> int:
 def _predict(options: argparse.Namespace, timer: StartupTimer) -> int:
     output = Path(options.output)
     found = find_pictures(options.images, output)
-    if not Path(options.checkpoint).exists():
-        raise ValueError(
-            f"there is no checkpoint {options.checkpoint}; give a work directory or "
-            "a converted checkpoint"
-        )
-    refuse_file(options.checkpoint, "--checkpoint")
+    _refuse_missing(options.checkpoint)
     start_devices()
     enable_compilation_cache()
     trim_compiler_memory()
@@ -106,6 +101,18 @@ def _predict(options: argparse.Namespace, timer: StartupTimer) -> int:
     for sentence in failed:
         print(f"error: {sentence}", file=sys.stderr)
     return 2 if failed else 0
+
+
+def _refuse_missing(checkpoint: str) -> None:
+    if shipped.is_trunk(checkpoint):
+        shipped.trunk(checkpoint)
+    elif not Path(checkpoint).exists():
+        raise ValueError(
+            f"there is no checkpoint {checkpoint}; give a work directory or a converted "
+            "checkpoint"
+        )
+    else:
+        refuse_file(checkpoint, "--checkpoint")
 
 
 def _labelling(options: argparse.Namespace, pictures: Sequence[Picture]) -> Stages:

@@ -167,6 +167,7 @@ def test_a_report_of_nothing(tmp_path, capsys):
         ([f"--config={CHAIN}", "--arms=a,,b"], "--arms is 'a,,b'; give names"),
         ([f"--config={CHAIN}", "--seeds=1,1"], "--seeds is '1,1'; give different"),
         ([f"--config={CHAIN}", "--seeds=x"], "--seeds is 'x'; give different whole"),
+        ([f"--config={CHAIN}", "--jobs=0"], "--jobs is 0; it must be 1 or more"),
         ([f"--config={CHAIN}", "--workdir="], "--workdir is given and empty"),
         ([f"--config={CHAIN}", "--workdir=/proc/x"], "/proc/x cannot be written"),
         (
@@ -192,6 +193,16 @@ def test_one_command_at_a_time(tmp_path):
             ablate.main([f"--config={CHAIN}", f"--workdir={tmp_path}"])
     finally:
         held.close()
+
+
+def test_jobs_reach_the_runner(tmp_path, monkeypatch):
+    """Oracle: the number of the command line."""
+    seen = []
+    monkeypatch.setattr(ablate, "run_all", lambda *given: seen.append(given[-1]))
+    words = [f"--config={CHAIN}", f"--workdir={tmp_path}"]
+    ablate.main([*words, "--jobs=3"])
+    ablate.main(words)
+    assert seen == [3, 1]
 
 
 def test_help_says_what_it_does():

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from fcn_jax.checkpoints import store
+from fcn_jax.config import of_net, to_dict, validate
 from fcn_jax.data.pipeline.batches import unpadded
 from fcn_jax.data.pipeline.transforms import Augmentation
 from fcn_jax.data.sources.splits import check_disjoint
 from fcn_jax.experiment import experiment, reading, scoring
 from fcn_jax.experiment.experiment import Experiment
+from fcn_jax.models.build import spec_of_settings
 from fcn_jax.training.initialize import initial_state
 from fcn_jax.training.loop import train
 from tests import tiny
@@ -191,3 +193,22 @@ def test_a_limit_is_of_the_training_split_alone():
     config.data.limit = -1
     with pytest.raises(ValueError, match="config.data.limit is -1; it must be at lea"):
         Experiment.from_config(config)
+
+
+def test_random_colours_are_those_of_the_configuration():
+    """Oracle: the keys; a range by hand; a net that reads no colour."""
+    config = tiny.get_config()
+    config.data.color, config.data.lighting = (0.1, 0.2, 0.3), 0.5
+    found = reading.read_augmentation(config, Experiment.from_config(config).spec)
+    assert isinstance(found, Augmentation)
+    assert (found.color, found.lighting) == ((0.1, 0.2, 0.3), 0.5)
+    for key, value in (("color", (0.1, 0.2, 1.1)), ("lighting", -0.1)):
+        other = tiny.get_config()
+        other.data[key] = value
+        with pytest.raises(ValueError, match=f"config.data.{key} is .* it must be"):
+            validate(other)
+    other = of_net("nyud-fcn32s-hha").unlock()
+    other.data.color = (0.1, 0.0, 0.0)
+    spec = spec_of_settings(to_dict(other)["model"], {"semantic": 40})
+    with pytest.raises(ValueError, match="'color', and this net reads hha; set them"):
+        reading.read_augmentation(other, spec)

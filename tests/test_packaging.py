@@ -22,13 +22,13 @@ SETTINGS = PROJECT["tool"]["setuptools"]
 
 
 def test_every_package_is_listed():
-    """Oracle: the directories with modules."""
+    """Oracle: the directories with modules, and those with data."""
     found = {
         ".".join(file.parent.relative_to(ROOT).parts)
         for file in (ROOT / "fcn_jax").rglob("*.py")
     }
     mapped = set(SETTINGS["package-dir"])
-    assert set(SETTINGS["packages"]) == found | mapped
+    assert set(SETTINGS["packages"]) == found | mapped | {"fcn_jax.trunks"}
 
 
 @pytest.mark.parametrize("name", ["cuda13", "cuda12", "tpu"])
@@ -85,6 +85,10 @@ def test_a_wheel_holds_experiments_and_manifest(built):
                 ROOT / name / file
             ).read_bytes()
     assert (built / "data" / "imagenet_classes.txt").is_file()
+    trunks = sorted((ROOT / "fcn_jax" / "trunks").iterdir())
+    assert len(trunks) == 2
+    for file in trunks:
+        assert (built / "trunks" / file.name).read_bytes() == file.read_bytes()
 
 
 def test_a_wheel_holds_every_module(built):

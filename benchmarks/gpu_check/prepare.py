@@ -6,7 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
+
+from fcn_jax.data.sources.image_folder import ENDINGS
 
 LACKING = ("ml-collections", "grain", "array-record", "portpicker")
 """What an image with jax, flax, optax, orbax and torch usually does not have."""
@@ -56,15 +58,19 @@ def pack_camvid(source: Path, target: Path) -> None:
     Raises:
         ValueError: if a folder is missing or empty.
     """
+    splits = {
+        split: sorted((source / split).glob("*.png"))
+        for split in ("train", "val", "test")
+    }
+    for split, files in splits.items():
+        if not files:
+            raise ValueError(f"{source / split} has no PNG files; is {source} CamVid?")
     shutil.rmtree(target, ignore_errors=True)
     for name in ("images", "labels", "splits"):
         (target / name).mkdir(parents=True)
     (target / "classes.txt").write_text("\n".join(CLASSES) + "\n")
     kept = [id_ if id_ < len(CLASSES) else IGNORED for id_ in range(256)]
-    for split in ("train", "val", "test"):
-        files = sorted((source / split).glob("*.png"))
-        if not files:
-            raise ValueError(f"{source / split} has no PNG files; is {source} CamVid?")
+    for split, files in splits.items():
         for file in files:
             with Image.open(file) as image:
                 own = target / "images" / f"{file.stem}.jpg"
@@ -85,18 +91,27 @@ def pack_images(source: Path, target: Path) -> None:
     Raises:
         ValueError: if a split is missing or empty.
     """
-    shutil.rmtree(target, ignore_errors=True)
-    for split in ("train", "val"):
-        files = sorted(file for file in (source / split).glob("*/*") if file.is_file())
+    splits = {
+        split: sorted(
+            file
+            for file in (source / split).glob("*/*")
+            if file.suffix.lower() in ENDINGS
+        )
+        for split in ("train", "val")
+    }
+    for split, files in splits.items():
         if not files:
             raise ValueError(f"{source / split} has no <class>/<picture>")
+    shutil.rmtree(target, ignore_errors=True)
+    for split, files in splits.items():
         for file in files:
-            own = target / split / file.parent.name / f"{file.stem}.jpg"
+            own = target / split / file.parent.name / f"{file.name}.jpg"
             own.parent.mkdir(parents=True, exist_ok=True)
             with Image.open(file) as image:
-                factor = SIDE / min(image.size)
-                width, height = (round(side * factor) for side in image.size)
-                small = image.convert("RGB").resize((width, height), FILTER)
+                upright = ImageOps.exif_transpose(image).convert("RGB")
+            factor = SIDE / min(upright.size)
+            width, height = (round(side * factor) for side in upright.size)
+            small = upright.resize((width, height), FILTER)
             small.save(own, quality=IMAGE_QUALITY)
 
 

@@ -52,7 +52,7 @@ STAGES = (
     Stage("torch_compile", 150, 1, races.compiled_rows, races.measure),
     Stage("correctness", 110, 3, correctness.rows, correctness.measure),
     Stage("torch", 70, 3, races.torch_rows, races.measure),
-    Stage("camvid", 110, 1, trainings.camvid_rows, trainings.measure),
+    Stage("camvid", 150, 1, trainings.camvid_rows, trainings.measure),
     Stage("input", 40, 3, input_rate.rows, input_rate.measure),
     Stage("float32", 90, 1, races.float32_rows, races.measure),
     Stage("frame", 60, 2, frame.rows, frame.measure),

@@ -1,12 +1,13 @@
 """When does transfer pay? From scratch against trunks that learnt Imagenette.
 
     python -m fcn_jax.ablate --config=experiments/chains/transfer.py:camvid,imagenette=DIR
-    python -m fcn_jax.ablate --config=experiments/chains/transfer.py:camvid,trunks=DIR
+    python -m fcn_jax.ablate --config=experiments/chains/transfer.py:camvid,trunks=package
     python -m fcn_jax.ablate --config=experiments/chains/transfer.py:folder=FOLDER,trunks=DIR
 
 1. The three classifiers learn Imagenette (`experiments/imagenette_*.py:small`), which DIR
-   holds as train/<class>/ and val/<class>/; or `trunks=DIR` names the work directories of
-   trained ones, DIR/alexnet, DIR/vgg16 and DIR/googlenet.
+   holds as train/<class>/ and val/<class>/. `trunks=DIR` names the work directories of
+   trained ones in place of that: those of alexnet, vgg16 and googlenet that DIR has.
+   `trunks=package` takes the trunk that comes with the package.
 2. Check: an FCN-8s of each trunk learns four pictures by heart; its score is on these.
 3. CamVid, a few classes first: Road, Sky and Building against the rest.
 4. All classes.
@@ -17,13 +18,14 @@ recipe: updates, rate, preprocessing, windows. All seeds start from one trunk, s
 intervals are over fine-tuning alone. CamVid's best network on val is scored on test, once:
 val has the frames between those of train, and test has a drive of its own.
 
-`data_dir=DIR` says where CamVid was prepared (`python -m fcn_jax.data prepare camvid`). A
-`folder=FOLDER` is a data set of your own, or mosaics of photographs
-(`python -m fcn_jax.data mosaics`); its scores are on val.
+`data_dir=DIR` says where CamVid was prepared (`python -m fcn_jax.data prepare camvid`).
+In the place of `camvid`, `procedural` is the set of `quickstart.py`, and `folder=FOLDER` a
+data set of your own, or mosaics of photographs (`python -m fcn_jax.data mosaics`); their
+scores are on val.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fcn_jax.chains.chain_file import experiment_config
@@ -38,9 +40,10 @@ from fcn_jax.chains.records import (
 )
 from fcn_jax.config import Config
 from fcn_jax.data.folder.source import open_folder
-from fcn_jax.launch.classifier_start import start_from, take_trunk
+from fcn_jax.launch.classifier_start import start_anew, start_from, take_trunk
 
 TRUNKS = {"alexnet": "AlexNet", "vgg16": "VGG16", "googlenet": "GoogLeNet"}
+PACKAGED = {"googlenet": "package:googlenet_half"}
 SIZE = "small"  # of the classifiers and of the recipes
 
 SEEDS = (0, 1, 2)
@@ -53,9 +56,10 @@ FEW_CLASSES = ("Road", "Sky", "Building")
 CHECK_PICTURES = 4
 CAMVID_PICTURES = 367
 FEWER_PICTURES = (10, 30, 100)
-CURVE_TRUNK = "vgg16"
+CURVE_TRUNKS = ("googlenet", "vgg16", "alexnet")  # the first that there is
 
 VARIED = {"data.color": (0.3, 0.3, 0.3), "data.scale": (0.5, 2.0)}
+WINDOW = 96  # pixels, of procedural pictures, which have at most so many
 # Root of the median of the classes' frequencies over that of the class, on train.
 WEIGHTS = (0.528, 0.449, 2.188, 0.386, 1.0, 0.65, 1.961, 1.405, 0.888, 2.525, 2.976)
 
@@ -75,7 +79,7 @@ class Task:
         pictures: labelled ones.
         few: classes that come first; () leaves that out.
         test_split: scored at the end; "" is none.
-        trunks: directory of trained classifiers; "" where the chain trains them.
+        starts: name of a trunk -> its checkpoint; "" where the chain trains it.
     """
 
     title: str
@@ -83,7 +87,12 @@ class Task:
     pictures: int
     few: tuple[str, ...] = ()
     test_split: str = ""
-    trunks: str = ""
+    starts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def curve_trunk(self) -> str:
+        """The trunk of the data curve."""
+        return next(name for name in CURVE_TRUNKS if name in self.starts)
 
     @property
     def fewer(self) -> tuple[int, ...]:
@@ -93,10 +102,12 @@ class Task:
 
 def get_chain(argument: str = "camvid") -> Chain:
     task, options = _parsed(argument)
-    trunks = {name: _classifier(name, options) for name in TRUNKS}
-    stages = []
-    if not task.trunks:
-        stages = [_trunk_stage(name, trunks[name]) for name in trunks]
+    trunks = {
+        name: _classifier(name, start, options) for name, start in task.starts.items()
+    }
+    stages = [
+        _trunk_stage(name, trunks[name]) for name in trunks if not task.starts[name]
+    ]
     stages += [_check(name, trunks[name], task) for name in trunks]
     few = {"classes": task.few}
     for name in trunks if task.few else ():
@@ -105,8 +116,8 @@ def get_chain(argument: str = "camvid") -> Chain:
         stages += _pair("all", name, trunks[name], task, ALL_STEPS, {})
     for count in task.fewer:
         limit = {"limit": count}
-        own = trunks[CURVE_TRUNK]
-        stages += _pair(f"n{count}", CURVE_TRUNK, own, task, ALL_STEPS, limit)
+        name = task.curve_trunk
+        stages += _pair(f"n{count}", name, trunks[name], task, ALL_STEPS, limit)
     return Chain(
         name="transfer",
         title=task.title,
@@ -121,15 +132,34 @@ def _parsed(argument: str) -> tuple[Task, dict[str, str]]:
     data, *given = argument.split(",")
     named = dict(option.partition("=")[::2] for option in given)
     kind, _, folder = data.partition("=")
-    known = data == "camvid" or (kind == "folder" and folder)
+    known = data in ("camvid", "procedural") or (kind == "folder" and folder)
     if not known or not named.keys() <= set(OPTIONS) or "" in named.values():
         raise ValueError(
-            f"transfer:{argument} does not exist; write transfer:camvid or "
-            "transfer:folder=FOLDER, then any of "
+            f"transfer:{argument} does not exist; write transfer:camvid, "
+            "transfer:procedural or transfer:folder=FOLDER, then any of "
             f"{', '.join(f',{name}=DIR' for name in OPTIONS)}"
         )
-    task = _camvid(named) if data == "camvid" else _folder(folder)
-    return replace(task, trunks=named.get("trunks", "")), named
+    if data == "camvid":
+        task = _camvid(named)
+    else:
+        task = _folder(folder) if folder else _procedural()
+    return replace(task, starts=_starts(named.get("trunks", ""))), named
+
+
+def _starts(given: str) -> dict[str, str]:
+    """Checkpoint of each trunk; "" where the chain trains it."""
+    if given == "package":
+        return dict(PACKAGED)
+    if not given:
+        return dict.fromkeys(TRUNKS, "")
+    runs = {name: Path(given, name).absolute() for name in TRUNKS}
+    found = {name: str(run) for name, run in runs.items() if run.is_dir()}
+    if not found:
+        raise ValueError(
+            f"trunks={given} holds no work directory {', '.join(TRUNKS)}; name the "
+            "directory that has them, or write trunks=package"
+        )
+    return found
 
 
 def _camvid(options: Mapping[str, str]) -> Task:
@@ -141,6 +171,14 @@ def _camvid(options: Mapping[str, str]) -> Task:
     return Task(title, config, CAMVID_PICTURES, FEW_CLASSES, "test")
 
 
+def _procedural() -> Task:
+    config = experiment_config(EXPERIMENTS / "quickstart.py")
+    with config.unlocked():
+        config.data.crop = (WINDOW, WINDOW)  # which a random scale needs
+    title = "Procedural pictures, from scratch and from Imagenette"
+    return Task(title, config, config.synthetic.train_length)
+
+
 def _folder(folder: str) -> Task:
     config = experiment_config(EXPERIMENTS / "folder.py", f"{folder},{SIZE}")
     pictures = len(open_folder(folder, config.data.train_split))
@@ -148,10 +186,10 @@ def _folder(folder: str) -> Task:
     return Task(title, config, pictures)
 
 
-def _classifier(name: str, options: Mapping[str, str]) -> Config:
+def _classifier(name: str, start: str, options: Mapping[str, str]) -> Config:
     """The configuration with which a trunk learns, or has learnt."""
-    if "trunks" in options:
-        return experiment_config(Path(options["trunks"]) / name / "config.json")
+    if start and start not in PACKAGED.values():
+        return experiment_config(Path(start) / "config.json")
     config = experiment_config(EXPERIMENTS / f"imagenette_{name}.py", SIZE)
     with config.unlocked():
         config.data.folder = options.get("imagenette", IMAGENETTE)
@@ -165,6 +203,7 @@ def _trunk_stage(name: str, classifier: Config) -> Stage:
 def _fcn(classifier: Config, task: Task, steps: int) -> Config:
     """FCN-8s of a trunk on the task, unlocked."""
     config = task.config.copy_and_resolve_references().unlock()
+    start_anew(config)
     take_trunk(config, classifier)
     config.update_from_flattened_dict(VARIED)
     config.steps = steps
@@ -203,9 +242,8 @@ def _pair(
             config.loss.class_weights = ()  # those of the recipe are of all classes
         init_from = ""
         if begin == "pretrained":
-            trained = Path(task.trunks, name).absolute() if task.trunks else ""
-            init_from = "" if task.trunks else f"imagenette-{name}"
-            start_from(config, str(trained))
+            init_from = "" if task.starts[name] else f"imagenette-{name}"
+            start_from(config, task.starts[name])
         found.append(
             Stage(
                 f"{part}-{name}-{begin}",
@@ -228,7 +266,7 @@ def _table(title: str, part: str, trunks: tuple[str, ...]) -> Table:
 
 
 def _parts(task: Task) -> dict[str, str]:
-    """The parts with all three trunks, and their titles."""
+    """The parts with every trunk, and their titles."""
     few = {"few": f"{', '.join(task.few)} against the rest"} if task.few else {}
     return few | {"all": f"All classes, all {task.pictures} pictures"}
 
@@ -237,10 +275,13 @@ def _tables(stages: list[str], task: Task) -> tuple[Table, ...]:
     classifiers = tuple(name for name in stages if name.startswith("imagenette-"))
     return (
         *([Table("Classifiers on Imagenette", classifiers)] if classifiers else []),
-        Table("Four pictures by heart", tuple(f"check-{name}" for name in TRUNKS)),
-        *(_table(title, part, tuple(TRUNKS)) for part, title in _parts(task).items()),
+        Table("Four pictures by heart", tuple(f"check-{name}" for name in task.starts)),
         *(
-            _table(f"{count} pictures, all classes", f"n{count}", (CURVE_TRUNK,))
+            _table(title, part, tuple(task.starts))
+            for part, title in _parts(task).items()
+        ),
+        *(
+            _table(f"{count} pictures, all classes", f"n{count}", (task.curve_trunk,))
             for count in task.fewer
         ),
     )
@@ -251,7 +292,9 @@ def _curves(task: Task) -> tuple[Curve | DataCurve, ...]:
     lines = tuple(
         DataLine(
             label,
-            tuple((n, f"{part}-{CURVE_TRUNK}-{start}") for n, part in parts.items()),
+            tuple(
+                (n, f"{part}-{task.curve_trunk}-{start}") for n, part in parts.items()
+            ),
         )
         for start, label in STARTS.items()
     )
@@ -259,7 +302,7 @@ def _curves(task: Task) -> tuple[Curve | DataCurve, ...]:
         *(
             Curve(f"{title.split(',')[0]}, {TRUNKS[name]}", _names(part, (name,)))
             for part, title in _parts(task).items()
-            for name in TRUNKS
+            for name in task.starts
         ),
-        DataCurve(f"Labelled pictures, {TRUNKS[CURVE_TRUNK]}", lines),
+        DataCurve(f"Labelled pictures, {TRUNKS[task.curve_trunk]}", lines),
     )

@@ -86,11 +86,11 @@ class Children:
                     start_new_session=True,
                 )
             )
-            if cores:
-                _confine(child.program.pid, cores)
             with self._guard:
                 self._running.append(child)
             self._pass_on()
+            if cores:
+                _confine(child.program.pid, cores)
             status = child.program.wait()
         with self._guard:
             self._running.remove(child)
@@ -106,8 +106,9 @@ class Children:
         with self._guard:
             for child in self._running:
                 while child.sent < len(self._heard):
-                    child.sent += 1
-                    child.program.send_signal(self._heard[child.sent - 1])
+                    number = self._heard[child.sent]
+                    child.sent += 1  # first: a signal that comes now is passed on here
+                    child.program.send_signal(number)
 
 
 def core_shares(count: int) -> list[frozenset[int]]:
@@ -125,7 +126,7 @@ def core_shares(count: int) -> list[frozenset[int]]:
 
 def _confine(process: int, cores: frozenset[int]) -> None:
     """Bind a program that has just been started to cores; its threads inherit them."""
-    with contextlib.suppress(ProcessLookupError):  # it has ended already
+    with contextlib.suppress(OSError):  # it has ended, or they are no longer ours
         os.sched_setaffinity(process, cores)
 
 

@@ -71,6 +71,7 @@ def run_all(
     Raises:
         Stopped: after a signal, when the programs that ran have saved their state.
     """
+    jobs = max(1, min(jobs, sum(not standing(run).finished for run in runs)))
     left, free = list(enumerate(runs, 1)), core_shares(jobs)
     going: dict[Future[str], _Job] = {}
     with Children() as children, ThreadPoolExecutor(jobs) as pool:
@@ -165,7 +166,7 @@ class _Job:
                 "what": "train" if training else "evaluate",
                 "seconds": round(time.monotonic() - begin, 2),
                 "end": status,
-                "cores": len(self.cores) or usable_cores(),
+                "cores": min(len(self.cores) or usable_cores(), usable_cores()),
             }
             with (self.directory / STARTS).open("a") as file:
                 file.write(f"{json.dumps(row)}\n")

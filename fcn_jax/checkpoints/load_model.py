@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fcn_jax.checkpoints import stored
 from fcn_jax.checkpoints.record import Record
+from fcn_jax.checkpoints.trunk_file import load_start
 from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES, build
@@ -43,10 +43,10 @@ def load_model(
     backbones: Mapping[str, Backbone] = BACKBONES,
     heads: Mapping[str, MakeHead] = HEADS,
 ) -> LoadedModel:
-    """Load the best (else newest) of a work directory, or a converted checkpoint.
+    """Load the best (else newest) of a work directory, or another checkpoint.
 
     Args:
-        path: the directory.
+        path: the directory, or "package:NAME".
         classifier: whether an ImageNet classifier is wanted, or an FCN; None takes
             either.
         backbones: what the network's backbones may be.
@@ -57,7 +57,7 @@ def load_model(
         ValueError: if it is the other kind, is partial, or its record and arrays are
             of no network.
     """
-    found = stored.load(path)
+    found = load_start(os.fspath(path))
     where = str(found.directory)
     record = Record.from_dict(found.record, where)
     _refuse_other_kind(record, classifier, where)

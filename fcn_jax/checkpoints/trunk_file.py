@@ -10,35 +10,38 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fcn_jax.checkpoints import stored
 from fcn_jax.checkpoints.record import Record
 from fcn_jax.checkpoints.stored import Checkpoint, CheckpointError
+from fcn_jax.models.backbone import AUXILIARY
 from fcn_jax.params.paths import first_match
 from fcn_jax.runtime import plain_json, shipped
 from fcn_jax.runtime.atomic import whole_file
 from fcn_jax.runtime.messages import remedy
+from fcn_jax.runtime.shipped import TRUNK_DTYPES as DTYPES
 from fcn_jax.runtime.shipped import TRUNK_ENDING as ENDING
-from fcn_jax.runtime.shipped import is_packaged
+from fcn_jax.runtime.shipped import TRUNK_RECORD as RECORD
 
-DTYPES = ("float16", "float32")
 _KEPT = ("spec", "categories", "outputs", "preprocessing", "dtype", "version")
 """Parts of the record that describe the net; paths of the machine are left out."""
 
 
 def load_start(path: str) -> Checkpoint:
-    """Read what `config.init_from` names: a checkpoint, or a trunk of the package.
+    """Read what `config.init_from` names: a checkpoint or a trunk.
 
     Args:
-        path: a work directory, a directory of checkpoints, or "package:NAME".
+        path: a work directory, a directory of checkpoints, a file of `write_trunk`, or
+            "package:NAME".
 
     Raises:
         CheckpointError: if it is missing or damaged.
         ValueError: if the package has no such trunk; names those that it has.
     """
-    if is_packaged(path):
+    if shipped.is_trunk(path):
         return read_trunk(shipped.trunk(path))
     return stored.load(path)
 
@@ -65,8 +68,8 @@ def write_trunk(
 
     Raises:
         CheckpointError: if there is no checkpoint that can be trusted.
-        ValueError: for another ending, a file that exists, another dtype, or patterns
-            that leave nothing.
+        ValueError: for another ending, a file that exists, another dtype, patterns
+            that leave nothing, or values that the dtype cannot hold.
     """
     from safetensors.numpy import save_file
 
@@ -88,10 +91,11 @@ def write_trunk(
             arrays[f"{collection}/{own}"] = value
     if not arrays:
         raise ValueError(f"the patterns {list(leave)} leave no parameter; give others")
-    arrays = {name: value.astype(dtype) for name, value in arrays.items()}
+    arrays = {name: _cast(name, value, dtype) for name, value in arrays.items()}
     record = {key: found.record[key] for key in _KEPT if key in found.record}
+    record["spec"] = _spec(found.record["spec"], kept)
     metadata = {
-        "record": json.dumps(record, sort_keys=True),
+        RECORD: json.dumps(record, sort_keys=True),
         "step": str(found.step),
         "score": json.dumps(found.score),
         "note": note,
@@ -131,7 +135,7 @@ def read_trunk(file: str | Path) -> Checkpoint:
         collection, _, own = name.partition("/")
         items.setdefault(collection, {})[own] = value.astype(np.float32)
     params = items.pop("params")
-    record = plain_json.parse(metadata["record"].encode(), str(path))
+    record = plain_json.parse(metadata[RECORD].encode(), str(path))
     return Checkpoint(
         step=int(metadata["step"]),
         directory=path,
@@ -145,6 +149,28 @@ def read_trunk(file: str | Path) -> Checkpoint:
         record=record,
         score=json.loads(metadata["score"]),
     )
+
+
+def _cast(name: str, value: np.ndarray, dtype: str) -> np.ndarray:
+    """In another dtype; a value that overflows, or a variance that vanishes, is refused."""
+    with np.errstate(over="ignore", under="ignore"):
+        cast = value.astype(dtype)
+    vanished = name.endswith(".var") and bool(((value > 0) & (cast == 0)).any())
+    if vanished or not np.isfinite(cast).all():
+        raise ValueError(
+            f"{dtype} cannot hold {name}, from {value.min():g} to {value.max():g}; give "
+            "--dtype=float32"
+        )
+    return cast
+
+
+def _spec(spec: Mapping[str, Any], kept: Sequence[str]) -> dict[str, Any]:
+    """The stored network; without auxiliary classifiers where none of them is kept."""
+    parts = [part for path in kept for part in path.split(".")]
+    if any(part.startswith(AUXILIARY) for part in parts):
+        return dict(spec)
+    options = [pair for pair in spec["options"] if pair[0] != "auxiliary"]
+    return {**spec, "options": options}
 
 
 def _digest(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from fcn_jax.runtime import terminal
 from fcn_jax.runtime.cli import Parser, run, set_up_logging
 from fcn_jax.runtime.devices import start_devices
 from fcn_jax.runtime.locations import refuse_file
+from fcn_jax.runtime.shipped import TRUNK_DTYPES
 
 WIDE = 200
 """Columns of a table that no terminal shows."""
@@ -107,8 +108,6 @@ def _export(arguments: list[str]) -> int:
 
 
 def _trunk(arguments: list[str]) -> int:
-    from fcn_jax.checkpoints.trunk_file import DTYPES, write_trunk
-
     parser = Parser(
         prog="python -m fcn_jax.convert trunk",
         description="Write the trunk of a trained classifier as one small file.",
@@ -122,13 +121,18 @@ def _trunk(arguments: list[str]) -> int:
         metavar="PATTERN,PATTERN",
         help="parameters that are left out (head.*,trunk.loss*)",
     )
-    add("--dtype", default="float16", choices=DTYPES, help="of the file (float16)")
+    add(
+        "--dtype", default="float16", choices=TRUNK_DTYPES, help="of the file (float16)"
+    )
     add("--note", default="", help="what was learnt, for those who read the file")
     options = parser.parse_args(arguments)
     _refuse_missing(options.run)
     refuse_file(options.run, "RUN")
     set_up_logging()
     start_devices()
+    # Imported late, as above.
+    from fcn_jax.checkpoints.trunk_file import write_trunk
+
     leave = [pattern for pattern in options.leave.split(",") if pattern]
     print(
         write_trunk(

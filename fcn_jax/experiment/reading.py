@@ -20,7 +20,7 @@ from fcn_jax.data.pipeline.buckets import Canvas, images_of_batch
 from fcn_jax.data.pipeline.image_augmentation import ImageAugmentation
 from fcn_jax.data.pipeline.loading import Loading
 from fcn_jax.data.pipeline.order import Sampler, make_sampler
-from fcn_jax.data.pipeline.transforms import Augment, Augmentation
+from fcn_jax.data.pipeline.transforms import COLOR, Augment, Augmentation
 from fcn_jax.data.sources import IMAGE_DATA_SETS
 from fcn_jax.data.sources.catalog import open_source
 from fcn_jax.data.sources.limited import limited
@@ -202,8 +202,18 @@ def told_geometry(
 
 
 def read_augmentation(config: Config, spec: ModelSpec) -> Augment:
-    """Return what training varies at random."""
+    """Return what training varies at random.
+
+    Raises:
+        ValueError: for random colours of a net that reads none.
+    """
     color, lighting = tuple(config.data.color), config.data.lighting
+    inputs = {name for stream in spec.streams for name in stream.inputs}
+    if (any(color) or lighting) and COLOR not in inputs:
+        raise ValueError(
+            f"config.data.color and config.data.lighting vary the input {COLOR!r}, and "
+            f"this net reads {', '.join(sorted(inputs))}; set them to (0, 0, 0) and 0"
+        )
     if not spec.is_classifier:
         return Augmentation(
             mirror=config.data.mirror,

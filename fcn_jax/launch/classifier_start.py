@@ -34,3 +34,14 @@ def start_from(config: Config, checkpoint: str) -> None:
     config.init_from = checkpoint
     config.init_new = NEW
     config.init_unused = UNUSED
+
+
+def start_anew(config: Config) -> None:
+    """Let an FCN start from scratch, whatever it started from.
+
+    Args:
+        config: of an FCN; changed, must not be locked.
+    """
+    config.recipe = "scratch"
+    config.init_from = ""
+    config.init_new = config.init_unused = ()

@@ -131,7 +131,7 @@ def test_a_signal_between_programs_is_heard(tmp_path):
 
 
 def test_programs_at_the_same_time_hear_one_signal_each(tmp_path):
-    """Oracle: each says that it saved, once; a program begun later hears it too."""
+    """Oracle: each says that it saved, once."""
     logs = [tmp_path / name for name in ("a", "b")]
 
     def run(log):

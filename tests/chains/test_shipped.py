@@ -8,12 +8,15 @@ import pytest
 
 from benchmarks.pictures import draw_folder
 from fcn_jax.chains.chain_file import find_chain, load_chain
+from fcn_jax.checkpoints.record import Record
+from fcn_jax.checkpoints.trunk_file import load_start
 from fcn_jax.config import to_dict
 from fcn_jax.experiment import reading
 from fcn_jax.models.build import spec_of_settings
 
 ROOT = Path(__file__).parents[2]
 TRUNKS = ("alexnet", "vgg16", "googlenet")
+PACKAGED = "package:googlenet_half"
 STARTS = {"recipe", "init_from", "init_new", "init_unused"}
 """Keys in which a pretrained run differs from one from scratch."""
 
@@ -143,9 +146,32 @@ def test_trained_trunks_take_the_place_of_training(transfer, tmp_path):
             expected["init_from"] = str(tmp_path / stage.name.split("-")[1])
         assert to_dict(stage.config) == expected
         assert stage.init_from == ""
-    shutil.rmtree(tmp_path / "vgg16")
+    (tmp_path / "vgg16" / "config.json").unlink()
     with pytest.raises(ValueError, match="there is no experiment .*vgg16/config.json"):
         load_chain(find_chain(f"transfer:camvid,trunks={tmp_path}"))
+    for name in ("vgg16", "googlenet"):
+        shutil.rmtree(tmp_path / name)
+    left = load_chain(find_chain(f"transfer:camvid,trunks={tmp_path}")).stages
+    assert {stage.name.split("-")[1] for stage in left} == {"alexnet"}
+    shutil.rmtree(tmp_path / "alexnet")
+    with pytest.raises(ValueError, match="holds no work directory alexnet, vgg16"):
+        load_chain(find_chain(f"transfer:camvid,trunks={tmp_path}"))
+
+
+@pytest.mark.parametrize("data", ["camvid", "procedural"])
+def test_the_trunk_of_the_package(data):
+    """Oracle: its name; the network and preprocessing are those of its file."""
+    chain = load_chain(find_chain(f"transfer:{data},trunks=package"))
+    record = Record.from_dict(load_start(PACKAGED).record, PACKAGED)
+    for stage in chain.stages:
+        assert stage.init_from == ""
+        assert reading.read_preprocessing(stage.config) == record.preprocessing
+        spec = spec_of_settings(to_dict(stage.config)["model"], {"semantic": 5})
+        assert (spec.streams, spec.width) == (record.spec.streams, record.spec.width)
+        assert spec.options == record.spec.options
+        expected = PACKAGED if stage.name.endswith("pretrained") else ""
+        assert stage.config.init_from == expected
+    assert [count for count, _ in chain.curves[-1].lines[0].points][:3] == [10, 30, 100]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +180,7 @@ def test_trained_trunks_take_the_place_of_training(transfer, tmp_path):
 )
 def test_other_arguments_are_refused(argument):
     """Oracle: the options of the docstring."""
-    with pytest.raises(ValueError, match=r"write transfer:camvid or .*,imagenette=DIR"):
+    with pytest.raises(ValueError, match=r"write transfer:camvid, .*,imagenette=DIR"):
         load_chain(find_chain(f"transfer:{argument}"))
 
 

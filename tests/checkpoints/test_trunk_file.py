@@ -168,22 +168,40 @@ def test_an_fcn_starts_from_a_trunk_of_the_package(run, shipped):
 def test_names_of_the_package(run, shipped):
     """Oracle: the files that lie there."""
     assert shipped_files.trunks() == ()
-    with pytest.raises(ValueError, match="package:dogs, which .* it has none"):
+    with pytest.raises(ValueError, match="package:dogs does not .* which has none"):
         trunk_file.load_start("package:dogs")
     write_trunk(run[0], shipped / "cats.safetensors", leave=LEAVE)
     shutil.copy(shipped / "cats.safetensors", shipped / "ants.safetensors")
     assert shipped_files.trunks() == ("ants", "cats")
-    with pytest.raises(ValueError, match="it has package:ants, package:cats"):
+    with pytest.raises(ValueError, match="which has package:ants, package:cats"):
         trunk_file.load_start("package:../cats")
     assert trunk_file.load_start("package:cats").step == 7
     assert trunk_file.load_start(str(run[0])).step == 7
+
+
+def test_a_file_of_ones_own_is_a_start(run, tmp_path):
+    """Oracle: the arrays; other weights are no trunk, and are refused as before."""
+    file = tmp_path / "own.safetensors"
+    write_trunk(run[0], file, leave=LEAVE)
+    assert trunk_file.load_start(str(file)).step == 7
+    other = tmp_path / "other.safetensors"
+    save_file({"a": np.zeros(2)}, other)
+    words = [f"--config={tiny.__file__}", f"--workdir={tmp_path / 'run'}"]
+    with pytest.raises(
+        ValueError, match="other.safetensors, a file; a checkpoint is a"
+    ):
+        main([*words, f"--config.init_from={other}"])
+    with pytest.raises(ValueError, match="other.safetensors, a file"):
+        trunk_file.load_start(str(other))
+    (tmp_path / "bad.safetensors").write_bytes(b"x" * 99)
+    assert not shipped_files.is_trunk(str(tmp_path / "bad.safetensors"))
 
 
 def test_the_command_refuses_an_unknown_name(shipped, tmp_path):
     """Oracle: one sentence before anything is written."""
     path = tiny.__file__
     words = [f"--config={path}", "--config.init_from=package:x", "--config.steps=1"]
-    with pytest.raises(ValueError, match="package:x, which does not come with the"):
+    with pytest.raises(ValueError, match="package:x does not come with the package"):
         main([*words, f"--workdir={tmp_path / 'run'}"])
     assert not (tmp_path / "run").exists()
 
@@ -197,6 +215,9 @@ def test_what_cannot_be_written_is_a_sentence(run, tmp_path):
     ):
         with pytest.raises(ValueError, match=sentence):
             write_trunk(run[0], tmp_path / name, **{"leave": LEAVE, **words})
+    for name, value in (("mean", 1e6), ("var", 1e-9)):
+        with pytest.raises(ValueError, match="float16 cannot hold .*--dtype=float32"):
+            trunk_file._cast(f"bn.{name}", np.array([1, value]), "float16")
     (tmp_path / "y.safetensors").touch()
     with pytest.raises(ValueError, match="y.safetensors exists"):
         write_trunk(run[0], tmp_path / "y.safetensors", leave=LEAVE)

@@ -2,7 +2,7 @@
 
 from fcn_jax import config as defaults
 from fcn_jax.config import to_dict
-from fcn_jax.launch.classifier_start import start_from, take_trunk
+from fcn_jax.launch.classifier_start import start_anew, start_from, take_trunk
 
 
 def _changed(before, after, key=""):
@@ -41,3 +41,6 @@ def test_what_changes_and_what_does_not():
     assert set(_changed(before, to_dict(config))) == changed  # the default fine-tunes
     assert (config.recipe, config.init_from) == ("fine-tune", "runs/x")
     defaults.validate(config.lock())
+    start_anew(config.unlock())
+    assert set(_changed(before, to_dict(config))) == {"recipe"}
+    assert config.recipe == "scratch"

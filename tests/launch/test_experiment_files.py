@@ -97,17 +97,17 @@ def test_a_folder_may_have_commas(tmp_path):
     both.mkdir()
     (tmp_path / "b,c").mkdir()
     assert read(both) == (str(both), 1.0)
-    assert read(f"{both},small") == (str(both), 0.25)
+    assert read(f"{both},small") == (str(both), 0.5)
     assert read(tmp_path / "b,c") == (f"{tmp_path}/b,c", 1.0)
-    assert read(f"{tmp_path}/b,c,small") == (f"{tmp_path}/b,c", 0.25)
-    assert read("nothing,small") == ("nothing", 0.25)
+    assert read(f"{tmp_path}/b,c,small") == (f"{tmp_path}/b,c", 0.5)
+    assert read("nothing,small") == ("nothing", 0.5)
     with pytest.raises(ValueError, match="size 'large'"):
         read(f"{both},large")
     (tmp_path / "a").mkdir()
     with pytest.raises(ValueError, match="is a folder, and .* is one too"):
         read(both)
     assert read(f"{both}/") == (f"{both}/", 1.0)
-    assert read(f"{tmp_path}/a/,small") == (f"{tmp_path}/a/", 0.25)
+    assert read(f"{tmp_path}/a/,small") == (f"{tmp_path}/a/", 0.5)
 
 
 def test_where_shipped_files_are(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -79,7 +80,7 @@ def write_export(
     with atomic.whole_directory(target) as root:
         for name in ("images", "labels"):
             (root / name).mkdir()
-        _write_classes(root / "classes.txt", classes)
+        write_classes(root / "classes.txt", classes, "with --map or --classes")
         write = functools.partial(
             _write_pair, root, palette.tobytes(), export.turned, exif
         )
@@ -160,8 +161,13 @@ def _classes(classes: Sequence[Class]) -> tuple[Classes, list[tuple[str, str]]]:
         raise DataError(str(error)) from error
 
 
-def _write_classes(path: Path, classes: Classes) -> None:
+def write_classes(path: Path, classes: Classes, remedy: str) -> None:
     """Write names and colours, and read them back.
+
+    Args:
+        path: the classes.txt.
+        classes: of the data set.
+        remedy: how another name is given, "with --map".
 
     Raises:
         DataError: for a name that the file cannot hold.
@@ -171,14 +177,18 @@ def _write_classes(path: Path, classes: Classes) -> None:
         for name, (red, green, blue) in zip(classes.names, classes.palette, strict=True)
     ]
     path.write_text("".join(lines), encoding="utf-8")
-    back = read_class_list(path).classes
-    if back.names != classes.names:
-        wrong = next(
-            a for a, b in zip(classes.names, back.names, strict=False) if a != b
-        )
+    try:
+        back = read_class_list(path).classes.names
+    except DataError as error:
+        raise DataError(
+            f"these class names cannot be written into classes.txt: {error}; give others "
+            f"{remedy}"
+        ) from error
+    if back != classes.names:
+        wrong = next(a for a, b in itertools.zip_longest(classes.names, back) if a != b)
         raise DataError(
             f"the class name {wrong!r} cannot be written into classes.txt; give another "
-            "with --map or --classes"
+            f"{remedy}"
         )
 
 

@@ -8,15 +8,15 @@ are ignored, as at the borders of objects in PASCAL VOC.
 
 import argparse
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from fcn_jax.data.decoding.images import read_color
 from fcn_jax.data.importing.importer import Bars
-from fcn_jax.data.importing.writing import check_target
-from fcn_jax.data.labels import IGNORE, VOID_COLOR, voc_palette
+from fcn_jax.data.importing.writing import check_target, write_classes
+from fcn_jax.data.labels import IGNORE, VOID_COLOR, Classes, voc_palette
 from fcn_jax.data.pipeline.resizing import resized_image
 from fcn_jax.data.sources.image_folder import ImageFolder, open_image_folder
 from fcn_jax.data.tools.scan import Progress, scan
@@ -50,6 +50,8 @@ def run_mosaics(arguments: argparse.Namespace, bars: Bars) -> str:
     images, target = Path(located(arguments.images)), Path(located(arguments.target))
     check_target(images, target)
     counts = (arguments.train, arguments.val)
+    if arguments.seed < 0:
+        raise ValueError(f"--seed is {arguments.seed}; it must be at least 0")
     with bars(str(images)) as report:
         write_mosaics(
             images,
@@ -85,8 +87,10 @@ def write_mosaics(
         report: called after each mosaic.
 
     Raises:
-        ValueError: for counts or a side below 1, or a class with a single photograph.
-        DataError: if the images cannot be read.
+        ValueError: for counts or a side below 1, or a class with fewer than two
+            photographs.
+        DataError: if the images cannot be read, or classes.txt cannot hold the names of
+            the classes; nothing is left of the target then.
     """
     if min(counts) < 1 or side < 1:
         raise ValueError(
@@ -102,27 +106,32 @@ def write_mosaics(
     members: list[list[int]] = [[] for _ in names]
     for index in range(len(source)):
         members[source.category(index)].append(index)
-    single = [names[i] for i, own in enumerate(members) if len(own) < 2]
-    if single:
+    few = [i for i, own in enumerate(members) if len(own) < 2]
+    if few:
         raise ValueError(
-            f"val of {images} has one photograph of {single[0]}; two are needed, one "
-            "for train and one for val"
+            f"val of {images} has {len(members[few[0]])} photographs of {names[few[0]]}; "
+            "two are needed, one for train and one for val"
         )
-    palette = voc_palette(len(names))
+    classes = Classes(_short_names(names), voc_palette(len(names)))
     with atomic.whole_directory(target) as root:
         for name in ("images", "labels", "splits"):
             (root / name).mkdir()
-        lines = (
-            f"{name.split(',')[0]} {red} {green} {blue}\n"
-            for name, (red, green, blue) in zip(names, palette, strict=True)
-        )
-        (root / "classes.txt").write_text("".join(lines), encoding="utf-8")
+        write_classes(root / "classes.txt", classes, "to the directories")
         for number, (split, count) in enumerate(zip(SPLITS, counts, strict=True)):
             chosen = [own[number::2] for own in members]
             draw = functools.partial(_write, root, source, chosen, number, side, seed)
             stems = list(scan(draw, range(count), report))
             text = "".join(f"{stem}\n" for stem in stems)
             (root / "splits" / f"{split}.txt").write_text(text, encoding="utf-8")
+
+
+def _short_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The first of each class's names, where no other class has it."""
+    short = [name.split(",")[0] for name in names]
+    return tuple(
+        own if short.count(own) == 1 else name
+        for own, name in zip(short, names, strict=True)
+    )
 
 
 def _write(
@@ -144,8 +153,7 @@ def _write(
     for region, label in enumerate(classes):
         own = regions == region
         photograph = int(rng.choice(chosen[label]))
-        image = read_color(source.path(photograph), where=source.name(photograph))
-        fill(pixels, own, image, rng)
+        fill(pixels, own, source[photograph].inputs["color"], rng)
         labels[own] = label
     labels[border] = IGNORE
     stem = f"{SPLITS[split]}{index:04}"

@@ -1,11 +1,13 @@
 """Stages: what they measure, their processes, and the dry form of some of them."""
 
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from benchmarks.gpu_check import __main__ as program
-from benchmarks.gpu_check import record, runner
+from benchmarks.gpu_check import record, runner, trainings
 from benchmarks.gpu_check.journal import CUT_OFF, Journal
 from benchmarks.gpu_check.scale import DRY, FULL, Context
 from benchmarks.gpu_check.stages import MACHINE, STAGES, Stage
@@ -68,6 +70,64 @@ def test_a_row_that_fails_leaves_the_others(tmp_path):
     assert journal.file.stat().st_size == size
     runner.measure_rows(stage, context, retry=True)
     assert journal.file.stat().st_size > size
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    """The commands of the trainings, in place of which files are written."""
+    given, bad = [], []
+
+    def program(command, check):
+        values = dict(word.split("=", 1) for word in command if "=" in word)
+        directory = Path(values["--workdir"])
+        test = "--mode" in values
+        kind = "trunk" if directory.name.startswith("trunk") else "fcn"
+        given.append((kind, "test" if test else "train", values))
+        if test and bad:
+            return subprocess.CompletedProcess(command, 2)
+        directory.mkdir(parents=True, exist_ok=True)
+        rows = [
+            {"split": "train", "loss": 1.0, "images_per_second": 9, "wait_share": 0},
+            {"split": "val", "mean_iu": 0.5},
+        ]
+        text = "".join(f"{json.dumps(row)}\n" for row in rows)
+        (directory / "metrics.jsonl").write_text(text)
+        name = "scores_test.json" if test else "scores.json"
+        (directory / name).write_text(json.dumps({"mean_iu": 0.25}))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(trainings.subprocess, "run", program)
+    return given, bad
+
+
+def test_an_fcn_has_its_trunk(commands, tmp_path):
+    """Oracle: the order by hand; the trunk's directory, another for each `out`."""
+    given, bad = commands
+    starts = []
+    for name in ("one", "two"):
+        out = tmp_path / name
+        out.mkdir()
+        context = Context(DRY, out, tmp_path / "work")
+        trunk, fcn, scratch = trainings.trunk_rows(DRY)
+        rows = (trunk, fcn) if name == "one" else (scratch, fcn)
+        for row in rows:
+            found = trainings.measure(row, context)
+        assert (found["mean_iu"], found["test_mean_iu"]) == (0.5, 0.25)
+        starts += [
+            own["--config.init_from"]
+            for *_, own in given
+            if "--config.init_from" in own
+        ]
+    kinds = [(kind, what) for kind, what, _ in given]
+    whole = [("fcn", "train"), ("fcn", "test")]
+    assert kinds == [("trunk", "train"), *whole, *whole, ("trunk", "train"), *whole]
+    directories = {own["--workdir"] for kind, _, own in given if kind == "trunk"}
+    assert len(directories) == 2
+    assert set(starts) == directories
+    bad.append(True)
+    found = trainings.measure(fcn, context)
+    assert found["mean_iu"] == 0.5
+    assert found["test_error"] == "its program ended with 2"
 
 
 def test_a_stage_is_ended_at_its_limit_and_measured_in_the_next_call(tmp_path):

@@ -113,11 +113,53 @@ def test_what_cannot_be_done_is_a_sentence(images, tmp_path, capsys):
     for folder in ("train/a", "train/b", "val/a", "val/b"):
         (few / folder).mkdir(parents=True)
         Image.new("RGB", (9, 9)).save(few / folder / f"{folder.replace('/', '')}.png")
-    with pytest.raises(ValueError, match="has one photograph of a; two are needed"):
+    with pytest.raises(ValueError, match="has 1 photographs of a; two are needed"):
         write_mosaics(few, tmp_path / "m", counts=(1, 1), side=9)
     assert not (tmp_path / "m").exists()
     arguments = ["mosaics", str(images), str(tmp_path / "m"), "--side=16"]
+    with pytest.raises(ValueError, match="--seed is -1; it must be at least 0"):
+        main([*arguments, "--seed=-1"])
     assert main([*arguments, "--train=2", "--val=1"]) == 0
     assert "has 2 mosaics of train and 1 of val" in capsys.readouterr().out
     with pytest.raises(DataError, match="is there and not empty"):
         main(arguments)
+
+
+def _drawn(root, names, **options):
+    """An image folder with two photographs of each class in val."""
+    for name in names:
+        for split, count in (("train", 1), ("val", 2)):
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                file = root / split / name / f"{split}{number}.jpg"
+                Image.new("RGB", (12, 9), (90, 9, 9)).save(file, **options)
+    return root
+
+
+@pytest.mark.parametrize("names", [("001.a", "002.b"), ("0", "1"), ("cat", "ignore")])
+def test_names_that_a_class_list_cannot_hold(names, tmp_path):
+    """Oracle: the list would be read as other classes; nothing is left."""
+    images = _drawn(tmp_path / "images", names)
+    with pytest.raises(DataError, match=r"cannot be written .* to the directories"):
+        write_mosaics(images, tmp_path / "m", counts=(1, 1), side=9)
+    assert not (tmp_path / "m").exists()
+
+
+def test_short_names_are_of_one_class_each(tmp_path):
+    """Oracle: names by hand, as ImageNet has two cranes."""
+    names = ("crane, bird", "crane, lifting", "dog, hound")
+    images = _drawn(tmp_path / "images", names)
+    write_mosaics(images, tmp_path / "m", counts=(1, 1), side=9)
+    (classes,) = open_source(
+        "folder", "val", folder=str(tmp_path / "m")
+    ).outputs.values()
+    assert classes.names == ("crane, bird", "crane, lifting", "dog")
+
+
+def test_photographs_are_turned_as_their_tag_asks(tmp_path):
+    """Oracle: a classifier of the folder reads them too."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    images = _drawn(tmp_path / "images", ("cat", "dog"), exif=exif)
+    write_mosaics(images, tmp_path / "m", counts=(1, 1), side=9)
+    assert len(_examples(tmp_path / "m", "train")[1]) == 1
