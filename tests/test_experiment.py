@@ -195,6 +195,17 @@ def test_a_limit_is_of_the_training_split_alone():
         Experiment.from_config(config)
 
 
+def test_no_window_is_larger_than_the_largest_image():
+    """Oracle: the sizes of the images; a smaller side of the window stays."""
+    config = tiny.get_config()
+    config.data.crop = (200, 20)
+    run = Experiment.from_config(config)
+    rows = int(run.train_source.sizes()[:, 0].max())
+    assert rows < 200
+    assert run.canvases == ((rows, 20),)
+    assert run.crop == (rows, 20)
+
+
 def test_random_colours_are_those_of_the_configuration():
     """Oracle: the keys; a range by hand; a net that reads no colour."""
     config = tiny.get_config()

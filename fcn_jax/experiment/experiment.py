@@ -198,6 +198,9 @@ class Experiment:
         least = smallest_image(reading.told_geometry(model, records))
         refuse_small_images(sizes, train_source.name, least)
         refuse_small_images(scoring.source.sizes(), scoring.source.name, least)
+        if crop is not None:  # no window is larger than the largest image
+            rows, columns = sizes.max(axis=0)
+            crop = (min(crop[0], int(rows)), min(crop[1], int(columns)))
         fixed = crop or config.data.canvas
         canvases = batch_canvases(sizes, fixed=fixed, most=config.data.canvases)
         images = config.batch_size * config.accumulation
