@@ -42,7 +42,7 @@ def _one_cache(tmp_path_factory):
         yield
 
 
-OF_A_LABELLED_PICTURE = 38
+OF_A_LABELLED_PICTURE = 39
 """Modules of the package, beside the fast forms for a platform."""
 
 

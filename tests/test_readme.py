@@ -23,8 +23,8 @@ PAGES = (
     *(f"docs/{name}.md" for name in ("quickstart", "your_data", "weights")),
     *(f"docs/{name}.md" for name in ("papers_data", "experiments", "inference")),
 )
-ELSEWHERE = ("voc", "/fcn32s.py", "/fcn16s.py", "/fcn8s.py")
-"""Words of commands that need PASCAL VOC or a network of the reference."""
+ELSEWHERE = ("voc", "/fcn32s.py", "/fcn16s.py", "/fcn8s.py", "imagenette")
+"""Words of commands that need PASCAL VOC, photographs or a network of the reference."""
 SHORT = ("--config.steps=2", "--config.log.every=1", "--config.evaluation.pictures=1")
 
 
@@ -102,9 +102,11 @@ def test_every_command_runs(tmp_path):
     assert len(commands) >= 18
     for words in commands:
         training = "fcn_jax.main" in words and "--mode=evaluate" not in words
-        narrow = [f"--config.model.width={WIDTH}", "--config.batch_size=2"]
-        folder = "folder.py" in " ".join(words)
-        extra = [*SHORT, *(narrow if folder else [])] if training else []
+        extra = list(SHORT) if training else []
+        if training and "folder.py" in " ".join(words):
+            extra += ["--config.batch_size=2"]
+            if not words[-1].endswith(",small"):  # whose trunk has a width
+                extra += [f"--config.model.width={WIDTH}"]
         if "--net=vgg16" in words:
             extra = [f"--width={WIDTH}"]
         result = subprocess.run(

@@ -5,14 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fcn_jax.checkpoints import stored
 from fcn_jax.checkpoints.record import Record
-from fcn_jax.checkpoints.trunk_file import load_start
+from fcn_jax.checkpoints.stored import Checkpoint
 from fcn_jax.layers.feature_map import FeatureMap
 from fcn_jax.models.backbone import Backbone
 from fcn_jax.models.build import BACKBONES, build
 from fcn_jax.models.fcn import FCN, abstract, channels
 from fcn_jax.models.heads import HEADS, MakeHead
 from fcn_jax.params.trees import restore_tree
+from fcn_jax.runtime import shipped
 from fcn_jax.runtime.messages import SENTENCE, error_sentence, shortened
 
 
@@ -57,7 +59,7 @@ def load_model(
         ValueError: if it is the other kind, is partial, or its record and arrays are
             of no network.
     """
-    found = load_start(os.fspath(path))
+    found = _read(path)
     where = str(found.directory)
     record = Record.from_dict(found.record, where)
     _refuse_other_kind(record, classifier, where)
@@ -78,6 +80,15 @@ def load_model(
     }
     variables |= restore_tree(shapes, found.collections, f"checkpoint {where}")
     return LoadedModel(model, variables, record, maps, found.directory, found.step)
+
+
+def _read(path: str | os.PathLike) -> Checkpoint:
+    if not shipped.is_trunk(os.fspath(path)):
+        return stored.load(path)
+    # Imported late: most networks are not in such a file.
+    from fcn_jax.checkpoints.trunk_file import load_start
+
+    return load_start(os.fspath(path))
 
 
 def _refuse_other_kind(record: Record, classifier: bool | None, where: str) -> None:
