@@ -7,8 +7,8 @@ Paper row: none. Imagenette is fastai's; any folder of ImageNet's layout will do
 
 DIR holds train/<class>/ and val/<class>/. The trunk has batch normalisation, and the
 classifier is convolutional: it learns from 199 x 199 pixels, the fewest that its last
-layers take, and the scores of a larger image are averaged. `:small` takes three quarters
-of an hour on two cores and has top-1 0.817 on 1,000 images of val (measured with 7,000
+layers take, and the scores of a larger image are averaged. `:small` takes about three
+quarters of an hour on two cores and has top-1 0.817 on 1,000 images of val (measured with 7,000
 photographs of 160 x 160 pixels). The full size is meant for a GPU and has not been
 measured.
 """

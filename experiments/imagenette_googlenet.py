@@ -7,7 +7,7 @@ Paper row: none. Imagenette is fastai's; any folder of ImageNet's layout will do
 
 DIR holds train/<class>/ and val/<class>/. The trunk has batch normalisation, and the
 classifier is convolutional: it learns from 128 x 128 pixels, and the scores of an image
-are averaged. `:small` takes three quarters of an hour on two cores and has top-1 0.802
+are averaged. `:small` takes about three quarters of an hour on two cores and has top-1 0.802
 on 1,000 images of val (measured with 7,000 photographs of 160 x 160 pixels). The full
 size is meant for a GPU and has not been measured.
 """

@@ -48,7 +48,7 @@ def load_model(
     """Load the best (else newest) of a work directory, or another checkpoint.
 
     Args:
-        path: the directory, or "package:NAME".
+        path: a directory, the file of a trunk, or "package:NAME".
         classifier: whether an ImageNet classifier is wanted, or an FCN; None takes
             either.
         backbones: what the network's backbones may be.

@@ -127,8 +127,8 @@ def read_trunk(file: str | Path) -> Checkpoint:
     stated = metadata.pop("sha256", "")
     if stated != _digest(arrays, metadata):
         raise CheckpointError(
-            f"{path} differs from its own digest, or was not written as a trunk; install "
-            "the package again"
+            f"{path} differs from its own digest, or was not written as a trunk; make it "
+            "again, or install the package again where it came with it"
         )
     items: dict[str, dict[str, np.ndarray]] = {"params": {}}
     for name, value in arrays.items():

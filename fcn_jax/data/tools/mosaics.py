@@ -109,8 +109,8 @@ def write_mosaics(
     few = [i for i, own in enumerate(members) if len(own) < 2]
     if few:
         raise ValueError(
-            f"val of {images} has {len(members[few[0]])} photographs of {names[few[0]]}; "
-            "two are needed, one for train and one for val"
+            f"val of {images} has too few photographs of {names[few[0]]}, "
+            f"{len(members[few[0]])}; two are needed, one for train and one for val"
         )
     classes = Classes(_short_names(names), voc_palette(len(names)))
     with atomic.whole_directory(target) as root:
