@@ -18,10 +18,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from fcn_jax import config as defaults
-from fcn_jax.launch.classifier_start import start_from
-from fcn_jax.models.published import ILSVRC_MEAN
-
-TRUNK = "package:googlenet_half"
+from fcn_jax.launch.classifier_start import start_from_package
 
 
 def split_size(argument: str) -> tuple[str, bool]:
@@ -76,17 +73,6 @@ def get_config(argument: str = "") -> ConfigDict:
     config.evaluation.every = 500
     config.checkpoint.every = 500
     if small:
-        start_from(config, TRUNK)
-        config.model.backbone = "googlenet"
-        config.model.width = 0.5
-        config.model.normalization = "batch"
-        config.preprocessing.color.mean = ILSVRC_MEAN
-        config.preprocessing.color.scale = 1 / 58
-        config.preprocessing.color.origin = "mean and spread of ImageNet"
+        start_from_package(config)
         config.data.color = (0.3, 0.3, 0.3)
-        config.optimizer.multipliers = (
-            ("*.bias", 1.0, 0.0),
-            ("*.scale", 1.0, 0.0),
-            ("*", 1.0, 1.0),
-        )
     return config

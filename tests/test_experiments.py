@@ -19,7 +19,7 @@ EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 FILES = sorted(EXPERIMENTS.glob("*.py"))
 TRUNKS = ("alexnet", "vgg16", "googlenet")
 ARGUMENTS = {
-    "camvid_fcn8s": ("full", "small"),
+    "camvid_fcn8s": ("full", "small", "pretrained"),
     "folder": ("DIR", "DIR,small"),
     **{f"imagenette_{name}": ("full", "small") for name in TRUNKS},
 }

@@ -34,16 +34,18 @@ NORM = {
     ),
 }
 SCALE = {"data.scale": (0.5, 2.0)}
+COLOR = {"data.color": (0.3, 0.3, 0.3)}
 WEIGHTS = {"loss.class_weights": HALF_BALANCED}
 ARMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "plain": ("", {}),
     "norm": ("plain", NORM),
     "norm-fast": ("norm", {**NORM, "optimizer.learning_rate": 3e-3}),
     "norm-scale": ("norm", {**NORM, **SCALE}),
+    "norm-color": ("norm", {**NORM, **COLOR}),
     "norm-weights": ("norm", {**NORM, **WEIGHTS}),
     "norm-balanced": ("norm", {**NORM, "loss.class_weights": BALANCED}),
     "norm-average": ("norm", {**NORM, "average_decay": 0.995}),
-    "all": ("norm", {**NORM, **SCALE, **WEIGHTS, "average_decay": 0.995}),
+    "all": ("norm", {**NORM, **SCALE, **COLOR, **WEIGHTS, "average_decay": 0.995}),
 }
 """Name -> the stage that it is compared with, and its difference from the experiment."""
 

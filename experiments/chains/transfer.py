@@ -40,10 +40,14 @@ from fcn_jax.chains.records import (
 )
 from fcn_jax.config import Config
 from fcn_jax.data.folder.source import open_folder
-from fcn_jax.launch.classifier_start import start_anew, start_from, take_trunk
+from fcn_jax.launch.classifier_start import (
+    PACKAGED,
+    start_anew,
+    start_from,
+    take_trunk,
+)
 
 TRUNKS = {"alexnet": "AlexNet", "vgg16": "VGG16", "googlenet": "GoogLeNet"}
-PACKAGED = {"googlenet": "package:googlenet_half"}
 SIZE = "small"  # of the classifiers and of the recipes
 
 SEEDS = (0, 1, 2)
@@ -60,8 +64,6 @@ CURVE_TRUNKS = ("googlenet", "vgg16", "alexnet")  # the first that there is
 
 VARIED = {"data.color": (0.3, 0.3, 0.3), "data.scale": (0.5, 2.0)}
 WINDOW = 96  # pixels, of procedural pictures, which have at most so many
-# Root of the median of the classes' frequencies over that of the class, on train.
-WEIGHTS = (0.528, 0.449, 2.188, 0.386, 1.0, 0.65, 1.961, 1.405, 0.888, 2.525, 2.976)
 
 IMAGENETTE = "data/imagenette160"
 EXPERIMENTS = Path(__file__).parents[1]
@@ -149,7 +151,7 @@ def _parsed(argument: str) -> tuple[Task, dict[str, str]]:
 def _starts(given: str) -> dict[str, str]:
     """Checkpoint of each trunk; "" where the chain trains it."""
     if given == "package":
-        return dict(PACKAGED)
+        return {"googlenet": PACKAGED}
     if not given:
         return dict.fromkeys(TRUNKS, "")
     runs = {name: Path(given, name).absolute() for name in TRUNKS}
@@ -163,10 +165,9 @@ def _starts(given: str) -> dict[str, str]:
 
 
 def _camvid(options: Mapping[str, str]) -> Task:
-    config = experiment_config(EXPERIMENTS / "camvid_fcn8s.py", SIZE)
+    config = experiment_config(EXPERIMENTS / "camvid_fcn8s.py", "pretrained")
     with config.unlocked():
         config.data.data_dir = options.get("data_dir", "")
-        config.loss.class_weights = WEIGHTS
     title = "CamVid, from scratch and from Imagenette"
     return Task(title, config, CAMVID_PICTURES, FEW_CLASSES, "test")
 
@@ -188,7 +189,7 @@ def _folder(folder: str) -> Task:
 
 def _classifier(name: str, start: str, options: Mapping[str, str]) -> Config:
     """The configuration with which a trunk learns, or has learnt."""
-    if start and start not in PACKAGED.values():
+    if start and start != PACKAGED:
         return experiment_config(Path(start) / "config.json")
     config = experiment_config(EXPERIMENTS / f"imagenette_{name}.py", SIZE)
     with config.unlocked():

@@ -38,6 +38,25 @@ class LoadedModel(NamedTuple):
     step: int
 
 
+def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
+    """Read the best (else newest) of a work directory, another checkpoint, or a trunk.
+
+    Args:
+        path: a directory, the file of a trunk, or "package:NAME".
+
+    Raises:
+        CheckpointError: if it is missing or damaged.
+        ValueError: if the package has no such trunk; names those that it has.
+    """
+    name = os.fspath(path)
+    if not shipped.is_trunk(name):
+        return stored.load(path)
+    # Imported late: most networks are not in such a file.
+    from fcn_jax.checkpoints.trunk_file import read_trunk
+
+    return read_trunk(shipped.trunk(name))
+
+
 def load_model(
     path: str | os.PathLike,
     *,
@@ -59,7 +78,7 @@ def load_model(
         ValueError: if it is the other kind, is partial, or its record and arrays are
             of no network.
     """
-    found = _read(path)
+    found = read_checkpoint(path)
     where = str(found.directory)
     record = Record.from_dict(found.record, where)
     _refuse_other_kind(record, classifier, where)
@@ -80,15 +99,6 @@ def load_model(
     }
     variables |= restore_tree(shapes, found.collections, f"checkpoint {where}")
     return LoadedModel(model, variables, record, maps, found.directory, found.step)
-
-
-def _read(path: str | os.PathLike) -> Checkpoint:
-    if not shipped.is_trunk(os.fspath(path)):
-        return stored.load(path)
-    # Imported late: most networks are not in such a file.
-    from fcn_jax.checkpoints.trunk_file import load_start
-
-    return load_start(os.fspath(path))
 
 
 def _refuse_other_kind(record: Record, classifier: bool | None, where: str) -> None:

@@ -19,7 +19,7 @@ from fcn_jax.checkpoints.record import Record
 from fcn_jax.checkpoints.stored import Checkpoint, CheckpointError
 from fcn_jax.models.backbone import AUXILIARY
 from fcn_jax.params.paths import first_match
-from fcn_jax.runtime import plain_json, shipped
+from fcn_jax.runtime import plain_json
 from fcn_jax.runtime.atomic import whole_file
 from fcn_jax.runtime.messages import remedy
 from fcn_jax.runtime.shipped import TRUNK_DTYPES as DTYPES
@@ -28,22 +28,6 @@ from fcn_jax.runtime.shipped import TRUNK_RECORD as RECORD
 
 _KEPT = ("spec", "categories", "outputs", "preprocessing", "dtype", "version")
 """Parts of the record that describe the net; paths of the machine are left out."""
-
-
-def load_start(path: str) -> Checkpoint:
-    """Read what `config.init_from` names: a checkpoint or a trunk.
-
-    Args:
-        path: a work directory, a directory of checkpoints, a file of `write_trunk`, or
-            "package:NAME".
-
-    Raises:
-        CheckpointError: if it is missing or damaged.
-        ValueError: if the package has no such trunk; names those that it has.
-    """
-    if shipped.is_trunk(path):
-        return read_trunk(shipped.trunk(path))
-    return stored.load(path)
 
 
 def write_trunk(

@@ -1,6 +1,12 @@
 """An FCN that has the trunk of a classifier: what changes in its configuration."""
 
 from fcn_jax.config import Config
+from fcn_jax.launch import experiment_files
+
+PACKAGED = "package:googlenet_half"
+"""The trunk that comes with the package."""
+PACKAGED_BY = "imagenette_googlenet:small"
+"""The experiment in which it learnt."""
 
 NEW = ("head.*",)
 UNUSED = ("head.*", "trunk.loss*")
@@ -34,6 +40,16 @@ def start_from(config: Config, checkpoint: str) -> None:
     config.init_from = checkpoint
     config.init_new = NEW
     config.init_unused = UNUSED
+
+
+def start_from_package(config: Config) -> None:
+    """Let an FCN have the trunk that comes with the package, and start from it.
+
+    Args:
+        config: of an FCN; changed, must not be locked.
+    """
+    take_trunk(config, experiment_files.load(experiment_files.find(PACKAGED_BY)))
+    start_from(config, PACKAGED)
 
 
 def start_anew(config: Config) -> None:

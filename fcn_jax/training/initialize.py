@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 from absl import logging
 
+from fcn_jax.checkpoints.load_model import read_checkpoint
 from fcn_jax.checkpoints.record import Record
 from fcn_jax.checkpoints.stored import Checkpoint
-from fcn_jax.checkpoints.trunk_file import load_start
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.models.fcn import channels
 from fcn_jax.params.paths import Rules, flatten, pretrained_sources
@@ -145,7 +145,7 @@ def _warm(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     start, given = run.start, []
     for path, rules in start.checkpoints:
-        found = load_start(path)
+        found = read_checkpoint(path)
         record = Record.from_dict(found.record, str(found.directory))
         check_preprocessing(
             record.preprocessing,

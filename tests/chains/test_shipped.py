@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.pictures import draw_folder
 from fcn_jax.chains.chain_file import find_chain, load_chain
+from fcn_jax.checkpoints.load_model import read_checkpoint
 from fcn_jax.checkpoints.record import Record
-from fcn_jax.checkpoints.trunk_file import load_start
 from fcn_jax.config import to_dict
 from fcn_jax.experiment import reading
 from fcn_jax.models.build import spec_of_settings
@@ -162,7 +162,7 @@ def test_trained_trunks_take_the_place_of_training(transfer, tmp_path):
 def test_the_trunk_of_the_package(data):
     """Oracle: its name; the network and preprocessing are those of its file."""
     chain = load_chain(find_chain(f"transfer:{data},trunks=package"))
-    record = Record.from_dict(load_start(PACKAGED).record, PACKAGED)
+    record = Record.from_dict(read_checkpoint(PACKAGED).record, PACKAGED)
     for stage in chain.stages:
         assert stage.init_from == ""
         assert reading.read_preprocessing(stage.config) == record.preprocessing

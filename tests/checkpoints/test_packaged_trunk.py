@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from fcn_jax import config as defaults
-from fcn_jax.checkpoints.load_model import load_model
-from fcn_jax.checkpoints.trunk_file import load_start
+from fcn_jax.checkpoints.load_model import load_model, read_checkpoint
 from fcn_jax.data.imagenet import imagenet_classes
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.layers.preprocess import preprocess
@@ -74,7 +73,7 @@ def test_file():
     card = (file.parent / "README.md").read_text()
     assert hashlib.sha256(content).hexdigest() in card
     assert len(content) < 4 * 2**20
-    found = load_start(PACKAGED)
+    found = read_checkpoint(PACKAGED)
     assert f"{found.score:.3f}" in card
     assert set(found.record["categories"]) <= set(imagenet_classes())
     assert not [name for name in found.params if "loss1" in name or "loss2" in name]
@@ -122,7 +121,7 @@ def test_folder_starts_from_it(tmp_path):
     with config.unlocked():
         config.devices = 1
     state, origins = initialize.initial_state(Experiment.from_config(config), None)
-    found = load_start(PACKAGED)
+    found = read_checkpoint(PACKAGED)
     new = {name for name, origin in origins.items() if origin == "initialised"}
     assert {name.split(".")[0] for name in new} == {"head"}
     own = flatten({"params": state.params, **state.collections})
@@ -140,7 +139,7 @@ def test_it_classifies(tmp_path, capsys):
     words = [f"--output={tmp_path / 'out'}", "--classify", str(PICTURES)]
     assert predict([f"--checkpoint={PACKAGED}", *words]) == 0
     said = capsys.readouterr().out
-    categories = load_start(PACKAGED).record["categories"]
+    categories = read_checkpoint(PACKAGED).record["categories"]
     for name, scores in SCORES.items():
         assert f"{name}.png" in said
         assert categories[int(np.argmax(scores))] in said

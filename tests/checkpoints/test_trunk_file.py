@@ -9,6 +9,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from fcn_jax.checkpoints import trunk_file
+from fcn_jax.checkpoints.load_model import read_checkpoint
 from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.checkpoints.stored import CheckpointError
 from fcn_jax.checkpoints.trunk_file import read_trunk, write_trunk
@@ -17,12 +18,11 @@ from fcn_jax.convert.__main__ import main as convert
 from fcn_jax.experiment import reading
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.main import main
-from fcn_jax.models.build import build, classifier_spec
-from fcn_jax.models.fcn import abstract
 from fcn_jax.params.paths import flatten
 from fcn_jax.runtime import shipped as shipped_files
 from fcn_jax.training import initialize
 from tests import tiny
+from tests.drawn_classifier import draw_classifier
 
 CLASSES = ("cat", "dog", "egg")
 LEAVE = ("head.*", "trunk.fc6*", "trunk.fc7*")
@@ -38,25 +38,7 @@ def _config():
 def run(tmp_path_factory):
     """The work directory of a classifier with random arrays, and these arrays."""
     config = _config()
-    spec = classifier_spec(
-        backbone="vgg16",
-        classes=len(CLASSES),
-        width=config.model.width,
-        padding="same",
-        normalization="batch",
-    )
-    _, shapes = abstract(build(spec), {"color": 3})
-    rng = np.random.default_rng(3)
-    arrays = {
-        path: rng.uniform(0.01, 1, leaf.shape).astype(np.float32)
-        for path, leaf in flatten(shapes).items()
-    }
-    params = {
-        path.removeprefix("params."): value
-        for path, value in arrays.items()
-        if path.startswith("params.")
-    }
-    rest = {p: value for p, value in arrays.items() if p.startswith("batch_stats.")}
+    spec, params, rest = draw_classifier("vgg16", len(CLASSES))
     records = reading.read_preprocessing(config)
     record = {
         "version": 2,
@@ -169,21 +151,21 @@ def test_names_of_the_package(run, shipped):
     """Oracle: the files that lie there."""
     assert shipped_files.trunks() == ()
     with pytest.raises(ValueError, match="package:dogs does not .* which has none"):
-        trunk_file.load_start("package:dogs")
+        read_checkpoint("package:dogs")
     write_trunk(run[0], shipped / "cats.safetensors", leave=LEAVE)
     shutil.copy(shipped / "cats.safetensors", shipped / "ants.safetensors")
     assert shipped_files.trunks() == ("ants", "cats")
     with pytest.raises(ValueError, match="which has package:ants, package:cats"):
-        trunk_file.load_start("package:../cats")
-    assert trunk_file.load_start("package:cats").step == 7
-    assert trunk_file.load_start(str(run[0])).step == 7
+        read_checkpoint("package:../cats")
+    assert read_checkpoint("package:cats").step == 7
+    assert read_checkpoint(str(run[0])).step == 7
 
 
 def test_a_file_of_ones_own_is_a_start(run, tmp_path):
     """Oracle: the arrays; other weights are no trunk, and are refused as before."""
     file = tmp_path / "own.safetensors"
     write_trunk(run[0], file, leave=LEAVE)
-    assert trunk_file.load_start(str(file)).step == 7
+    assert read_checkpoint(str(file)).step == 7
     other = tmp_path / "other.safetensors"
     save_file({"a": np.zeros(2)}, other)
     words = [f"--config={tiny.__file__}", f"--workdir={tmp_path / 'run'}"]
@@ -192,7 +174,7 @@ def test_a_file_of_ones_own_is_a_start(run, tmp_path):
     ):
         main([*words, f"--config.init_from={other}"])
     with pytest.raises(ValueError, match="other.safetensors, a file"):
-        trunk_file.load_start(str(other))
+        read_checkpoint(str(other))
     (tmp_path / "bad.safetensors").write_bytes(b"x" * 99)
     assert not shipped_files.is_trunk(str(tmp_path / "bad.safetensors"))
 

@@ -1,8 +1,17 @@
 """The trunk of a classifier in the configuration of an FCN."""
 
 from fcn_jax import config as defaults
+from fcn_jax.checkpoints.load_model import read_checkpoint
+from fcn_jax.checkpoints.record import Record
 from fcn_jax.config import to_dict
-from fcn_jax.launch.classifier_start import start_anew, start_from, take_trunk
+from fcn_jax.experiment.reading import read_preprocessing
+from fcn_jax.launch.classifier_start import (
+    PACKAGED,
+    start_anew,
+    start_from,
+    start_from_package,
+    take_trunk,
+)
 
 
 def _changed(before, after, key=""):
@@ -44,3 +53,19 @@ def test_what_changes_and_what_does_not():
     start_anew(config.unlock())
     assert set(_changed(before, to_dict(config))) == {"recipe"}
     assert config.recipe == "scratch"
+
+
+def test_the_trunk_of_the_package_in_an_fcn():
+    """Oracle: the network and the preprocessing in the record of the trunk's file."""
+    config = defaults.base().unlock()
+    start_from_package(config)
+    defaults.validate(config.lock())
+    record = Record.from_dict(read_checkpoint(PACKAGED).record, PACKAGED)
+    (stream,) = record.spec.streams
+    assert (config.recipe, config.init_from) == ("fine-tune", PACKAGED)
+    assert (config.model.backbone, config.model.width) == (
+        stream.backbone,
+        record.spec.width,
+    )
+    assert config.model.normalization == dict(record.spec.options)["normalization"]
+    assert read_preprocessing(config) == record.preprocessing

@@ -11,12 +11,11 @@ from fcn_jax.checkpoints.record import Record
 from fcn_jax.checkpoints.store import CheckpointStore
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.experiment.reading import read_preprocessing
-from fcn_jax.models.build import build, classifier_spec
-from fcn_jax.models.fcn import abstract
 from fcn_jax.params.paths import flatten
 from fcn_jax.training import initialize
 from fcn_jax.training.checks.trunk import sown
 from tests import tiny
+from tests.drawn_classifier import draw_classifier
 
 NAMES = ("a", "b", "c")
 
@@ -36,24 +35,7 @@ def _config(directory, *, stream="trunk", rules=()):
 @pytest.fixture
 def classifier(tmp_path):
     """A stored classifier with random parameters and running statistics."""
-    spec = classifier_spec(
-        backbone="alexnet",
-        classes=len(NAMES),
-        width=1 / 16,
-        padding="same",
-        normalization="batch",
-    )
-    _, shapes = abstract(build(spec), {"color": 3})
-    rng = np.random.default_rng(0)
-    arrays = {
-        path: rng.uniform(0.1, 1, leaf.shape).astype(np.float32)
-        for path, leaf in flatten(shapes).items()
-    }
-    params = {
-        path.removeprefix("params."): 0.3 * value
-        for path, value in arrays.items()
-        if path.startswith("params.")
-    }
+    spec, params, statistics = draw_classifier("alexnet", len(NAMES))
     record = Record(
         spec=spec,
         outputs={},
@@ -65,7 +47,7 @@ def classifier(tmp_path):
         params=params,
         optimizer={},
         record=record.to_dict(),
-        collections={p: v for p, v in arrays.items() if p.startswith("batch_stats.")},
+        collections=statistics,
     )
     return tmp_path / "classifier"
 
