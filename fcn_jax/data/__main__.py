@@ -6,6 +6,8 @@ python -m fcn_jax.data check camvid [--split=val] [--data_dir=DIR]
 python -m fcn_jax.data check --folder=DIR
 python -m fcn_jax.data stats camvid [--split=train] [--data_dir=DIR] [--output=DIR]
 python -m fcn_jax.data stats --folder=DIR
+python -m fcn_jax.data bounds camvid [--split=val] [--factors=32,16,8]
+python -m fcn_jax.data bounds --labels=DIR
 python -m fcn_jax.data mosaics DIR TARGET [--train=100] [--val=100] [--side=240]
 
 `check` and `import` end with status 0 where nothing is wrong with the data, 1 where something is.
@@ -35,6 +37,7 @@ from fcn_jax.data.tools.check_splits import check_splits, print_splits
 from fcn_jax.data.tools.mosaics import add_mosaics, run_mosaics
 from fcn_jax.data.tools.statistics import measure
 from fcn_jax.data.tools.statistics_tables import print_statistics
+from fcn_jax.data.tools.upper_bounds import add_bounds, print_bounds, run_bounds
 from fcn_jax.runtime import atomic, terminal
 from fcn_jax.runtime.cli import Parser, run, set_up_logging
 from fcn_jax.runtime.locations import located
@@ -72,6 +75,8 @@ def main(argv: list[str]) -> int:
     if arguments.command == "mosaics":
         print(run_mosaics(arguments, _progress))
         return 0
+    if arguments.command == "bounds":
+        return _bounds(arguments, parser)
     if bool(arguments.name) == bool(arguments.folder):
         parser.error(f"{arguments.command} needs either a data set's name or --folder")
     return _check(arguments) if arguments.command == "check" else _stats(arguments)
@@ -156,6 +161,19 @@ def _stats(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _bounds(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    given = [arguments.name or "", arguments.folder, arguments.labels]
+    if sum(map(bool, given)) != 1:
+        parser.error("bounds needs one of a data set's name, --folder and --labels")
+    source = None if arguments.labels else _open(arguments, arguments.split)
+    split = "" if source is None else f", split {arguments.split}"
+    title = f"{''.join(given)}{split}"
+    with _progress(title) as report:
+        found = run_bounds(arguments, source, report)
+    print_bounds(found, title, terminal.console())
+    return 0
+
+
 def _draw_sheet(source: Source, title: str, wanted: int, path: Path) -> None:
     from PIL import Image
 
@@ -209,8 +227,10 @@ def _parser() -> argparse.ArgumentParser:
     stats = commands.add_parser("stats", help="count what a split consists of")
     _add_choice(stats)
     _add_extent(stats)
+    bounds = add_bounds(commands)
+    _add_choice(bounds)
     add_mosaics(commands)
-    for command in (prepare, check, stats):
+    for command in (prepare, check, stats, bounds):
         command.add_argument(
             "--data_dir",
             default="",
