@@ -168,9 +168,15 @@ def base() -> Config:
     )
     config.loss = ConfigDict(
         {
+            # Or "sigmoid": each class against all others; "null-background": the same
+            # without a score of the background.
+            "name": "softmax",
             "reduction": "sum",  # over pixels and images; or "mean" over valid pixels
             "class_weights": (),  # one factor a class, or none
             "smoothing": 0.0,  # of labels: what the other classes share, in training
+            "sampling": 1.0,  # probability with which a cell of pixels is kept
+            "sampling_cell": 1,  # pixels, its side; the papers' cells are of stride 32
+            "class_sampling": (),  # with which pixels are kept, one a class, or none
         }
     )
     config.optimizer = ConfigDict(

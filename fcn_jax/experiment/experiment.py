@@ -29,6 +29,7 @@ from fcn_jax.data.pipeline.order import Sampler
 from fcn_jax.data.pipeline.transforms import Augment, augmented_sizes
 from fcn_jax.data.sources.splits import check_disjoint
 from fcn_jax.experiment import reading
+from fcn_jax.experiment.loss import read_loss, read_pixel_mask, zero_loss
 from fcn_jax.experiment.parts import (
     Checks,
     MakeOptimizer,
@@ -36,6 +37,7 @@ from fcn_jax.experiment.parts import (
     PixelMask,
     Rate,
     Start,
+    ZeroLoss,
 )
 from fcn_jax.experiment.scoring import Scoring
 from fcn_jax.losses import Reduction
@@ -71,6 +73,7 @@ class Experiment:
         loading: how examples are read.
         scoring: what is scored in training, and how.
         loss: of the scores of one output.
+        zero_loss: the loss of a pixel of each output while all scores are zero.
         reduction: of the loss: "sum" over pixels and images, or "mean" over pixels.
         auxiliary: maps that the head gives in training only, see `train_step.Auxiliary`.
         mixup: alpha of mixup, 0 for none.
@@ -114,6 +117,7 @@ class Experiment:
     loading: Loading
     scoring: Scoring
     loss: Loss
+    zero_loss: Mapping[str, ZeroLoss]
     reduction: Reduction
     make_optimizer: MakeOptimizer
     schedule: optimizers.Schedule
@@ -222,9 +226,12 @@ class Experiment:
             canvases=canvases,
             loading=reading.read_loading(config, canvases[-1], images),
             scoring=scoring,
-            loss=loss or reading.read_loss(config, outputs),
+            loss=loss or read_loss(config, outputs),
+            zero_loss={
+                name: zero_loss(config, count) for name, count in counts.items()
+            },
             reduction=config.loss.reduction,
-            pixel_mask=pixel_mask,
+            pixel_mask=pixel_mask or read_pixel_mask(config, outputs),
             auxiliary=reading.read_auxiliary(spec),
             mixup=config.mixup,
             average_decay=config.average_decay,

@@ -19,6 +19,14 @@ PixelMask = Callable[[Array, Array], Array]
 
 
 @dataclass(frozen=True)
+class ZeroLoss:
+    """The loss of a pixel while all scores are zero: a formula, "ln 21", and its value."""
+
+    formula: str
+    value: float
+
+
+@dataclass(frozen=True)
 class Start:
     """Where the parameters of a new run come from.
 

@@ -1,11 +1,8 @@
 """Parts of an experiment, each read from its keys of a configuration."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
-import jax.numpy as jnp
-import numpy as np
 import optax
 from absl import logging
 from jax.sharding import Mesh
@@ -29,9 +26,6 @@ from fcn_jax.data.sources.synthetic import SyntheticSpec
 from fcn_jax.data.sources.views import CenterCrop, WholeImage
 from fcn_jax.experiment.parts import Rate, Start
 from fcn_jax.layers.feature_map import FeatureMap
-from fcn_jax.losses.class_weights import class_factors
-from fcn_jax.losses.cross_entropy import softmax_cross_entropy
-from fcn_jax.losses.terms import Loss
 from fcn_jax.models.backbone import AUXILIARY
 from fcn_jax.models.fcn import FCN, channels, score_maps
 from fcn_jax.models.preprocessing import Preprocessing
@@ -277,33 +271,6 @@ def read_rate(config: Config) -> Rate:
     """Return what the check of the learning rate judges."""
     own = config.optimizer
     return Rate(own.name, own.learning_rate, own.momentum)
-
-
-def read_loss(config: Config, outputs: Mapping[str, AnyClasses]) -> Loss:
-    """Return the loss, with the configuration's class weights and label smoothing."""
-    weights, smoothing = config.loss.class_weights, config.loss.smoothing
-    if not weights:
-        if not smoothing:
-            return softmax_cross_entropy
-        return partial(softmax_cross_entropy, smoothing=smoothing)
-    try:
-        found = [class_factors(weights, len(classes)) for classes in outputs.values()]
-    except ValueError as error:
-        raise ValueError(f"config.loss.class_weights: {error}") from error
-    for name, classes in outputs.items():
-        ignored = [classes.names[label] for label in np.flatnonzero(found[0] == 0)]
-        if ignored:
-            logging.warning(
-                "config.loss.class_weights: 0 ignores these classes of %s in training: "
-                "%s",
-                name,
-                ", ".join(ignored),
-            )
-    return partial(
-        softmax_cross_entropy,
-        class_weights=jnp.asarray(found[0]),
-        smoothing=smoothing,
-    )
 
 
 def read_start(config: Config) -> Start:

@@ -19,7 +19,7 @@ from fcn_jax.data.pipeline.buckets import Canvas, batch_canvases
 from fcn_jax.data.pipeline.loading import Loading
 from fcn_jax.data.sources import FOLDERS, IMAGE_DATA_SETS
 from fcn_jax.experiment import reading
-from fcn_jax.losses.cross_entropy import softmax_cross_entropy
+from fcn_jax.experiment.loss import LOSSES
 from fcn_jax.losses.terms import Loss
 from fcn_jax.metrics import Absent
 
@@ -70,7 +70,8 @@ class Scoring:
             config: of an experiment.
             split: name of the split; "" takes the configuration's own.
             source: the examples, in place of those that the configuration names.
-            loss: what is averaged beside the scores; None is the cross-entropy.
+            loss: what is averaged beside the scores; None is that of
+                `config.loss.name`.
             mesh: the devices, in place of those of the configuration.
 
         Raises:
@@ -93,7 +94,7 @@ class Scoring:
             split=split,
             rules=scoring_rules(config),
             absent=config.evaluation.absent,
-            loss=loss or softmax_cross_entropy,
+            loss=loss or LOSSES[config.loss.name],
             batch_size=batch_size,
             canvases=canvases,
             loading=reading.read_loading(config, canvases[-1], batch_size),

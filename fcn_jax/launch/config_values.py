@@ -36,6 +36,7 @@ CHOICES: dict[str, tuple[str | int, ...]] = {
     "model.normalization": ("", *get_args(spec.Normalization)),
     "data.rest": get_args(sources.Rest),
     "data.order": get_args(pipeline.Order),
+    "loss.name": get_args(losses.LossName),
     "loss.reduction": get_args(losses.Reduction),
     "optimizer.name": get_args(optim.OptimizerName),
     "optimizer.schedule": get_args(optim.ScheduleName),
@@ -181,6 +182,7 @@ _OWN: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "data.crop": (sequence_of(is_whole), "two whole numbers (rows, columns)"),
     "loss.class_weights": (sequence_of(is_number), "a tuple of finite numbers"),
+    "loss.class_sampling": (sequence_of(is_number), "a tuple of finite numbers"),
     "optimizer.multipliers": (
         sequence_of(_is_rule),
         "a tuple of (pattern, factor on the rate, factor on the decay)",

@@ -13,6 +13,7 @@ LEAST: Mapping[str, int] = {
     "seed": 0,
     "mixup": 0,
     "data.limit": 0,
+    "loss.sampling_cell": 1,
     "optimizer.weight_decay": 0,
     "optimizer.warmup_steps": 0,
     "optimizer.decay_every": 1,
@@ -43,6 +44,11 @@ def check_ranges(config: Any) -> None:
     for key in SHARES:
         value = _value(config, key)
         require(0 <= value < 1, key, value, "in [0, 1)")
+    share = config.loss.sampling
+    require(0 < share <= 1, "loss.sampling", share, "above 0, at most 1")
+    shares, allowed = config.loss.class_sampling, "numbers in [0, 1], one above 0"
+    holds = all(0 <= own <= 1 for own in shares) and (not shares or any(shares))
+    require(holds, "loss.class_sampling", shares, allowed)
     rate, factor = config.optimizer.learning_rate, config.optimizer.decay_factor
     require(rate > 0, "optimizer.learning_rate", rate, "above 0")
     require(0 < factor <= 1, "optimizer.decay_factor", factor, "above 0, at most 1")

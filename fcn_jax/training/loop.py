@@ -7,7 +7,6 @@ saved before it is evaluated, so whatever ends the run then loses nothing.
 """
 
 import contextlib
-import math
 import os
 from collections.abc import Callable
 
@@ -123,7 +122,7 @@ def _loop(
     score = _scorer(keeper, stop)
     batches = run.batches(begin)
     placement = sharding.split_images(run.mesh, axis=1)
-    equal_scores_loss = sum(math.log(len(c)) for c in run.outputs.values())
+    equal_scores_loss = sum(own.value for own in run.zero_loss.values())
     probe, watch = None, LabelWatch()
     metrics = AsyncMetrics(
         log,

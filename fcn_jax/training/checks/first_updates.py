@@ -3,7 +3,6 @@
 They stop a run that would learn nothing, or say so.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -92,14 +91,15 @@ def check_first_batch(
     if checks.constant_features and probe.before is not None:
         trunk.check_features(probe.before.features)
     for name, classes in experiment.outputs.items():
+        zero = experiment.zero_loss[name]
         logging.info(
-            "%s: %d classes; with scores of zero the loss is ln %d = %.4f per pixel, "
+            "%s: %d classes; with scores of zero the loss is %s = %.4f per pixel, "
             "%.1f over the %d valid pixels of the first batch",
             name,
             len(classes),
-            len(classes),
-            math.log(len(classes)),
-            math.log(len(classes)) * valid[name],
+            zero.formula,
+            zero.value,
+            zero.value * valid[name],
             valid[name],
         )
     return probe
