@@ -2,7 +2,8 @@
 
 Paper row: PAMI Table 3, FCN-8s at-once: pixel accuracy 91.1, mean accuracy 78.5, mean
 IU 65.4, frequency-weighted IU 84.4 on seg11valid (reference net voc-fcn8s-atonce).
-Expected time: 300,000 images; the paper reports half of the staged chain's time.
+Expected time: 300,000 images, those of the reference's solver and as many as the three
+stages have; the paper reports half of their time.
 
     python -m fcn_jax.main --config=experiments/fcn8s_atonce.py
 

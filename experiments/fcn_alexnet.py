@@ -1,8 +1,8 @@
-"""FCN-AlexNet (CaffeNet) on PASCAL VOC.
+"""FCN-AlexNet (CaffeNet) on PASCAL VOC with SBD: the reference's voc-fcn-alexnet.
 
-Paper row: Table 1's 39.8 mean IU is for 1,112 training images; trained on SBD's 8,498
-as here, FCN-AlexNet scores 48.0 on seg11valid (CVPR footnote; reference net
-voc-fcn-alexnet). Expected time: 100,000 updates of 20 images.
+Paper row: none of a table; trained on SBD's 8,498 images FCN-AlexNet has mean IU 48.0 on
+seg11valid (CVPR footnote; the reference's README). Table 1's 39.8, after 1,112 images, is
+`table1.py:alexnet`. Expected time: 100,000 updates of 20 images.
 
     python -m fcn_jax.main --config=experiments/fcn_alexnet.py
 

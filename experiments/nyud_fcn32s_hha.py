@@ -8,6 +8,8 @@ images.
 
 Starts from third_party_weights/vgg16. The reference copies the first kernels as Caffe
 has them, blue first, onto disparity, height and angle; hence the reversed channels.
+The best checkpoint is chosen by the test images themselves, as there are no others. From
+the official .mat HHA is computed here, not Berkeley's, so expect other digits.
 """
 
 from ml_collections import ConfigDict
@@ -22,6 +24,7 @@ def get_config() -> ConfigDict:
     config.data.eval_split = "test"
     config.evaluation.every = 2000
     config.checkpoint.every = 2000
+    config.checkpoint.snapshots = (60_000,)  # from which nyud_fcn32s_color_hha starts
     config.init_from = "third_party_weights/vgg16"
     config.init_new = ("head.*",)
     config.init_unused = ("*fc8*",)

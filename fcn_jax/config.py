@@ -27,6 +27,17 @@ Config: TypeAlias = Any
 CAFFE_MULTIPLIERS = (("*.bias", 2.0, 0.0), ("*", 1.0, 1.0))
 """What the reference's VGG16 nets set: biases learn twice as fast, undecayed."""
 
+CVPR_SOLVER = {
+    "accumulation": 20,
+    "data.order": "shuffle",
+    "loss.reduction": "mean",
+    "optimizer.momentum": 0.9,
+    "evaluation.every": 500,
+    "checkpoint.every": 500,
+}
+"""What the CVPR paper's nets have in common. Its batches of 20 images and momentum are
+printed; mean loss and shuffled order are inferred."""
+
 LONGEST_KEY = 80
 """Characters of a stored key."""
 
@@ -124,6 +135,7 @@ def base() -> Config:
             "data_dir": "",  # prepared data sets; "" is TFDS's own convention
             "classes": (),  # keep these of its classes, in this order; () is all
             "rest": "background",  # what the others become; or "ignore"
+            "outputs": (),  # keep these of its label maps, ("semantic",); () is all
             "eval_name": "",  # data set of eval_split, if it is another
             "allow_overlap": False,  # evaluate images that were trained on
             "train_split": "train",
@@ -204,6 +216,7 @@ def base() -> Config:
         {
             "every": 4000,  # updates; evaluations always save too
             "keep": 2,  # newest kept, besides the best
+            "snapshots": (),  # updates whose checkpoints are kept for good
         }
     )
     config.log = ConfigDict({"every": 20})  # updates between lines of metrics.jsonl

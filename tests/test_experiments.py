@@ -20,6 +20,14 @@ FILES = sorted(EXPERIMENTS.glob("*.py"))
 TRUNKS = ("alexnet", "vgg16", "googlenet")
 ARGUMENTS = {
     "camvid_fcn8s": ("full", "small", "pretrained"),
+    "cvpr_table2": ("32s-fixed", "32s", "16s", "8s"),
+    "cvpr_table4": ("rgb", "rgbd", "hha", "rgb-hha", "16s-rgb-hha"),
+    "cvpr_table5": ("32s", "16s"),
+    "cvpr_table6": ("32s", "16s", "8s"),
+    "pami_table2": ("accum", "online", "heavy"),
+    "pami_table3": ("32s-fixed", "pool5", "pool4", "pool3"),
+    "siftflow_single": ("semantic-32s", "semantic-8s", "geometric-16s"),
+    "table1": TRUNKS,
     "folder": ("DIR", "DIR,small"),
     **{f"imagenette_{name}": ("full", "small") for name in TRUNKS},
 }

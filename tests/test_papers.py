@@ -27,16 +27,39 @@ NYUD = {"train": ["5003"], "val": ["5004", "5005"], "test": ["5001"]}
 CHAINS = {
     "voc_reference": (
         ("fcn32s", "fcn16s", "fcn8s"),
+        ("cvpr_table2:32s-fixed",),
+        ("cvpr_table2:32s", "cvpr_table2:16s", "cvpr_table2:8s"),
+        ("pami_table2:accum",),
+        ("pami_table2:online",),
+        ("pami_table2:heavy",),
+        ("pami_table3:32s-fixed",),
+        ("pami_table3:pool5",),
+        ("pami_table3:pool4",),
+        ("pami_table3:pool3",),
         ("fcn8s_atonce",),
         ("voc_person_cat",),
     ),
-    "sift_flow": (("siftflow_fcn32s", "siftflow_fcn16s", "siftflow_fcn8s"),),
+    "voc2011": (("table1:vgg16",), ("fcn32s_voc2011",)),
+    "sift_flow": (
+        ("siftflow_fcn32s", "siftflow_fcn16s", "siftflow_fcn8s"),
+        ("cvpr_table5:32s", "cvpr_table5:16s"),
+        *(
+            tuple(f"siftflow_single:{task}-{stage}" for stage in ("32s", "16s", "8s"))
+            for task in ("semantic", "geometric")
+        ),
+    ),
     "pascal_context": (
         ("pascal_context_fcn32s", "pascal_context_fcn16s", "pascal_context_fcn8s"),
+        ("cvpr_table6:32s", "cvpr_table6:16s", "cvpr_table6:8s"),
     ),
     "nyud_v2": (
         ("nyud_fcn32s_color", "nyud_fcn32s_hha", "nyud_fcn32s_color_hha"),
         ("nyud_fcn32s_color_d",),
+        ("cvpr_table4:rgbd",),
+        (
+            *(f"cvpr_table4:{net}" for net in ("rgb", "hha", "rgb-hha")),
+            "cvpr_table4:16s-rgb-hha",
+        ),
     ),
 }
 CASES = [(data, chain) for data, chains in CHAINS.items() for chain in chains]
@@ -80,8 +103,13 @@ def prepared(tmp_path_factory) -> Path:
 
 def _narrow(name: str, prepared: Path, runs: Path) -> Any:
     """An experiment as it stands, but narrow, of one update, in other directories."""
-    config = load(EXPERIMENTS / f"{name}.py")
+    file, _, argument = name.partition(":")
+    loaded = load(EXPERIMENTS / f"{file}.py", argument or None)
+    config = loaded.copy_and_resolve_references().unlock()
     config.steps = 1
+    # Of one update, and kept where the next stage looks for it.
+    config.checkpoint.snapshots = ()
+    config.accumulation = min(config.accumulation, 2)
     config.model.width = WIDTH
     config.model.dropout_rate = 0.0
     config.data.data_dir = str(prepared / "tfds")
@@ -91,13 +119,21 @@ def _narrow(name: str, prepared: Path, runs: Path) -> Any:
     # Of so few pixels the published rates move nothing, which the check would refuse.
     config.checks.learning_rate = False
     if isinstance(config.init_from, str):
-        folder, own = Path(config.init_from).parent.name, Path(config.init_from).name
-        config.init_from = str((runs if folder == "runs" else prepared) / own)
+        config.init_from = _moved(config.init_from, prepared, runs)
     else:
         config.init_from = tuple(
-            (str(runs / Path(path).name), rules) for path, rules in config.init_from
+            _moved(own, prepared, runs)
+            if isinstance(own, str)
+            else (_moved(own[0], prepared, runs), own[1])
+            for own in config.init_from
         )
-    return config
+    return config.lock()
+
+
+def _moved(path: str, prepared: Path, runs: Path) -> str:
+    """A checkpoint of a run, without its number of updates, or converted weights."""
+    folder, own = Path(path).parts[:2]
+    return str((runs if folder == "runs" else prepared) / own)
 
 
 @pytest.mark.slow
@@ -112,7 +148,8 @@ def test_an_experiment_of_the_papers_trains(data, chain, prepared, tmp_path):
         config = _narrow(name, prepared, tmp_path)
         assert config.data.name == data
         near = 1e-6 if name == "fcn8s_atonce" else 1e-5
-        _check_first_update(config, tmp_path / name, near=0.01 if stage else near)
+        workdir = tmp_path / name.replace(":", "-")
+        _check_first_update(config, workdir, near=0.01 if stage else near)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import operator
 import os
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -62,15 +62,22 @@ class _Held(np.ndarray):
 class CheckpointStore:
     """The checkpoints of one run, written by this run alone.
 
-    It keeps the `keep` newest and the best by score: mean IU, of a classifier top-1. A checkpoint that cannot be read
-    is neither counted nor deleted.
+    It keeps the `keep` newest, those of `snapshots`, and the best by score: mean IU, of a
+    classifier top-1. A checkpoint that cannot be read is neither counted nor deleted.
     """
 
-    def __init__(self, directory: str | os.PathLike, *, keep: int = 2):
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        *,
+        keep: int = 2,
+        snapshots: Collection[int] = (),
+    ):
         if keep < 1:
             raise ValueError(f"keep is {keep}; it must be 1 or more checkpoints")
         self.directory = pathlib.Path(directory).absolute()
         self._keep = keep
+        self._snapshots = frozenset(snapshots)
         self.directory.mkdir(parents=True, exist_ok=True)
         self._remove_leftovers()
 
@@ -196,12 +203,14 @@ class CheckpointStore:
         _flush(self.directory / str(step))
 
     def _retire(self) -> None:
-        """Delete what is neither among the newest nor the best; rename each first."""
+        """Delete what is neither among the newest, a snapshot nor the best; rename first."""
         steps = steps_in(self.directory)
         scores = {step: score_of(path) for step, path in steps.items()}
         sound = sorted(step for step, score in scores.items() if score < math.inf)
         best = max(sound, key=lambda step: (scores[step], step))
         for step in sound[: -self._keep]:
+            if step in self._snapshots:
+                continue
             if step != best or scores[step] == NO_SCORE:
                 steps[step].rename(steps[step].with_name(f"{step}{_RETIRED}"))
         self._remove_leftovers()

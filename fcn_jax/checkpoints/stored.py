@@ -199,8 +199,9 @@ def load(
     """Read a checkpoint and leave the directory as it is.
 
     Args:
-        path: a work directory (with `checkpoints/` inside) or a directory of checkpoints.
-        which: "best" has the highest score, and the newest where none has a score.
+        path: a work directory (with `checkpoints/` inside), a directory of checkpoints, or
+            one of these, `checkpoints/<step>`.
+        which: of several; "best" has the highest score, and the newest where none has a score.
         optimizer: whether the optimizer's state is wanted too.
 
     Raises:
@@ -214,6 +215,8 @@ def load(
     refuse_file(root, "the checkpoint")
     if (root / "checkpoints").is_dir():
         root = root / "checkpoints"
+    if (root / RECORD).is_dir():
+        return read(root, optimizer=optimizer)
     for _ in range(_LISTINGS):
         steps = _listed(root)
         order = sorted(steps, reverse=True)
@@ -243,7 +246,7 @@ def _listed(root: pathlib.Path) -> dict[int, pathlib.Path]:
     if not steps:
         raise CheckpointError(
             f"no checkpoint in {root}; expected a work directory with"
-            " checkpoints/<step>/, or a directory of such steps"
+            " checkpoints/<step>/, a directory of such steps, or one of them"
         )
     return steps
 

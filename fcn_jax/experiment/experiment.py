@@ -96,7 +96,8 @@ class Experiment:
         evaluate_every: updates between evaluations; the last one is always scored.
         pictures: examples drawn at each evaluation.
         save_every: updates between checkpoints.
-        keep: checkpoints kept, besides the best.
+        keep: checkpoints kept, besides the best and the snapshots.
+        snapshots: updates whose checkpoints are kept for good.
         log_every: updates between lines of the log.
         config: where it came from, for the record of checkpoints.
         changeable: patterns of keys of `config` that a resumed run may change.
@@ -142,6 +143,7 @@ class Experiment:
     mixup: float = 0.0
     average_decay: float = 0.0
     pixel_mask: PixelMask | None = None
+    snapshots: tuple[int, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     changeable: tuple[str, ...] = ()
 
@@ -254,6 +256,7 @@ class Experiment:
             pictures=config.evaluation.pictures,
             save_every=config.checkpoint.every,
             keep=config.checkpoint.keep,
+            snapshots=tuple(config.checkpoint.snapshots),
             log_every=config.log.every,
             config=to_dict(config),
             changeable=changeable_keys(config),
@@ -298,4 +301,5 @@ class Experiment:
 
     def is_saved(self, step: int) -> bool:
         """Return whether the state after an update is saved."""
-        return self.is_scored(step) or step % self.save_every == 0
+        own = step % self.save_every == 0 or step in self.snapshots
+        return own or self.is_scored(step)

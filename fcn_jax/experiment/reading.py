@@ -21,6 +21,7 @@ from fcn_jax.data.pipeline.transforms import COLOR, Augment, Augmentation
 from fcn_jax.data.sources import IMAGE_DATA_SETS
 from fcn_jax.data.sources.catalog import open_source
 from fcn_jax.data.sources.limited import limited
+from fcn_jax.data.sources.outputs import with_outputs
 from fcn_jax.data.sources.subset import subset
 from fcn_jax.data.sources.synthetic import SyntheticSpec
 from fcn_jax.data.sources.views import CenterCrop, WholeImage
@@ -96,6 +97,7 @@ def open_split(config: Config, split: str, name: str = "") -> Source:
             seed=synthetic.seed,
         ),
     )
+    whole = with_outputs(whole, config.data.outputs)
     if split == config.data.train_split and name in ("", config.data.name):
         whole = limited(whole, config.data.limit, config.seed)
     if not config.data.classes:

@@ -116,7 +116,7 @@ class Scoring:
 def scoring_rules(config: Config) -> dict[str, Any]:
     """Return what decides scores beside the data set and the split.
 
-    The folder of a data set that is one, the classes kept, the rule for absent classes, the
+    The folder of a data set that is one, the classes and label maps kept, the rule for absent classes, the
     procedural images, and the view of images with one label.
     """
     name = config.data.eval_name or config.data.name
@@ -127,6 +127,7 @@ def scoring_rules(config: Config) -> dict[str, Any]:
         **({"view": view} if view else {}),
         "folder": config.data.folder if name in FOLDERS else "",
         "classes": [kept, config.data.rest] if kept else [],
+        **({"outputs": list(config.data.outputs)} if config.data.outputs else {}),
         "absent": config.evaluation.absent,
         "synthetic": to_dict(config)["synthetic"] if name == "synthetic" else {},
     }

@@ -8,6 +8,7 @@ from fcn_jax.data.examples import DataError, Source
 from fcn_jax.data.labels import VOC, Classes
 from fcn_jax.data.sources import PREPARED
 from fcn_jax.data.sources.catalog import published
+from fcn_jax.data.sources.outputs import with_outputs
 from fcn_jax.data.sources.stand_in import StandIn
 from fcn_jax.data.sources.subset import subset
 from fcn_jax.experiment import reading
@@ -90,6 +91,7 @@ def stand_in(
         shapes.append((rows * 3 // 4, columns))
     sizes = f"{'up to ' if pictures.vary else ''}{rows}x{columns} pixels"
     source: Source = StandIn(split, outputs, tuple(shapes))
+    source = with_outputs(source, config.data.outputs)
     if config.data.classes:
         source = subset(source, config.data.classes, config.data.rest)
     return source, (

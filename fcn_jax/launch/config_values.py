@@ -172,6 +172,8 @@ _OWN: dict[str, tuple[Callable[[Any], bool], str]] = {
         "a tuple of (endpoint, factor)",
     ),
     "data.classes": (sequence_of(is_text), "a tuple of names of classes"),
+    "data.outputs": (sequence_of(is_text), "a tuple of names of label maps"),
+    "checkpoint.snapshots": (sequence_of(is_whole), "a tuple of whole numbers"),
     "data.canvas": (sequence_of(is_whole), "two whole numbers (rows, columns)"),
     "data.scale": (_pair_of(is_number), "two numbers (least, largest)"),
     "images.sides": (_pair_of(is_whole), "two whole numbers (least, largest)"),

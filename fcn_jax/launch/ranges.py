@@ -49,6 +49,9 @@ def check_ranges(config: Any) -> None:
     shares, allowed = config.loss.class_sampling, "numbers in [0, 1], one above 0"
     holds = all(0 <= own <= 1 for own in shares) and (not shares or any(shares))
     require(holds, "loss.class_sampling", shares, allowed)
+    snapshots = config.checkpoint.snapshots
+    holds = all(step >= 1 for step in snapshots)
+    require(holds, "checkpoint.snapshots", snapshots, "updates, each at least 1")
     rate, factor = config.optimizer.learning_rate, config.optimizer.decay_factor
     require(rate > 0, "optimizer.learning_rate", rate, "above 0")
     require(0 < factor <= 1, "optimizer.decay_factor", factor, "above 0, at most 1")

@@ -1,4 +1,4 @@
-"""Upsampling inside the network, fixed and learned (PAMI section 3.3, 4.2).
+"""Upsampling inside the network, fixed and learned (PAMI section 3.3, 4.3).
 
 The fixed form multiplies by a banded matrix along columns and then along rows,
 which equals the reference's dense transposed convolution with a bilinear kernel on

@@ -1,7 +1,7 @@
 """Heads: what turns endpoints into the scores of pixels, or of a classifier.
 
 A skip head is described by data: where it scores, from coarse to fine, and how it fuses
-(PAMI section 4.2 and Figure 3). Every kernel size and crop offset is computed from
+(PAMI section 4.3 and Figure 3). Every kernel size and crop offset is computed from
 the geometry of the endpoints, so the same code is FCN-32s, 16s, 8s and at-once, on
 every backbone.
 """

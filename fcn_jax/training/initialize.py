@@ -212,8 +212,12 @@ def _renamed_collections(
 def missing_weights(init_from: str) -> str:
     """Return the sentence for an `init_from` that is not there: what would make it."""
     parent, name = Path(init_from).parent.name, Path(init_from).name
-    if parent == "runs" and name in shipped.experiments():
-        remedy = f"train it: python -m fcn_jax.main --config={name}"
+    parts = Path(init_from).parts
+    run = parts[parts.index("runs") + 1 :][:1] if "runs" in parts else ()
+    experiment, _, argument = "".join(run).partition("-")
+    if experiment in shipped.experiments():
+        named = f"{experiment}:{argument}" if argument else experiment
+        remedy = f"train it: python -m fcn_jax.main --config={named}"
     elif parent == "third_party_weights":
         remedy = (
             "convert the pretrained weights into it, python -m fcn_jax.convert FILE "

@@ -86,7 +86,9 @@ def _begin(
     if not run.spec.is_classifier:  # whose windows are resized to one size
         warn_of_padding(run.train_source, run.canvases, run.crop)
     directory = stack.enter_context(WorkDirectory.acquire(workdir))
-    store = CheckpointStore(directory.checkpoints, keep=run.keep)
+    store = CheckpointStore(
+        directory.checkpoints, keep=run.keep, snapshots=run.snapshots
+    )
     found = store.newest()
     unscored = False
     if found is not None:

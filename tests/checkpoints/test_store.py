@@ -107,6 +107,19 @@ def test_keeps_the_newest_two_and_the_best(tmp_path, scores, kept):
     assert_is_step(checkpoint.load(tmp_path), best)
 
 
+def test_snapshots_are_kept_and_can_be_named(tmp_path):
+    """Oracle: the list by hand; the directory of a step is that step."""
+    store = checkpoint.CheckpointStore(tmp_path / "checkpoints", snapshots=(2, 9))
+    for step in range(1, 7):
+        save(store, step, score=0.9 if step == 3 else 0.1)
+    assert names_in(store.directory) == ["2", "3", "5", "6"]
+    for step in (2, 3, 6):
+        assert_is_step(checkpoint.load(store.directory / str(step)), step)
+    assert_is_step(checkpoint.load(tmp_path), 3)
+    with pytest.raises(checkpoint.CheckpointError, match="no checkpoint in"):
+        checkpoint.load(store.directory / "4")
+
+
 def test_a_score_may_come_later(tmp_path):
     """Oracle: the directory of a run whose checkpoints had their scores at once."""
     scores = {1: 0.1, 2: 0.7, 3: 0.2, 4: math.nan, 5: 0.3}

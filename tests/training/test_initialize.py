@@ -134,7 +134,12 @@ def test_malformed_starts_are_refused(key, value):
             "python -m fcn_jax.convert FILE third_party_weights/vgg16 --net=vgg16; "
             "third_party_weights/README.md lists the files",
         ),
-        ("runs/fcn32s", "python -m fcn_jax.main --config=fcn32s"),
+        ("runs/fcn32s", "python -m fcn_jax.main --config=fcn32s,"),
+        ("runs/cvpr_table2-32s", "fcn_jax.main --config=cvpr_table2:32s,"),
+        (
+            "runs/nyud_fcn32s_color/checkpoints/28000",
+            "python -m fcn_jax.main --config=nyud_fcn32s_color,",
+        ),
         ("elsewhere/net", "check the path"),
     ],
 )
