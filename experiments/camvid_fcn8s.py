@@ -59,7 +59,7 @@ def get_config(size: str = "full") -> ConfigDict:
     config.checkpoint.every = 300 if small else 1000
     if size == "pretrained":
         start_from_package(config)
-        config.steps = 7000
+        config.steps = 4000
         config.data.scale = (0.5, 2.0)
         config.data.color = (0.3, 0.3, 0.3)
         config.loss.class_weights = WEIGHTS

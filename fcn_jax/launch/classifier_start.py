@@ -8,6 +8,9 @@ PACKAGED = "package:googlenet_half"
 PACKAGED_BY = "imagenette_googlenet:small"
 """The experiment in which it learnt."""
 
+DEEPEST = (("inception_5b", 1.0), ("inception_4e", 1.0), ("inception_3b", 1.0))
+"""The last features of GoogLeNet at strides 32, 16 and 8, as `model.scores` has them."""
+
 NEW = ("head.*",)
 UNUSED = ("head.*", "trunk.loss*")
 """Patterns of a classifier's own layers; loss1 and loss2 are GoogLeNet's auxiliary ones."""
@@ -24,6 +27,7 @@ def take_trunk(config: Config, classifier: Config) -> None:
     """
     for key in _TRUNK:
         config.model[key] = classifier.model[key]
+    config.model.scores = ()  # named by the trunk's layers
     config.preprocessing = classifier.preprocessing.copy_and_resolve_references()
     # Which parameters of normalisation decay belongs to the trunk.
     config.optimizer.multipliers = classifier.optimizer.multipliers
@@ -45,10 +49,13 @@ def start_from(config: Config, checkpoint: str) -> None:
 def start_from_package(config: Config) -> None:
     """Let an FCN have the trunk that comes with the package, and start from it.
 
+    It is an FCN-8s that scores the last features of each stride.
+
     Args:
         config: of an FCN; changed, must not be locked.
     """
     take_trunk(config, experiment_files.load(experiment_files.find(PACKAGED_BY)))
+    config.model.scores = DEEPEST
     start_from(config, PACKAGED)
 
 

@@ -14,6 +14,8 @@ import numpy as np
 
 from fcn_jax.metrics import Absent
 
+BACKGROUND = "background"
+
 DEFINITIONS = {
     "script": "classes without a labelled and a predicted pixel are left out of the "
     "mean IU (the reference's score.py); a class that is predicted but never "
@@ -49,6 +51,11 @@ class ConfusionMatrix:
                 f"of shape {list(self.counts.shape)}"
             )
         return ConfusionMatrix(self.counts + counts.astype(np.int64))
+
+    def without(self, index: int) -> "ConfusionMatrix":
+        """Leave out the pixels of a class, and those that were given it."""
+        kept = np.delete(np.delete(self.counts, index, axis=0), index, axis=1)
+        return ConfusionMatrix(kept)
 
     @property
     def labelled(self) -> np.ndarray:
@@ -135,19 +142,39 @@ class ConfusionMatrix:
 
     def record(self, names: tuple[str, ...], absent: Absent) -> dict[str, Any]:
         """Return what `scores.json` says about one output; absent classes are null."""
-        iu = self.per_class_iu(absent)
+        iu, accuracy = self.per_class_iu(absent), self.per_class_accuracy()
         return {
             **{name: json_number(score) for name, score in self.scores(absent).items()},
+            **self._without_background(names, absent),
             "means_over": {**self.means_over(absent), "classes": len(names)},
             "absent": self._absent(names),
             "definition": {"absent_classes": absent, "means": DEFINITIONS[absent]},
             "per_class_iu": {
                 name: json_number(value) for name, value in zip(names, iu, strict=True)
             },
+            "per_class_accuracy": {
+                name: json_number(value)
+                for name, value in zip(names, accuracy, strict=True)
+            },
             "support": {
                 name: int(count)
                 for name, count in zip(names, self.labelled, strict=True)
             },
+            "confusion": self.counts.tolist(),
+        }
+
+    def _without_background(
+        self, names: tuple[str, ...], absent: Absent
+    ) -> dict[str, Any]:
+        """Return the mean IU without the background, in both readings, if it has one."""
+        if names[0] != BACKGROUND or len(names) < 2:
+            return {}
+        foreground = self.without(0).scores(absent)["mean_iu"]
+        return {
+            "without_background": {
+                "mean_iu": json_number(_nanmean(self.per_class_iu(absent)[1:])),
+                "mean_iu_of_foreground_pixels": json_number(foreground),
+            }
         }
 
 

@@ -174,6 +174,9 @@ def test_record_names_the_classes_and_the_rule():
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["per_class_iu"]["y"] == pytest.approx(2 / 5, rel=1e-15)
     assert record["support"] == {"x": 8, "y": 4, "z": 8}
+    assert record["per_class_accuracy"] == {"x": 6 / 8, "y": 2 / 4, "z": 5 / 8}
+    assert record["confusion"] == HAND.tolist()
+    assert "without_background" not in record
     assert all(type(count) is int for count in record["support"].values())
     assert record["definition"] == {
         "absent_classes": "paper",
@@ -181,6 +184,18 @@ def test_record_names_the_classes_and_the_rule():
     }
     with pytest.raises(ValueError, match="zip"):
         ConfusionMatrix(HAND).record(("x", "y"), "paper")
+
+
+def test_two_readings_of_a_mean_without_the_background():
+    """Oracle: by hand; pixels of the background, or called so, count or do not."""
+    counts = np.array([[90, 4, 6], [10, 8, 2], [5, 1, 4]])
+    record = ConfusionMatrix(counts).record(("background", "y", "z"), "script")
+    own = record["without_background"]
+    assert own["mean_iu"] == pytest.approx((8 / 25 + 4 / 18) / 2, rel=1e-15)
+    foreground = (8 / 11 + 4 / 7) / 2
+    assert own["mean_iu_of_foreground_pixels"] == pytest.approx(foreground, rel=1e-15)
+    alone = ConfusionMatrix(counts[:1, :1]).record(("background",), "script")
+    assert "without_background" not in alone
 
 
 def test_unknown_rule_is_refused():
