@@ -2,7 +2,8 @@
 
 The work directory is the run: the same command again continues it. Without
 `--workdir` it is runs/<experiment>. Every key of fcn_jax/config.py can be overridden:
-`--config.KEY=VALUE`. `--mode=plan` trains nothing: it says what the run will need.
+`--config.KEY=VALUE`. `--mode=plan` trains nothing: it says what the run will need;
+`--mode=explain` says in common terms what its updates are, too.
 """
 
 from collections.abc import Mapping
@@ -25,6 +26,9 @@ from fcn_jax.runtime.devices import log_devices, start_devices
 from fcn_jax.runtime.locations import located, refuse_file
 from fcn_jax.runtime.stop import StopRequest
 from fcn_jax.runtime.timing import StartupTimer
+
+PLANS = ("plan", "explain")
+"""Modes that train and score nothing."""
 
 
 def main(arguments: list[str]) -> None:
@@ -58,7 +62,7 @@ def main(arguments: list[str]) -> None:
         _train(config, parts, directory, timer)
         return
     with StopRequest("no file is half-written") as stop, stop.now():
-        if command.mode == "plan":
+        if command.mode in PLANS:
             _plan(command, config, parts)
             return
         own = command.workdir or trunk or not command.checkpoint
@@ -137,13 +141,14 @@ def _plan(command: Command, config: Config, parts: dict[str, Any]) -> None:
     if command.memory:
         room = targets.parse_memory(command.memory)
     with printing():
-        planning.print_plan(build, target, room, assumed)
+        explained = command.mode == "explain"
+        planning.print_plan(build, target, room, assumed, explained=explained)
 
 
 def _check(command: Command, config: Config, stored: Path, directory: Path) -> None:
     """Refuse what no run could use, before jax is imported."""
-    if command.mode != "plan" and (command.target or command.memory):
-        raise ValueError("--target and --memory belong to --mode=plan")
+    if command.mode not in PLANS and (command.target or command.memory):
+        raise ValueError("--target and --memory belong to --mode=plan and explain")
     if command.target not in ("", *targets.TARGETS):
         known = " or ".join(targets.TARGETS)
         raise ValueError(

@@ -19,7 +19,7 @@ PROGRAM = "python -m fcn_jax.main"
 _OVERRIDE = re.compile(r"--?(?:no)?config\.([^=]+)(=.*)?", re.DOTALL)
 _FLAG = re.compile(r"--?[A-Za-z]")
 _TEXTS = ("workdir", "checkpoint", "split", "target", "memory")
-MODES = ("train", "evaluate", "plan")
+MODES = ("train", "evaluate", "plan", "explain")
 _KINDS = {bool: "True or False", int: "a whole number", float: "a number"}
 _FLAGS = (
     (
@@ -28,7 +28,11 @@ _FLAGS = (
         ":ARGUMENT. Or a configuration that a run stored, runs/NAME/config.json.",
     ),
     ("workdir", "Directory of the run; runs/<experiment> if empty."),
-    ("mode", "What to do: train, evaluate, or plan (say what a run will need)."),
+    (
+        "mode",
+        "What to do: train, evaluate, plan (say what a run will need), or explain (say "
+        "in common terms what its updates are, and plan).",
+    ),
     ("checkpoint", "Evaluate: work directory or converted checkpoint to score."),
     ("split", "Evaluate: split to score; the experiment's own if empty."),
     (
