@@ -19,17 +19,18 @@ from ml_collections import ConfigDict
 from fcn_jax import config as defaults
 
 FIXED = "32s-fixed"
-ENDPOINTS = ("pool5", "pool4", "pool3")
+ABOVE = ("*fc8*", "*fc7*", "*fc6*", "*conv5_*", "*conv4_*")
+UNUSED = {"pool5": 3, "pool4": 4, "pool3": 5}  # of the layers above, what is left out
 
 
 def get_config(arm: str = FIXED) -> ConfigDict:
-    if arm not in (FIXED, *ENDPOINTS):
-        arms = ", :".join((FIXED, *ENDPOINTS))
+    if arm not in (FIXED, *UNUSED):
+        arms = ", :".join((FIXED, *UNUSED))
         raise ValueError(f"pami_table3:{arm} does not exist; use :{arms}")
     config = defaults.base()
     config.init_from = "third_party_weights/vgg16"
     config.init_new = ("head.*",)
-    config.init_unused = ("*fc8*",)
+    config.init_unused = ABOVE[: UNUSED.get(arm, 1)]
     if arm == FIXED:
         frozen = ("trunk.*", 0.0, 0.0)
         config.optimizer.multipliers = (frozen, *defaults.CAFFE_MULTIPLIERS)
