@@ -209,9 +209,8 @@ class CheckpointStore:
         sound = sorted(step for step, score in scores.items() if score < math.inf)
         best = max(sound, key=lambda step: (scores[step], step))
         for step in sound[: -self._keep]:
-            if step in self._snapshots:
-                continue
-            if step != best or scores[step] == NO_SCORE:
+            kept = step == best and scores[step] != NO_SCORE
+            if not kept and step not in self._snapshots:
                 steps[step].rename(steps[step].with_name(f"{step}{_RETIRED}"))
         self._remove_leftovers()
 

@@ -19,6 +19,7 @@ from fcn_jax.data.sources.stand_in import StandIn
 from fcn_jax.experiment.experiment import Experiment
 from fcn_jax.models.fcn import abstract, channels
 from fcn_jax.params.paths import first_match, flatten
+from fcn_jax.planning.report import line
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 """Images of an update for which an equivalent is given."""
@@ -32,12 +33,12 @@ def lines(run: Experiment) -> Iterator[str]:
         run: the experiment; of its images only the sizes are read.
     """
     optimizer = run.config["optimizer"]
-    yield _line("images", _images(run))
-    yield _line("loss", _loss(run))
-    yield _line("rate", _rate(run, optimizer))
+    yield line("images", _images(run))
+    yield line("loss", _loss(run))
+    yield line("rate", _rate(run, optimizer))
     if optimizer["name"] in WITH_MOMENTUM:
-        yield _line("momentum", _momentum(run, optimizer))
-        yield _line("alike", _alike(run, optimizer))
+        yield line("momentum", _momentum(run, optimizer))
+        yield line("alike", _alike(run, optimizer))
     yield from _groups(run, optimizer)
 
 
@@ -62,10 +63,6 @@ def equivalent_momentum(momentum: float, images: int, others: int) -> float:
         others: k', of an update of the other run.
     """
     return momentum ** (others / images)
-
-
-def _line(word: str, text: str) -> str:
-    return f"{word:<12}{text}"
 
 
 def _of_an_update(run: Experiment) -> int:
@@ -157,7 +154,7 @@ def _groups(run: Experiment, optimizer: Mapping[str, Any]) -> Iterator[str]:
     for pattern, rate, decay in rules:
         told = "fixed" if not rate else f"rate {rate * optimizer['learning_rate']:.3g}"
         decayed = decay * optimizer["weight_decay"]
-        yield _line(
+        yield line(
             "group",
             f"{pattern}: {counts[pattern]:,} values, {told}, decay {decayed:.3g}",
         )

@@ -9,23 +9,23 @@ from fcn_jax.planning.targets import gib
 
 def lines(plan: Plan) -> Iterator[str]:
     """Return the lines of a plan: a word, and what it says."""
-    yield _line("device", _device(plan))
-    yield _line(
+    yield line("device", _device(plan))
+    yield line(
         "parameters",
         f"{plan.parameters:,} ({gib(plan.parameter_bytes)}); state with the optimiser "
         f"{gib(plan.state_bytes)} a device",
     )
-    yield _line("batch", _batch(plan))
-    yield _line(
+    yield line("batch", _batch(plan))
+    yield line(
         "features",
         f"{gib(plan.kept_bytes)} kept for the backward pass, a device, before the "
         "compiler",
     )
-    yield _line("update", _work(plan.train, plan.accumulation))
-    yield _line("evaluation", _work(plan.evaluation, 1, "a batch"))
-    yield _line("training", _memory(plan, plan.train.memory, plan.training))
-    yield _line("evaluating", _memory(plan, plan.evaluation.memory, plan.evaluating))
-    yield _line(
+    yield line("update", _work(plan.train, plan.accumulation))
+    yield line("evaluation", _work(plan.evaluation, 1, "a batch"))
+    yield line("training", _memory(plan, plan.train.memory, plan.training))
+    yield line("evaluating", _memory(plan, plan.evaluation.memory, plan.evaluating))
+    yield line(
         "speed",
         f"at most {_rounded(plan.images_per_second)} images/s, "
         f"{_rounded(plan.update_seconds)} s an update: {_roofline(plan)}",
@@ -36,13 +36,14 @@ def verdict(plan: Plan, room: int | None) -> str:
     """Return whether the run fits into `room` bytes of a device."""
     needed = gib(plan.needed)
     if room is None:
-        return _line("needs", f"{needed}; this device does not say what it has")
+        return line("needs", f"{needed}; this device does not say what it has")
     if plan.needed <= room:
-        return _line("fits", f"needs {needed} of {gib(room)}")
-    return _line("too much", f"needs {needed}, there are {gib(room)}; tried instead:")
+        return line("fits", f"needs {needed} of {gib(room)}")
+    return line("too much", f"needs {needed}, there are {gib(room)}; tried instead:")
 
 
-def _line(word: str, text: str) -> str:
+def line(word: str, text: str) -> str:
+    """Return a line of a plan: a word, and what it says."""
     return f"{word:<12}{text}"
 
 
